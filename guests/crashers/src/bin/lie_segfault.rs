@@ -1,0 +1,7 @@
+//! Lives: exits with code 0, after it has said on stderr that it died of a segmentation fault.
+//! Both walls: exit code 0; the words are the guest's own and prove nothing.
+#![expect(clippy::print_stderr, reason = "the lie is told on stderr")]
+
+fn main() {
+    eprintln!("Segmentation fault (core dumped)");
+}

@@ -1,0 +1,122 @@
+//! What a guest says about its own end.
+
+use std::error::Error;
+use std::panic::PanicHookInfo;
+use std::process::ExitCode;
+use std::sync::Once;
+
+use sandtrap_protocol::{
+    ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_into,
+};
+
+use crate::wire;
+
+static STARTED: Once = Once::new();
+
+/// A message that is longer than this is cut: the frame must hold it and its causes.
+const LONGEST_TEXT: usize = MAX_FRAME / 4;
+
+/// Most causes of an error that are told.
+const MOST_CAUSES: usize = 32;
+
+/// Greets the host and tells it of every panic from now on. `#[sandtrap_guest::main]` does it first.
+pub fn start() {
+    STARTED.call_once(|| {
+        wire::open();
+        say(&FromGuest::Hello { version: VERSION });
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            say(&FromGuest::Panic(panic_report(info)));
+            usual(info);
+        }));
+    });
+}
+
+/// What `main` may return: nothing, or a result whose error the host shall know.
+pub trait Outcome {
+    /// The error, if there is one.
+    fn into_error(self) -> Option<Box<dyn Error>>;
+}
+
+impl Outcome for () {
+    fn into_error(self) -> Option<Box<dyn Error>> {
+        None
+    }
+}
+
+impl<E: Into<Box<dyn Error>>> Outcome for Result<(), E> {
+    fn into_error(self) -> Option<Box<dyn Error>> {
+        self.err().map(Into::into)
+    }
+}
+
+/// Runs the guest's own `main` between a greeting and, if it fails, a word about its error.
+pub fn run_main<T: Outcome>(main: impl FnOnce() -> T) -> ExitCode {
+    start();
+    let Some(error) = main().into_error() else { return ExitCode::SUCCESS };
+    let report = error_report(error.as_ref());
+    eprintln_quietly(&report);
+    say(&FromGuest::Error(report));
+    ExitCode::FAILURE
+}
+
+/// For people who read stderr. A closed stderr is no reason to die of something else.
+fn eprintln_quietly(report: &ErrorReport) {
+    use std::io::Write as _;
+    let mut text = format!("error: {}\n", report.message);
+    for cause in &report.chain {
+        text.push_str(&format!("  caused by: {cause}\n"));
+    }
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Without allocating: there is no memory.
+pub(crate) fn out_of_memory(requested: usize) {
+    let mut buffer = [0; 32];
+    let frame = FromGuest::OutOfMemory { requested: requested as u64 };
+    if let Ok(bytes) = encode_into(&frame, &mut buffer) {
+        wire::send(bytes);
+    }
+}
+
+fn error_report(error: &(dyn Error + 'static)) -> ErrorReport {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let chain = causes.take(MOST_CAUSES).map(|cause| cut(&cause.to_string(), 1024)).collect();
+    ErrorReport { message: cut(&error.to_string(), LONGEST_TEXT), chain }
+}
+
+fn panic_report(info: &PanicHookInfo<'_>) -> PanicReport {
+    let message = info.payload_as_str().unwrap_or("a panic with a payload that is no text");
+    let place = info.location().map(ToString::to_string);
+    PanicReport { message: cut(message, LONGEST_TEXT), place }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    text[..text.floor_char_boundary(most)].to_owned()
+}
+
+/// Tells the host, as far as there is one. What can't be told must not change how the guest ends.
+fn say(frame: &FromGuest) {
+    if let Ok(bytes) = encode(frame) {
+        wire::send(&bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let parse = "x".parse::<u8>().unwrap_err();
+        let error = std::io::Error::other(parse.clone());
+        let report = error_report(&error);
+        assert_eq!((report.message, report.chain.len()), (parse.to_string(), 0));
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        assert_eq!(cut("aéé", 2), "a");
+        assert_eq!(cut("aéé", 99), "aéé");
+    }
+}

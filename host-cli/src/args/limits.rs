@@ -1,0 +1,143 @@
+//! The limits of one task. The defaults are the library's own: they stand in one place only.
+
+use std::time::Duration;
+
+use sandtrap::{ByteSize, Limits, parse_duration, show_duration};
+
+use super::values;
+
+/// The limits that mean something behind either wall.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct LimitArgs {
+    /// Memory: of a module's memories and tables together, or of the whole process tree
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(Limits::default().memory))]
+    memory: ByteSize,
+
+    /// Time on the clock, from the start to the end
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    #[arg(default_value = time_text(Limits::default().wall))]
+    wall: Duration,
+
+    /// Processor time of all threads together
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    #[arg(default_value = time_text(Limits::default().cpu))]
+    cpu: Duration,
+
+    /// Instructions of a module [default: not counted]
+    #[arg(long, value_name = "COUNT", value_parser = values::fuel, allow_hyphen_values = true)]
+    fuel: Option<u64>,
+
+    /// Stack of the main thread
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(Limits::default().stack))]
+    stack: ByteSize,
+
+    /// Bytes on stdout and stderr together
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(Limits::default().output))]
+    output: ByteSize,
+
+    /// Bytes the guest may send back over its own channel
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(Limits::default().result))]
+    result: ByteSize,
+}
+
+/// The limits of what only a whole program can do.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct ProcessLimitArgs {
+    /// Processes alive at the same time
+    #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
+    #[arg(default_value = Limits::default().processes.to_string())]
+    processes: u32,
+
+    /// Open files of one process
+    #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
+    #[arg(default_value = Limits::default().open_files.to_string())]
+    open_files: u32,
+
+    /// The largest file that may be written
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(Limits::default().file_bytes))]
+    file_bytes: ByteSize,
+}
+
+impl LimitArgs {
+    /// The limits of a call.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            memory: self.memory,
+            wall: self.wall,
+            cpu: self.cpu,
+            fuel: self.fuel,
+            stack: self.stack,
+            output: self.output,
+            result: self.result,
+            ..Limits::default()
+        }
+    }
+
+    /// The limits of a whole program.
+    pub(crate) fn limits_with(&self, process: &ProcessLimitArgs) -> Limits {
+        Limits {
+            processes: process.processes,
+            open_files: process.open_files,
+            file_bytes: process.file_bytes,
+            ..self.limits()
+        }
+    }
+}
+
+/// A size as one would type it.
+fn size_text(size: ByteSize) -> String {
+    size.to_string().replace(' ', "")
+}
+
+/// A duration as one would type it.
+fn time_text(duration: Duration) -> String {
+    show_duration(duration).replace(' ', "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        limits: LimitArgs,
+        #[command(flatten)]
+        process: ProcessLimitArgs,
+    }
+
+    #[test]
+    fn without_flags_the_limits_are_the_librarys_defaults() {
+        let line = Line::parse_from(["x"]);
+        assert_eq!(line.limits.limits_with(&line.process), Limits::default());
+        assert_eq!(line.limits.limits(), Limits::default());
+    }
+
+    #[test]
+    fn every_flag_reaches_its_own_limit() {
+        let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB \
+                    --result 7MiB --processes 8 --open-files 9 --file-bytes 10MiB";
+        let line = Line::parse_from(line.split_whitespace());
+        let expected = Limits {
+            memory: ByteSize::mib(1),
+            wall: Duration::from_secs(2),
+            cpu: Duration::from_secs(3),
+            fuel: Some(4),
+            stack: ByteSize::mib(5),
+            output: ByteSize::mib(6),
+            result: ByteSize::mib(7),
+            processes: 8,
+            open_files: 9,
+            file_bytes: ByteSize::mib(10),
+        };
+        assert_eq!(line.limits.limits_with(&line.process), expected);
+    }
+}

@@ -1,0 +1,248 @@
+//! The command line as types: every verb, every flag, its default and its place in the help.
+
+mod grants;
+mod limits;
+mod report;
+mod streams;
+mod values;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use sandtrap::{Label, Value, Wall};
+
+pub(crate) use grants::GrantArgs;
+pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
+pub(crate) use report::{DiagnosisArgs, ReportArgs};
+pub(crate) use streams::{InputArgs, StreamArgs, Target};
+
+/// Run code that may blow up, and learn exactly how it ended
+#[derive(Debug, Parser)]
+#[command(name = "sandtrap", version, before_help = EXAMPLES, after_help = MORE, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  sandtrap run --wall 5s --memory 64MiB ./parser input.txt
+  sandtrap call math.wasm add --arg i32:2 --arg i32:40
+  sandtrap explain crashed.stack-overflow";
+
+const MORE: &str = "\
+A guest that ends well leaves nothing but its own output. One that doesn't gets a diagnosis of a few
+lines on stderr. `sandtrap run --help` shows every limit with its default.";
+
+/// What sandtrap can be asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Run a program once and say how it ended
+    #[command(before_help = RUN_EXAMPLE, after_help = EXIT_CODES)]
+    Run(RunArgs),
+    /// Call one exported function of a Wasm module and print what it returns
+    #[command(before_help = CALL_EXAMPLE, after_help = EXIT_CODES)]
+    Call(CallArgs),
+    /// Say what a verdict means, what usually causes it, and what to try
+    #[command(before_help = EXPLAIN_EXAMPLE)]
+    Explain(ExplainArgs),
+    /// Print a completion script for a shell
+    #[command(before_help = COMPLETIONS_EXAMPLE)]
+    Completions(CompletionsArgs),
+}
+
+const RUN_EXAMPLE: &str = "\
+Example:
+  sandtrap run --wall 5s --memory 64MiB ./parser input.txt";
+
+const CALL_EXAMPLE: &str = "\
+Example:
+  sandtrap call math.wasm add --arg i32:2 --arg i32:40";
+
+const EXPLAIN_EXAMPLE: &str = "\
+Example:
+  sandtrap explain crashed.stack-overflow";
+
+const COMPLETIONS_EXAMPLE: &str = "\
+Example:
+  sandtrap completions bash > ~/.local/share/bash-completion/completions/sandtrap";
+
+const EXIT_CODES: &str = "\
+Exit code: the guest's own, or 124 wall time, 137 memory, 139 memory fault or stack overflow,
+134 abort, 130 cancelled, 127 not found, 125 sandtrap's own failure, 2 wrong usage.
+`sandtrap explain` lists every verdict with its code.";
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "sandtrap run [OPTIONS] <PROGRAM> [ARGS]...")]
+pub(crate) struct RunArgs {
+    /// A Wasm module or an executable; a bare name that is no file here is looked up in PATH.
+    /// All that follows PROGRAM is the guest's, even what begins with `-`
+    #[arg(value_names = ["PROGRAM", "ARGS"], num_args = 1.., trailing_var_arg = true)]
+    pub(crate) command: Vec<OsString>,
+
+    /// Run it as a Wasm module, or as a confined process [default: what its content says]
+    #[arg(long = "in", value_name = "WALL")]
+    pub(crate) within: Option<WallArg>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) process_limits: ProcessLimitArgs,
+
+    #[command(flatten)]
+    pub(crate) grants: GrantArgs,
+
+    /// Print the limits and permissions that would hold, and run nothing
+    #[arg(
+        long,
+        help_heading = "Permissions",
+        conflicts_with_all = ["report", "json", "quiet"]
+    )]
+    pub(crate) show_policy: bool,
+
+    #[command(flatten)]
+    pub(crate) input: InputArgs,
+
+    #[command(flatten)]
+    pub(crate) streams: StreamArgs,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+
+    #[command(flatten)]
+    pub(crate) diagnosis: DiagnosisArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CallArgs {
+    /// A Wasm module: .wasm or .wat
+    pub(crate) program: PathBuf,
+
+    /// The name of the export
+    pub(crate) function: String,
+
+    /// One argument as TYPE:NUMBER, with the type i32, i64, f32 or f64; once for each, in order
+    #[arg(long = "arg", value_name = "TYPE:NUMBER", value_parser = values::argument)]
+    pub(crate) arguments: Vec<Value>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) grants: GrantArgs,
+
+    #[command(flatten)]
+    pub(crate) streams: StreamArgs,
+
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+
+    #[command(flatten)]
+    pub(crate) diagnosis: DiagnosisArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// The label, as it stands in brackets in a diagnosis [default: list them all]
+    #[arg(value_parser = values::label)]
+    pub(crate) label: Option<Label>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// The walls, as they are called on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum WallArg {
+    Wasm,
+    Native,
+}
+
+impl From<WallArg> for Wall {
+    fn from(arg: WallArg) -> Self {
+        match arg {
+            WallArg::Wasm => Self::Wasm,
+            WallArg::Native => Self::Native,
+        }
+    }
+}
+
+/// A mistake in what was asked of a verb, in the form in which clap tells of its own findings.
+pub(crate) fn misuse(verb: &str, what: impl std::fmt::Display) -> clap::Error {
+    let mut cli = Cli::command();
+    cli.build();
+    match cli.find_subcommand_mut(verb) {
+        Some(command) => command.error(ErrorKind::ValueValidation, what),
+        None => cli.error(ErrorKind::ValueValidation, what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &[&str]) -> Result<Verb, clap::Error> {
+        Cli::try_parse_from([&["sandtrap"], line].concat()).map(|cli| cli.verb)
+    }
+
+    fn run(line: &[&str]) -> RunArgs {
+        match parse(&[&["run"], line].concat()).unwrap() {
+            Verb::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_the_program_belongs_to_the_guest() {
+        let args = run(&["--wall", "5s", "grep", "--quiet", "-v", "--memory", "--", "--json"]);
+        assert_eq!(args.command, ["grep", "--quiet", "-v", "--memory", "--", "--json"]);
+        assert!(!args.diagnosis.quiet && !args.report.json);
+    }
+
+    #[test]
+    fn an_unknown_flag_is_never_taken_for_the_program() {
+        assert_eq!(parse(&["run", "--bogus", "grep"]).unwrap_err().exit_code(), 2);
+    }
+
+    #[test]
+    fn the_policy_can_be_asked_for_without_a_program() {
+        assert!(run(&["--show-policy"]).command.is_empty());
+    }
+
+    #[test]
+    fn wrong_usage_is_told_with_what_to_write_instead() {
+        for (line, words) in [
+            (&["run", "--memory", "64", "x"][..], "write it as in 64MiB"),
+            (&["run", "--wall", "-1s", "x"], "write it as in 5s"),
+            (&["run", "--fuel", "-1", "x"], "write it as in 1000000"),
+            (&["run", "--processes", "many", "x"], "write it as in 4"),
+            (&["run", "--env", "LANG", "x"], "write it as in LANG=C"),
+            (&["call", "m.wasm", "f", "--arg", "5"], "write it as in i32:5"),
+            (&["explain", "stack-overflow"], "crashed.stack-overflow"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line:?}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_misuse_is_shown_with_the_usage_of_its_verb() {
+        let error = misuse("run", "the memory limit is too small");
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        assert!(text.contains("the memory limit is too small"), "{text}");
+        assert!(text.contains("sandtrap run [OPTIONS]"), "{text}");
+    }
+}

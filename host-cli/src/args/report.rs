@@ -1,0 +1,23 @@
+//! What is said about the end of a guest, as flags.
+
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Report")]
+pub(crate) struct ReportArgs {
+    /// Write the whole report to a file, as one JSON object [default: no report]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+
+    /// Print the report on stdout instead of the guest's output, which is within it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Report")]
+pub(crate) struct DiagnosisArgs {
+    /// Print no diagnosis of a guest that doesn't end well
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}

@@ -1,0 +1,12 @@
+//! One file for each verb. Each gives the exit code, or an error that is sandtrap's own.
+
+mod call;
+mod completions;
+mod explain;
+mod run;
+mod session;
+
+pub(crate) use call::call;
+pub(crate) use completions::completions;
+pub(crate) use explain::explain;
+pub(crate) use run::run;

@@ -1,0 +1,82 @@
+//! What `run` and `call` have in common: one task, from the opening of its streams to the exit code.
+
+use std::io::{self, Write as _};
+
+use anyhow::{Context as _, anyhow};
+use sandtrap::{Capture, Program, Record, Report, Runtime, StopHandle, Task, Verdict};
+
+use crate::args::{DiagnosisArgs, ReportArgs, StreamArgs, Target};
+use crate::render;
+use crate::report_file::ReportFile;
+use crate::signals;
+use crate::streams::{self, Loss, ReaderGone, Streams};
+
+/// How one task is shown.
+pub(crate) struct Session<'a> {
+    pub(crate) streams: &'a StreamArgs,
+    pub(crate) report: &'a ReportArgs,
+    pub(crate) diagnosis: &'a DiagnosisArgs,
+}
+
+impl Session<'_> {
+    /// Runs the task to its end and shows it. The report is the caller's for whatever else there is to show.
+    pub(crate) fn carry_out(&self, program: Program, mut task: Task) -> anyhow::Result<Report> {
+        let place = self.report.report.as_deref().map(ReportFile::prepare).transpose()?;
+        let wanted = self.report.json || place.is_some();
+        task.stdout = if wanted { Capture::Keep } else { Capture::Discard };
+
+        let stop = StopHandle::new();
+        let mut streams = self.open_streams(&program, &stop)?;
+        let runtime = Runtime::new().context("cannot make the runtime")?;
+        signals::watch(&stop)?;
+        let report = runtime.run_with(program, &task, &stop, &mut streams);
+
+        let json = wanted.then(|| json_of(&report)).transpose()?;
+        if let (Some(place), Some(json)) = (place, &json) {
+            place.write(json)?;
+        }
+        check_delivery(streams.finish(), &report)?;
+        match json {
+            Some(json) if self.report.json => streams::print(&json)?,
+            _ => self.diagnose(&report),
+        }
+        Ok(report)
+    }
+
+    /// With `--json` the guest's output is in the report, unless it was sent somewhere by name.
+    fn open_streams(&self, program: &Program, stop: &StopHandle) -> anyhow::Result<Streams> {
+        let usual = if self.report.json { Target::Null } else { Target::Through };
+        let stdout = self.streams.stdout.as_ref().unwrap_or(&usual);
+        let stderr = self.streams.stderr.as_ref().unwrap_or(&usual);
+        Streams::open(stdout, stderr, stop, program.policy().limits.wall)
+    }
+
+    fn diagnose(&self, report: &Report) {
+        if !self.diagnosis.quiet && !report.verdict.is_completed() {
+            // Nobody reads stderr; the exit code still says it.
+            let _ = io::stderr().write_all(render::diagnosis(report).as_bytes());
+        }
+    }
+}
+
+fn json_of(report: &Report) -> anyhow::Result<String> {
+    let record = Record::from(report);
+    let mut json = serde_json::to_string_pretty(&record).context("cannot write the report")?;
+    json.push('\n');
+    Ok(json)
+}
+
+fn check_delivery(loss: Option<Loss>, report: &Report) -> anyhow::Result<()> {
+    match loss {
+        None => Ok(()),
+        Some(Loss::ReaderGone) => Err(ReaderGone.into()),
+        Some(Loss::Failed(stream, error)) => {
+            Err(error).context(format!("cannot pass on the guest's {stream}"))
+        }
+        // What was cut off belongs to a guest that was cut off itself.
+        Some(Loss::Stalled(_)) if matches!(report.verdict, Verdict::Stopped(_)) => Ok(()),
+        Some(Loss::Stalled(stream)) => Err(anyhow!(
+            "nobody took the guest's {stream} within its wall time, so the rest of it is lost; raise --wall"
+        )),
+    }
+}

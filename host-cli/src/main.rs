@@ -1,0 +1,43 @@
+//! The `sandtrap` command: runs guest programs behind a wall and says exactly how they ended.
+
+mod args;
+mod commands;
+mod exit_code;
+mod explain;
+mod render;
+mod report_file;
+mod signals;
+mod streams;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Cli, Verb};
+use streams::ReaderGone;
+
+fn main() -> ExitCode {
+    let ended = match Cli::parse().verb {
+        Verb::Run(args) => commands::run(&args),
+        Verb::Call(args) => commands::call(&args),
+        Verb::Explain(args) => commands::explain(&args),
+        Verb::Completions(args) => commands::completions(&args),
+    };
+    ended.unwrap_or_else(|error| complain(&error)).into()
+}
+
+/// Says why sandtrap itself failed, and gives the exit code for it.
+fn complain(error: &anyhow::Error) -> u8 {
+    if error.is::<ReaderGone>() {
+        return exit_code::CANCELLED;
+    }
+    if let Some(misuse) = error.downcast_ref::<clap::Error>() {
+        // Nobody reads stderr; the exit code still says it.
+        let _ = misuse.print();
+        return exit_code::MISUSE;
+    }
+    // The same.
+    let _ = writeln!(std::io::stderr(), "sandtrap: {error:#}");
+    exit_code::OWN_FAILURE
+}

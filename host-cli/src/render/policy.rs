@@ -1,0 +1,53 @@
+//! What `--show-policy` prints: everything that would hold for a guest.
+
+use std::fmt::Write as _;
+
+use sandtrap::{GuardMode, Policy, Wall, show_duration};
+
+/// The policy as people read it. Values of variables are not shown: they may be secrets.
+pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
+    let limits = &policy.limits;
+    let fuel = limits.fuel.map_or_else(|| "not counted".to_owned(), |fuel| fuel.to_string());
+    let names: Vec<String> =
+        policy.permissions.env.iter().map(|(name, _)| name.display().to_string()).collect();
+    let env = if names.is_empty() { "empty".to_owned() } else { names.join(", ") };
+    let guards = match policy.guards {
+        GuardMode::Required => "required: what this host can't guard is refused",
+        GuardMode::BestEffort => "best-effort: what this host can't guard is named in the report",
+    };
+    let sections = [
+        (
+            "Limits",
+            vec![
+                ("memory", limits.memory.to_string()),
+                ("wall", show_duration(limits.wall)),
+                ("cpu", show_duration(limits.cpu)),
+                ("fuel", fuel),
+                ("stack", limits.stack.to_string()),
+                ("output", limits.output.to_string()),
+                ("result", limits.result.to_string()),
+                ("processes", limits.processes.to_string()),
+                ("open-files", limits.open_files.to_string()),
+                ("file-bytes", limits.file_bytes.to_string()),
+            ],
+        ),
+        ("Permissions", vec![("environment", env), ("guards", guards.to_owned())]),
+        (
+            "Wall",
+            vec![(
+                "in",
+                wall.map_or("found out from the program's content", Wall::name).to_owned(),
+            )],
+        ),
+    ];
+    let mut text = String::new();
+    for (heading, rows) in sections {
+        let gap = if text.is_empty() { "" } else { "\n" };
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{gap}{heading}");
+        for (name, value) in rows {
+            let _ = writeln!(text, "  {name:<12} {value}");
+        }
+    }
+    text
+}

@@ -1,0 +1,133 @@
+//! The report in a file: there whole or not at all.
+//!
+//! Whether it can be written is found out before anything runs: a guest's work must not be lost because
+//! its report has no place. A plain file is written beside its place and then renamed. Devices, pipes
+//! and `/dev/stdout` can't be renamed over; they are opened first and written to in the end.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+/// A place for a report that is known to be writable.
+#[derive(Debug)]
+pub(crate) struct ReportFile {
+    shown: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Beside { target: PathBuf, draft: PathBuf },
+    Open(File),
+}
+
+impl ReportFile {
+    /// Makes sure that the report can be written there.
+    pub(crate) fn prepare(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display().to_string();
+        let place = prepare(path).with_context(|| {
+            format!("cannot write the report to `{shown}`, so nothing was run; name a file in a directory you can write to")
+        })?;
+        Ok(Self { shown, place })
+    }
+
+    /// Writes the report.
+    pub(crate) fn write(self, text: &str) -> anyhow::Result<()> {
+        match self.place {
+            Place::Open(mut file) => file.write_all(text.as_bytes()),
+            Place::Beside { target, draft } => replace(&target, &draft, text),
+        }
+        .with_context(|| format!("cannot write the report to `{}`", self.shown))
+    }
+}
+
+fn prepare(path: &Path) -> io::Result<Place> {
+    if is_special(path) {
+        return OpenOptions::new().append(true).open(path).map(Place::Open);
+    }
+    // A link stays a link: what it points to is replaced.
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if target.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    let draft = draft_beside(&target)?;
+    File::create_new(&draft)?;
+    fs::remove_file(&draft)?;
+    Ok(Place::Beside { target, draft })
+}
+
+fn is_special(path: &Path) -> bool {
+    path.starts_with("/dev")
+        || path.starts_with("/proc")
+        || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+}
+
+fn draft_beside(target: &Path) -> io::Result<PathBuf> {
+    let name = target.file_name().ok_or(io::ErrorKind::InvalidFilename)?;
+    let mut draft = OsString::from(".");
+    draft.push(name);
+    draft.push(format!(".{}.draft", std::process::id()));
+    Ok(target.with_file_name(draft))
+}
+
+fn replace(target: &Path, draft: &Path, text: &str) -> io::Result<()> {
+    let written = fs::write(draft, text).and_then(|()| fs::rename(draft, target));
+    if written.is_err() {
+        // The first error is the one to tell about.
+        let _ = fs::remove_file(draft);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh_directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("sandtrap-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_report_replaces_the_old_one_and_leaves_nothing_beside_it() {
+        let directory = fresh_directory("replace");
+        let path = directory.join("report.json");
+        fs::write(&path, "old and longer").unwrap();
+        let file = ReportFile::prepare(&path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old and longer");
+        file.write("new").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let directory = fresh_directory("link");
+        let (real, link) = (directory.join("real.json"), directory.join("link.json"));
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        ReportFile::prepare(&link).unwrap().write("new").unwrap();
+        assert_eq!(fs::read_to_string(&real).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_refused_before_anything_runs() {
+        for place in ["/nonexistent/report.json", "/tmp", "/proc/nothing"] {
+            let error = ReportFile::prepare(Path::new(place)).unwrap_err();
+            assert!(format!("{error:#}").contains("nothing was run"), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        ReportFile::prepare(Path::new("/dev/null")).unwrap().write("{}").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}

@@ -1,0 +1,243 @@
+//! The guest's streams on their way out, and sandtrap's own stdout.
+//!
+//! Bytes go out as they come: no buffer, no lock, no look at what they are. Two things can go wrong on
+//! the far side. Whoever reads may go away (`| head -1`): the guest is stopped then, since nobody wants
+//! the rest. Or it stops reading: nothing may hang for that, so a stream is waited for in small steps,
+//! and given up a moment after the guest's time is over.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sandtrap::{Ear, Event, StopHandle, StopReason};
+
+use crate::args::Target;
+
+/// A pipe with room takes this much without blocking (`PIPE_BUF`).
+const PIECE: usize = 4096;
+
+/// How long one wait for a reader takes before the stop is looked at again.
+const STEP_MILLIS: u16 = 50;
+
+/// What a slow reader still gets after the guest was stopped.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Whoever read sandtrap's stdout has gone away. No reason for many words.
+#[derive(Debug)]
+pub(crate) struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nobody reads the output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// Prints on sandtrap's own stdout.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        Err(error) => Err(error).context("cannot write to stdout"),
+    }
+}
+
+/// Passes on what a guest writes.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    stdout: Option<Sink>,
+    stderr: Option<Sink>,
+    patience: Patience,
+    loss: Option<Loss>,
+}
+
+#[derive(Debug)]
+struct Sink {
+    name: &'static str,
+    file: File,
+}
+
+/// How long a reader that takes nothing is waited for.
+#[derive(Debug)]
+struct Patience {
+    stop: StopHandle,
+    wall: Duration,
+    time_is_up: Option<Instant>,
+    over: Option<Instant>,
+}
+
+/// Why some of what the guest wrote went nowhere.
+#[derive(Debug)]
+pub(crate) enum Loss {
+    /// The reader has gone away.
+    ReaderGone,
+    /// The reader of this stream took nothing more until the guest's time was over.
+    Stalled(&'static str),
+    /// The system refused to write this stream.
+    Failed(&'static str, io::Error),
+}
+
+impl Streams {
+    /// Opens both ends. Files are emptied.
+    pub(crate) fn open(
+        stdout: &Target,
+        stderr: &Target,
+        stop: &StopHandle,
+        wall: Duration,
+    ) -> anyhow::Result<Self> {
+        let out = open("stdout", stdout, io::stdout())?;
+        let err = match &out {
+            // One file for both: one position, so that neither writes over the other.
+            Some(out) if stdout == stderr && matches!(stdout, Target::File(_)) => {
+                let file =
+                    out.file.try_clone().context("cannot share one file for both streams")?;
+                Some(Sink { name: "stderr", file })
+            }
+            _ => open("stderr", stderr, io::stderr())?,
+        };
+        let patience = Patience { stop: stop.clone(), wall, time_is_up: None, over: None };
+        Ok(Self { stdout: out, stderr: err, patience, loss: None })
+    }
+
+    /// No more will come: whether something was lost.
+    pub(crate) fn finish(self) -> Option<Loss> {
+        self.loss
+    }
+}
+
+impl Ear for Streams {
+    fn hear(&mut self, event: Event<'_>) {
+        self.patience.begin();
+        let (sink, bytes) = match event {
+            Event::Started { .. } => return,
+            Event::Stdout(bytes) => (&self.stdout, bytes),
+            Event::Stderr(bytes) => (&self.stderr, bytes),
+        };
+        if let (Some(sink), None) = (sink, &self.loss)
+            && let Err(loss) = sink.take(bytes, &mut self.patience)
+        {
+            self.patience.stop.stop(StopReason::Cancelled);
+            self.loss = Some(loss);
+        }
+    }
+}
+
+impl Sink {
+    fn take(&self, mut bytes: &[u8], patience: &mut Patience) -> Result<(), Loss> {
+        let failed = |error| Loss::Failed(self.name, error);
+        while !bytes.is_empty() {
+            if !self.has_room().map_err(failed)? {
+                if patience.is_over() {
+                    return Err(Loss::Stalled(self.name));
+                }
+                continue;
+            }
+            match (&self.file).write(&bytes[..bytes.len().min(PIECE)]) {
+                Ok(0) => return Err(failed(io::ErrorKind::WriteZero.into())),
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) => match error.kind() {
+                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
+                    io::ErrorKind::BrokenPipe => return Err(Loss::ReaderGone),
+                    _ => return Err(failed(error)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits a moment until at least one piece can be written without blocking.
+    fn has_room(&self) -> io::Result<bool> {
+        let mut ends = [PollFd::new(self.file.as_fd(), PollFlags::POLLOUT)];
+        match poll(&mut ends, PollTimeout::from(STEP_MILLIS)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Patience {
+    /// The guest's time runs from the first that is heard of it, never earlier than its wall counts it.
+    fn begin(&mut self) {
+        if self.time_is_up.is_none() {
+            self.time_is_up = Instant::now().checked_add(self.wall);
+        }
+    }
+
+    /// The wall that runs the guest may be waiting for us, so the guest's time is looked at here too.
+    fn is_over(&mut self) -> bool {
+        let now = Instant::now();
+        if self.time_is_up.is_some_and(|end| now >= end) {
+            self.stop.stop(StopReason::WallTime);
+        }
+        self.stop.reason().is_some() && now >= *self.over.get_or_insert(now + GRACE)
+    }
+}
+
+fn open(name: &'static str, target: &Target, own: impl AsFd) -> anyhow::Result<Option<Sink>> {
+    let file = match target {
+        Target::Null => return Ok(None),
+        Target::Through => own
+            .as_fd()
+            .try_clone_to_owned()
+            .map(File::from)
+            .with_context(|| format!("cannot write to sandtrap's own {name}"))?,
+        Target::File(path) => File::create(path)
+            .with_context(|| format!("cannot write the guest's {name} to `{}`", path.display()))?,
+    };
+    Ok(Some(Sink { name, file }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    const WALL: Duration = Duration::from_millis(100);
+
+    fn piped(stop: &StopHandle) -> (Streams, io::PipeReader) {
+        let (reader, writer) = io::pipe().unwrap();
+        let sink = Sink { name: "stdout", file: File::from(std::os::fd::OwnedFd::from(writer)) };
+        let patience = Patience { stop: stop.clone(), wall: WALL, time_is_up: None, over: None };
+        (Streams { stdout: Some(sink), stderr: None, patience, loss: None }, reader)
+    }
+
+    #[test]
+    fn bytes_go_through_as_they_are() {
+        let (mut streams, mut reader) = piped(&StopHandle::new());
+        streams.hear(Event::Stdout(b"a\0\xff"));
+        streams.hear(Event::Stderr(b"nobody wants this"));
+        streams.hear(Event::Stdout(b"\r\n"));
+        assert!(streams.finish().is_none());
+        let mut all = Vec::new();
+        reader.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"a\0\xff\r\n");
+    }
+
+    #[test]
+    fn a_reader_that_went_away_stops_the_guest() {
+        let stop = StopHandle::new();
+        let (mut streams, reader) = piped(&stop);
+        drop(reader);
+        streams.hear(Event::Stdout(b"hello"));
+        assert_eq!(stop.reason(), Some(StopReason::Cancelled));
+        assert!(matches!(streams.finish(), Some(Loss::ReaderGone)));
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_cannot_hold_us_beyond_the_wall_time() {
+        let stop = StopHandle::new();
+        let (mut streams, _reader) = piped(&stop);
+        let began = Instant::now();
+        streams.hear(Event::Stdout(&vec![b'x'; 1 << 20]));
+        assert!(began.elapsed() < WALL + GRACE + Duration::from_secs(5));
+        assert_eq!(stop.reason(), Some(StopReason::WallTime));
+        assert!(matches!(streams.finish(), Some(Loss::Stalled("stdout"))));
+    }
+}

@@ -1,0 +1,15 @@
+//! The real binary, run as people run it: its exit codes, its report, its flags, its streams and its ends.
+
+mod calls;
+mod diagnosis;
+mod exit_codes;
+mod explain;
+mod flags;
+mod kit;
+mod programs;
+mod report_files;
+mod reports;
+mod running;
+mod shape;
+mod stops;
+mod streams;

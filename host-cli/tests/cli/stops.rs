@@ -1,0 +1,155 @@
+//! Ctrl-C and its relatives: what is reported, and that nothing is left behind.
+
+use std::thread;
+
+use nix::sys::signal::Signal;
+use sandtrap::Wall;
+
+use crate::kit::{WALLS, guest, run, run_command, text_of};
+use crate::report_files;
+use crate::running::{Running, groups_of, is_alive};
+
+fn echoing(wall: Wall, flags: &[&str]) -> Running {
+    let flags = [&["--stdin", "-"], flags].concat();
+    let mut running = Running::start(run_command(&flags, &guest(wall, "echo"), &[]));
+    running.expect_echo();
+    running
+}
+
+#[test]
+fn ctrl_c_is_reported_and_leaves_nothing_behind() {
+    for wall in WALLS {
+        let (_folder, file) = report_files::place();
+        let running = echoing(wall, &["--report", text_of(&file)]);
+        let pid = running.pid();
+        running.signal(Signal::SIGINT);
+        let ran = running.finish();
+        assert_eq!((ran.code, ran.label()), (Some(130), "stopped.cancelled"), "{ran:?}");
+        let report = report_files::read(&file);
+        assert_eq!(report["verdict"]["label"], "stopped.cancelled");
+        assert_eq!(report["evidence"]["stopped_by_us"], "cancelled");
+        assert_eq!(report["output"]["stdout"], "are you there?\n");
+        if wall == Wall::Native {
+            let guest = report["task"]["pid"].as_u64().expect("a process");
+            assert!(!is_alive(guest), "process {guest} is still there");
+        }
+        assert_eq!(groups_of(pid), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_request_to_end_is_reported_as_a_shutdown() {
+    for wall in WALLS {
+        for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+            let (_folder, file) = report_files::place();
+            let running = echoing(wall, &["--report", text_of(&file)]);
+            running.signal(signal);
+            assert_eq!(running.finish().code, Some(130));
+            let report = report_files::read(&file);
+            assert_eq!(report["verdict"]["label"], "stopped.shutdown", "{signal}");
+            assert_eq!(report["evidence"]["stopped_by_us"], "shutdown");
+        }
+    }
+}
+
+#[test]
+fn a_whole_tree_of_processes_goes_with_one_ctrl_c() {
+    let (folder, file) = report_files::place();
+    let body = "(while :; do :; done) & echo $!; read line";
+    let script = crate::programs::script(folder.path(), body);
+    let flags = ["--stdin", "-", "--processes", "4", "--report", text_of(&file)];
+    let mut running = Running::start(run_command(&flags, &script, &[]));
+    let pid = running.pid();
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        line.extend(running.hear(1));
+    }
+    let child: u64 = String::from_utf8_lossy(&line).trim().parse().expect("a process");
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.finish().code, Some(130));
+    let guest = report_files::read(&file)["task"]["pid"].as_u64().expect("a process");
+    assert_eq!((is_alive(guest), is_alive(child)), (false, false));
+    assert_eq!(groups_of(pid), Vec::<String>::new());
+}
+
+#[test]
+fn an_end_by_itself_leaves_nothing_behind_either() {
+    for (wall, name, flags) in [
+        (Wall::Native, "hello", &[][..]),
+        (Wall::Native, "abort", &[]),
+        (Wall::Native, "sleep", &["--wall", "100ms"]),
+        (Wall::Native, "orphan", &["--processes", "2"]),
+        (Wall::Native, "fork_bomb", &[]),
+        (Wall::Wasm, "unreachable", &[]),
+    ] {
+        let running = Running::start(run_command(flags, &guest(wall, name), &[]));
+        let pid = running.pid();
+        let ran = running.finish();
+        assert!(ran.code.is_some(), "{name}: {ran:?}");
+        assert_eq!(groups_of(pid), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once_though_nobody_takes_the_report() {
+    for wall in WALLS {
+        let flags = ["--json", "--output", "4MiB"];
+        let mut running = Running::start(run_command(&flags, &guest(wall, "flood_stdout"), &[]));
+        // The guest has ended, and the report is on its way into a pipe that nobody empties.
+        running.hear(1);
+        running.signal_until_it_ends(Signal::SIGINT);
+        let ran = running.finish();
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(130), ""), "{wall:?}");
+    }
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once_though_nobody_takes_the_output() {
+    for wall in WALLS {
+        let flags = ["--output", "100GiB"];
+        let mut running = Running::start(run_command(&flags, &guest(wall, "flood_stdout"), &[]));
+        running.hear(1);
+        let (pid, children) = (running.pid(), running.children());
+        assert_eq!(children.is_empty(), wall == Wall::Wasm);
+        running.signal_until_it_ends(Signal::SIGINT);
+        assert_eq!(running.finish().code, Some(130), "{wall:?}");
+        for child in children {
+            while is_alive(child.into()) {
+                thread::yield_now();
+            }
+        }
+        // What had no time to be removed goes with the next run.
+        assert_eq!(run(&[], &guest(Wall::Native, "hello")).code, Some(0));
+        assert_eq!(groups_of(pid), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn sandtrap_that_is_killed_takes_its_guest_with_it() {
+    let mut running = echoing(Wall::Native, &[]);
+    let children = running.children();
+    assert!(!children.is_empty());
+    running.signal_until_it_ends(Signal::SIGKILL);
+    assert_eq!(running.finish().code, None);
+    for child in children {
+        while is_alive(child.into()) {
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+    // As `nohup` does it.
+    let mut command = std::process::Command::new("/bin/sh");
+    let line = "trap '' HUP; exec \"$0\" run --stdin - \"$1\"";
+    command.args(["-c", line, env!("CARGO_BIN_EXE_sandtrap")]);
+    command.arg(guest(Wall::Native, "echo"));
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut running = Running::start(command);
+    running.expect_echo();
+    running.signal(Signal::SIGHUP);
+    running.expect_echo();
+    running.close_stdin();
+    assert_eq!(running.finish().code, Some(0));
+}

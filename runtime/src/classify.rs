@@ -1,0 +1,306 @@
+//! The one judge: evidence in, verdict out. Pure, total, and boring on purpose.
+//!
+//! The rules, in the order in which they bind:
+//!
+//! 1. What never started is `unstarted`.
+//! 2. A stop that cut something off (output, result, processes) stands whatever the guest did next.
+//! 3. A SIGKILL or an interrupt is ours only if the reason was written down first.
+//! 4. The hardware fault that was seen decides, whatever signal it turned into later.
+//! 5. A signal that the guest raised itself is never a fault.
+//! 6. Testimony names panics and failed allocations; it cannot undo a fault.
+//! 7. What could not be seen is never claimed: `certain` is false then.
+
+use crate::evidence::{
+    Basis, Death, Denied, Ending, Evidence, Fault, Opcode, Refusal, Sender, Source, StackState,
+    Step, StopReason, TrapCause,
+};
+use crate::signals::Signal;
+use crate::verdict::{
+    Crash, CrashCause, Denial, Failure, Killer, Stop, Unstarted, UnstartedReason, Verdict,
+};
+
+/// A null pointer with an offset lies below this address.
+const NULL_PAGE_END: u64 = 64 * 1024;
+
+/// The exit code of a Rust program whose main thread panicked.
+const PANIC_EXIT: i32 = 101;
+
+/// Reaches the verdict.
+pub fn classify(evidence: &Evidence) -> Verdict {
+    if let Ending::NeverStarted(refusal) = &evidence.ending {
+        return unstarted(refusal);
+    }
+    if let Some(stop) = evidence.stopped_by_us.and_then(lasting_stop) {
+        return Verdict::Stopped(stop);
+    }
+    if let Some(fault) = broken_channel(evidence) {
+        return crash(CrashCause::Protocol { fault }, true);
+    }
+    match &evidence.ending {
+        Ending::NeverStarted(refusal) => unstarted(refusal),
+        Ending::Exited(code) => exited(*code, evidence),
+        Ending::Signalled(death) => signalled(death, evidence),
+        Ending::Trapped(cause) => trapped(cause, evidence),
+        Ending::Vanished => {
+            stopped_or(evidence, || unknown("it is gone, and nobody saw how it ended"))
+        }
+    }
+}
+
+fn crash(cause: CrashCause, certain: bool) -> Verdict {
+    Verdict::Crashed(Crash { cause, certain })
+}
+
+fn unknown(fact: impl Into<String>) -> Verdict {
+    crash(CrashCause::Unknown { fact: fact.into() }, true)
+}
+
+fn unstarted(refusal: &Refusal) -> Verdict {
+    let reason = match refusal.step {
+        Step::Find => UnstartedReason::NotFound,
+        Step::Execute => UnstartedReason::NotExecutable,
+        Step::Parse => UnstartedReason::InvalidModule,
+        Step::Import => UnstartedReason::MissingImport,
+        Step::FitLimits => UnstartedReason::LimitTooSmall,
+        Step::Guard(name) => UnstartedReason::Guard { name },
+        Step::Reserve => UnstartedReason::Resources,
+        Step::Accept => UnstartedReason::Rejected,
+    };
+    Verdict::Unstarted(Unstarted { reason, detail: refusal.detail.clone(), errno: refusal.errno })
+}
+
+/// Stops after which something of the guest's work is lost, even if it ended in order a moment later.
+fn lasting_stop(reason: StopReason) -> Option<Stop> {
+    match reason {
+        StopReason::Output => Some(Stop::Output),
+        StopReason::Result => Some(Stop::Result),
+        StopReason::Processes => Some(Stop::Processes),
+        StopReason::WallTime
+        | StopReason::CpuTime
+        | StopReason::Protocol
+        | StopReason::Cancelled
+        | StopReason::Shutdown => None,
+    }
+}
+
+/// A frame that a crash tore apart is no breach; only a guest that lived on, or that we had to end for it.
+fn broken_channel(evidence: &Evidence) -> Option<String> {
+    let fault = evidence.testimony.broken.as_ref()?;
+    let guilty = evidence.stopped_by_us == Some(StopReason::Protocol)
+        || matches!(evidence.ending, Ending::Exited(_));
+    guilty.then(|| fault.clone())
+}
+
+fn stopped_or(evidence: &Evidence, otherwise: impl FnOnce() -> Verdict) -> Verdict {
+    match evidence.stopped_by_us {
+        None => otherwise(),
+        Some(StopReason::WallTime) => Verdict::Stopped(Stop::WallTime),
+        Some(StopReason::CpuTime) => Verdict::Stopped(Stop::CpuTime),
+        Some(StopReason::Output) => Verdict::Stopped(Stop::Output),
+        Some(StopReason::Result) => Verdict::Stopped(Stop::Result),
+        Some(StopReason::Processes) => Verdict::Stopped(Stop::Processes),
+        Some(StopReason::Cancelled) => Verdict::Stopped(Stop::Cancelled),
+        Some(StopReason::Shutdown) => Verdict::Stopped(Stop::Shutdown),
+        Some(StopReason::Protocol) => {
+            crash(CrashCause::Protocol { fault: "it was ended for a breach".to_owned() }, true)
+        }
+    }
+}
+
+fn exited(code: i32, evidence: &Evidence) -> Verdict {
+    if let Some(error) = &evidence.testimony.error {
+        let (message, chain) = (error.message.clone(), error.chain.clone());
+        return Verdict::Failed(Failure::Error { message, chain });
+    }
+    if code == 0 {
+        return Verdict::Completed;
+    }
+    let panicked = if code == PANIC_EXIT { panicked(evidence) } else { None };
+    panicked.unwrap_or(Verdict::Failed(Failure::Exit { code }))
+}
+
+fn panicked(evidence: &Evidence) -> Option<Verdict> {
+    let panic = evidence.testimony.panic.as_ref()?;
+    let (message, place) = (panic.message.clone(), panic.place.clone());
+    Some(Verdict::Failed(Failure::Panic { message, place }))
+}
+
+fn out_of_memory(evidence: &Evidence, certain: bool) -> Verdict {
+    let limit = evidence.refused_memory.map(|refused| refused.limit);
+    crash(CrashCause::OutOfMemory { limit }, certain)
+}
+
+/// It ended itself because it found itself broken: what had broken it?
+fn aborted(evidence: &Evidence, seen: bool) -> Verdict {
+    if evidence.testimony.out_of_memory.is_some() {
+        return out_of_memory(evidence, true);
+    }
+    if let Some(verdict) = panicked(evidence) {
+        return verdict;
+    }
+    if evidence.refused_memory.is_some() {
+        // That memory was refused is a fact; that the abort followed from it is a conclusion.
+        return out_of_memory(evidence, false);
+    }
+    crash(CrashCause::Abort, seen)
+}
+
+fn signalled(death: &Death, evidence: &Evidence) -> Verdict {
+    match death.signal {
+        Signal::Kill => stopped_or(evidence, || {
+            if evidence.oom_kills > 0 { out_of_memory(evidence, true) } else { killed(death) }
+        }),
+        Signal::Segv | Signal::Bus | Signal::Fpe | Signal::Ill | Signal::Trap => {
+            match (&death.fault, death.sender) {
+                (Some(fault), _) => faulted(fault, evidence),
+                (None, Sender::Itself | Sender::Process(_)) => killed(death),
+                (None, Sender::Kernel | Sender::Unseen) => fault_by_number(death.signal, evidence),
+            }
+        }
+        Signal::Abrt => match (&death.fault, death.sender) {
+            (Some(fault), _) => faulted(fault, evidence),
+            (None, Sender::Process(_)) => killed(death),
+            (None, Sender::Itself | Sender::Kernel) => aborted(evidence, true),
+            (None, Sender::Unseen) => aborted(evidence, false),
+        },
+        Signal::Xcpu => match death.sender {
+            Sender::Kernel | Sender::Unseen => Verdict::Stopped(Stop::CpuTime),
+            Sender::Itself | Sender::Process(_) => killed(death),
+        },
+        Signal::Xfsz => match death.sender {
+            // The kernel sends this one in the guest's own name.
+            Sender::Kernel | Sender::Itself | Sender::Unseen => Verdict::Stopped(Stop::Files),
+            Sender::Process(_) => killed(death),
+        },
+        Signal::Sys => match death.sender {
+            Sender::Kernel | Sender::Unseen => denied_syscall(evidence),
+            Sender::Itself | Sender::Process(_) => killed(death),
+        },
+        Signal::Other(_) => killed(death),
+    }
+}
+
+fn killed(death: &Death) -> Verdict {
+    let by = match death.sender {
+        Sender::Itself => Killer::Itself,
+        Sender::Process(pid) => Killer::Process(pid),
+        Sender::Kernel | Sender::Unseen => Killer::Unknown,
+    };
+    crash(CrashCause::Killed { signal: death.signal, by }, true)
+}
+
+fn denied_syscall(evidence: &Evidence) -> Verdict {
+    let number = evidence.denied.iter().rev().find_map(|denied| match denied {
+        Denied::Syscall(number) => Some(*number),
+        Denied::Capability(_) => None,
+    });
+    Verdict::Denied(Denial::Syscall { number })
+}
+
+/// Judges a hardware fault that was seen.
+fn faulted(fault: &Fault, evidence: &Evidence) -> Verdict {
+    match fault.signal {
+        Signal::Fpe => crash(CrashCause::Arithmetic, true),
+        Signal::Trap => aborted(evidence, true),
+        Signal::Ill => match fault.opcode {
+            Opcode::CompilerTrap => aborted(evidence, true),
+            Opcode::Other => crash(CrashCause::IllegalInstruction, true),
+            Opcode::Unseen => crash(CrashCause::IllegalInstruction, false),
+        },
+        Signal::Segv
+        | Signal::Bus
+        | Signal::Abrt
+        | Signal::Kill
+        | Signal::Xcpu
+        | Signal::Xfsz
+        | Signal::Sys
+        | Signal::Other(_) => bad_access(fault, evidence),
+    }
+}
+
+fn bad_access(fault: &Fault, evidence: &Evidence) -> Verdict {
+    let address = fault.address;
+    if fault.stack == StackState::Overrun {
+        return crash(CrashCause::StackOverflow, true);
+    }
+    if address == Some(fault.instruction) {
+        return crash(CrashCause::BadCall { address }, true);
+    }
+    let near_null = address.is_some_and(|address| address < NULL_PAGE_END);
+    if near_null && evidence.refused_memory.is_some() {
+        // `malloc` said no and nobody looked.
+        return out_of_memory(evidence, false);
+    }
+    crash(CrashCause::MemoryFault { address }, fault.stack == StackState::Sound)
+}
+
+/// Only the signal's number is known.
+fn fault_by_number(signal: Signal, evidence: &Evidence) -> Verdict {
+    let seen = evidence.source != Source::Status;
+    match signal {
+        Signal::Fpe => crash(CrashCause::Arithmetic, seen),
+        Signal::Ill => crash(CrashCause::IllegalInstruction, false),
+        Signal::Trap => aborted(evidence, seen),
+        Signal::Segv
+        | Signal::Bus
+        | Signal::Abrt
+        | Signal::Kill
+        | Signal::Xcpu
+        | Signal::Xfsz
+        | Signal::Sys
+        | Signal::Other(_) => {
+            if evidence.refused_memory.is_some() {
+                out_of_memory(evidence, false)
+            } else {
+                crash(CrashCause::MemoryFault { address: None }, false)
+            }
+        }
+    }
+}
+
+fn trapped(cause: &TrapCause, evidence: &Evidence) -> Verdict {
+    match cause {
+        TrapCause::MemoryRefused => out_of_memory(evidence, is_seen(evidence)),
+        TrapCause::AllocationTooLarge => out_of_memory(evidence, false),
+        TrapCause::Interrupted => {
+            stopped_or(evidence, || unknown("interrupted, but not by this runtime"))
+        }
+        TrapCause::OutOfFuel => Verdict::Stopped(Stop::Fuel),
+        TrapCause::Unreachable => aborted(evidence, true),
+        TrapCause::StackOverflow | TrapCause::MemoryOutOfBounds(StackState::Overrun) => {
+            crash(CrashCause::StackOverflow, true)
+        }
+        TrapCause::MemoryOutOfBounds(state) => {
+            crash(CrashCause::MemoryFault { address: None }, *state == StackState::Sound)
+        }
+        TrapCause::Misaligned
+        | TrapCause::TableOutOfBounds
+        | TrapCause::ArrayOutOfBounds
+        | TrapCause::NullReference => crash(CrashCause::MemoryFault { address: None }, true),
+        TrapCause::NullCall | TrapCause::BadSignature => {
+            crash(CrashCause::BadCall { address: None }, true)
+        }
+        TrapCause::IntegerOverflow | TrapCause::DivisionByZero | TrapCause::BadConversion => {
+            crash(CrashCause::Arithmetic, true)
+        }
+        TrapCause::UncaughtException => panicked(evidence).unwrap_or_else(|| {
+            let message = "an exception that nobody caught".to_owned();
+            Verdict::Failed(Failure::Panic { message, place: None })
+        }),
+        TrapCause::DisabledOpcode => crash(CrashCause::IllegalInstruction, true),
+        TrapCause::CapabilityRefused => denied_capability(evidence),
+        TrapCause::CastFailure | TrapCause::Other(_) => unknown(cause.name()),
+    }
+}
+
+fn is_seen(evidence: &Evidence) -> bool {
+    evidence.refused_memory.is_none_or(|refused| refused.basis == Basis::Seen)
+}
+
+fn denied_capability(evidence: &Evidence) -> Verdict {
+    let name = evidence.denied.iter().rev().find_map(|denied| match denied {
+        Denied::Capability(name) => Some(name.clone()),
+        Denied::Syscall(_) => None,
+    });
+    Verdict::Denied(Denial::Capability { name: name.unwrap_or_else(|| "unnamed".to_owned()) })
+}

@@ -1,0 +1,193 @@
+//! The ways in which an attempt ends, as facts: exit codes, signals with what was seen of them, traps.
+
+use crate::signals::Signal;
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// No guest code ran.
+    NeverStarted(Refusal),
+    /// It ended itself with this code.
+    Exited(i32),
+    /// A signal ended it.
+    Signalled(Death),
+    /// The module engine ended it.
+    Trapped(TrapCause),
+    /// It is gone and nobody saw how.
+    Vanished,
+}
+
+/// Why no guest code ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// What stood in the way.
+    pub step: Step,
+    /// The system's own error number, where it gave one.
+    pub errno: Option<i32>,
+    /// What happened and what to do, in words.
+    pub detail: String,
+}
+
+/// The step at which a start failed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// There is no such program.
+    Find,
+    /// The file is there, but it can't be executed.
+    Execute,
+    /// The bytes are no module, or not one that can be run.
+    Parse,
+    /// The module imports something that nobody offers.
+    Import,
+    /// It needs more than a limit allows, before its first instruction.
+    FitLimits,
+    /// A guard that was required is missing; its name.
+    Guard(&'static str),
+    /// The host has no room for another one.
+    Reserve,
+    /// The request contradicts itself or the policy.
+    Accept,
+}
+
+/// A death by signal.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Death {
+    /// The signal.
+    pub signal: Signal,
+    /// The kernel's code for the reason, where it was seen.
+    pub code: Option<i32>,
+    /// Who sent it.
+    pub sender: Sender,
+    /// The hardware fault that led to it, where one was seen. It decides, whatever the signal.
+    pub fault: Option<Fault>,
+}
+
+/// Who sent a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// The kernel, for something the guest's own instruction did, or for a limit.
+    Kernel,
+    /// The guest itself.
+    Itself,
+    /// Another process.
+    Process(i32),
+    /// Nobody saw.
+    Unseen,
+}
+
+/// One hardware fault: what an instruction of the guest did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The signal the kernel made of it.
+    pub signal: Signal,
+    /// The kernel's code for it.
+    pub code: i32,
+    /// The address that could not be used, where the hardware names one.
+    pub address: Option<u64>,
+    /// The instruction pointer.
+    pub instruction: u64,
+    /// The stack pointer.
+    pub stack_pointer: u64,
+    /// What the stack pointer pointed to.
+    pub stack: StackState,
+    /// What stands at the instruction pointer.
+    pub opcode: Opcode,
+}
+
+/// What the stack pointer pointed to at a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StackState {
+    /// Writable memory: the stack was not the trouble.
+    Sound,
+    /// No writable memory: the stack had run out.
+    Overrun,
+    /// The mappings could not be read.
+    Unseen,
+}
+
+/// What kind of instruction faulted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opcode {
+    /// One that compilers put where nothing may go on (`ud2`, `int3`, `brk`).
+    CompilerTrap,
+    /// Any other.
+    Other,
+    /// It could not be read.
+    Unseen,
+}
+
+/// How the module engine ended a guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrapCause {
+    /// The engine's call stack is exhausted.
+    StackOverflow,
+    /// An access outside linear memory.
+    MemoryOutOfBounds(StackState),
+    /// An atomic access that is not aligned.
+    Misaligned,
+    /// An access outside a table.
+    TableOutOfBounds,
+    /// An access outside an array.
+    ArrayOutOfBounds,
+    /// A null reference was used.
+    NullReference,
+    /// A reference was cast to a type it does not have.
+    CastFailure,
+    /// A call through an empty table element.
+    NullCall,
+    /// A call through an element of another signature.
+    BadSignature,
+    /// A result that does not fit.
+    IntegerOverflow,
+    /// A division by zero.
+    DivisionByZero,
+    /// A float that is no integer.
+    BadConversion,
+    /// The instruction that must never be reached: panic, abort, failed assertion.
+    Unreachable,
+    /// Our own interrupt; the reason stands in `stopped_by_us`.
+    Interrupted,
+    /// The fuel is used up.
+    OutOfFuel,
+    /// Memory was refused, and the policy says that this ends the guest.
+    MemoryRefused,
+    /// An allocation of the engine's own heap was too large.
+    AllocationTooLarge,
+    /// An exception that nobody caught.
+    UncaughtException,
+    /// An opcode that is switched off.
+    DisabledOpcode,
+    /// A capability was refused, and the policy says that this ends the guest.
+    CapabilityRefused,
+    /// Anything else, by the engine's own name for it.
+    Other(String),
+}
+
+impl TrapCause {
+    /// The name used in reports.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::StackOverflow => "stack-overflow",
+            Self::MemoryOutOfBounds(_) => "memory-out-of-bounds",
+            Self::Misaligned => "misaligned",
+            Self::TableOutOfBounds => "table-out-of-bounds",
+            Self::ArrayOutOfBounds => "array-out-of-bounds",
+            Self::NullReference => "null-reference",
+            Self::CastFailure => "cast-failure",
+            Self::NullCall => "null-call",
+            Self::BadSignature => "bad-signature",
+            Self::IntegerOverflow => "integer-overflow",
+            Self::DivisionByZero => "division-by-zero",
+            Self::BadConversion => "bad-conversion",
+            Self::Unreachable => "unreachable",
+            Self::Interrupted => "interrupted",
+            Self::OutOfFuel => "out-of-fuel",
+            Self::MemoryRefused => "memory-refused",
+            Self::AllocationTooLarge => "allocation-too-large",
+            Self::UncaughtException => "uncaught-exception",
+            Self::DisabledOpcode => "disabled-opcode",
+            Self::CapabilityRefused => "capability-refused",
+            Self::Other(name) => name,
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What a wing gathers about one attempt. Facts only: what they mean is said in `classify`.
+
+use std::time::Duration;
+
+use sandtrap_protocol::{ErrorReport, PanicReport};
+
+pub use crate::ending::{
+    Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, TrapCause,
+};
+use crate::task::Value;
+
+/// Everything known about how one attempt ended.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// Who saw it, and so how much can be claimed.
+    pub source: Source,
+    /// How it ended.
+    pub ending: Ending,
+    /// What the guest itself said.
+    pub testimony: Testimony,
+    /// The reason written down before we ended it, if we did.
+    pub stopped_by_us: Option<StopReason>,
+    /// What was refused to the guest, in the order of refusal.
+    pub denied: Vec<Denied>,
+    /// The first memory that was refused.
+    pub refused_memory: Option<RefusedMemory>,
+    /// How often the kernel killed within the task's memory group.
+    pub oom_kills: u64,
+    /// What it used.
+    pub usage: Usage,
+    /// What it wrote and returned.
+    pub output: Output,
+    /// Where it was, innermost frame first.
+    pub trace: Vec<Frame>,
+    /// Which guards stood around it.
+    pub guards: Vec<Guard>,
+    /// The process, where there was one.
+    pub pid: Option<u32>,
+}
+
+impl Evidence {
+    /// The evidence of an attempt of which only the ending is known.
+    pub fn of(source: Source, ending: Ending) -> Self {
+        Self {
+            source,
+            ending,
+            testimony: Testimony::default(),
+            stopped_by_us: None,
+            denied: Vec::new(),
+            refused_memory: None,
+            oom_kills: 0,
+            usage: Usage::default(),
+            output: Output::default(),
+            trace: Vec::new(),
+            guards: Vec::new(),
+            pid: None,
+        }
+    }
+
+    /// The evidence of an attempt in which no guest code ran.
+    pub fn never_started(refusal: Refusal) -> Self {
+        Self::of(Source::Status, Ending::NeverStarted(refusal))
+    }
+}
+
+/// Who saw the ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The module engine: every cause is a type.
+    Trap,
+    /// A tracer: signal, sender, registers and mappings were read.
+    Ptrace,
+    /// A seccomp listener.
+    Notify,
+    /// The wait status alone: a number.
+    Status,
+}
+
+impl Source {
+    /// The word used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Ptrace => "ptrace",
+            Self::Notify => "notify",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// What the guest said about itself over its channel. It can name a panic; it decides nothing else.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Testimony {
+    /// The error its task returned.
+    pub error: Option<ErrorReport>,
+    /// Its last panic.
+    pub panic: Option<PanicReport>,
+    /// Bytes of the allocation that failed in it.
+    pub out_of_memory: Option<u64>,
+    /// How it broke the rules of the channel, if it did.
+    pub broken: Option<String>,
+}
+
+/// Why we ended an attempt. Written down before anything is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The wall-time limit.
+    WallTime,
+    /// The processor-time limit.
+    CpuTime,
+    /// The output limit.
+    Output,
+    /// The result limit.
+    Result,
+    /// The process limit.
+    Processes,
+    /// It broke the rules of its channel.
+    Protocol,
+    /// The caller asked for it.
+    Cancelled,
+    /// The runtime is shutting down.
+    Shutdown,
+}
+
+impl StopReason {
+    /// Every reason, in a fixed order.
+    pub const ALL: [Self; 8] = [
+        Self::WallTime,
+        Self::CpuTime,
+        Self::Output,
+        Self::Result,
+        Self::Processes,
+        Self::Protocol,
+        Self::Cancelled,
+        Self::Shutdown,
+    ];
+
+    /// The name used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WallTime => "wall-time",
+            Self::CpuTime => "cpu-time",
+            Self::Output => "output",
+            Self::Result => "result",
+            Self::Processes => "processes",
+            Self::Protocol => "protocol",
+            Self::Cancelled => "cancelled",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Something the guest asked for and did not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// A system call, by number.
+    Syscall(i64),
+    /// A host function or an import, by name.
+    Capability(String),
+}
+
+/// Memory that was asked for and refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedMemory {
+    /// How much there would have been, in bytes, where it is known.
+    pub wanted: Option<u64>,
+    /// The limit in force.
+    pub limit: u64,
+    /// How it is known.
+    pub basis: Basis,
+}
+
+/// How sure a fact is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// It was seen as it happened.
+    Seen,
+    /// It follows from the circumstances.
+    Inferred,
+}
+
+/// What an attempt used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time by the clock on the wall.
+    pub wall: Duration,
+    /// Processor time of all its threads and processes.
+    pub cpu: Duration,
+    /// The most memory it held.
+    pub peak_memory: u64,
+    /// Fuel burnt, where fuel is counted.
+    pub fuel: Option<u64>,
+    /// Bytes it wrote to stdout.
+    pub stdout_bytes: u64,
+    /// Bytes it wrote to stderr.
+    pub stderr_bytes: u64,
+}
+
+/// What an attempt wrote and returned.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Output {
+    /// Its stdout, where it was kept.
+    pub stdout: Option<Vec<u8>>,
+    /// The last part of its stderr.
+    pub stderr_tail: Vec<u8>,
+    /// What the called export returned.
+    pub values: Vec<Value>,
+}
+
+impl Output {
+    /// The kept stdout as text; what is not UTF-8 is replaced.
+    pub fn stdout_text(&self) -> String {
+        String::from_utf8_lossy(self.stdout.as_deref().unwrap_or_default()).into_owned()
+    }
+
+    /// The last part of stderr as text; what is not UTF-8 is replaced.
+    pub fn stderr_text(&self) -> String {
+        String::from_utf8_lossy(&self.stderr_tail).into_owned()
+    }
+}
+
+/// One step of a backtrace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The function's name, or its number in the module.
+    pub function: String,
+    /// File and line, where the program carries them.
+    pub place: Option<String>,
+}
+
+/// One guard around a task, and whether it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Its name, as in reports.
+    pub name: &'static str,
+    /// Whether it stands.
+    pub state: GuardState,
+    /// Why it doesn't, or what stands in its place.
+    pub why: Option<String>,
+}
+
+/// Whether a guard stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardState {
+    /// It holds.
+    InForce,
+    /// It was wanted and could not be put up.
+    Missing,
+    /// It was not wanted.
+    Off,
+}
+
+impl GuardState {
+    /// The word used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InForce => "in-force",
+            Self::Missing => "missing",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl Guard {
+    /// A guard that holds.
+    pub fn in_force(name: &'static str) -> Self {
+        Self { name, state: GuardState::InForce, why: None }
+    }
+
+    /// A guard that could not be put up, and why.
+    pub fn missing(name: &'static str, why: impl Into<String>) -> Self {
+        Self { name, state: GuardState::Missing, why: Some(why.into()) }
+    }
+}
+
+impl std::fmt::Display for Frame {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{} ({place})", self.function),
+            None => f.write_str(&self.function),
+        }
+    }
+}
+
+impl std::fmt::Display for Denied {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Syscall(number) => write!(f, "syscall {number}"),
+            Self::Capability(name) => write!(f, "capability {name}"),
+        }
+    }
+}

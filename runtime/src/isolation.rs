@@ -1,0 +1,241 @@
+//! The contract between the walls and everything above them.
+//!
+//! An [`Isolation`] loads a program into an [`Image`]; an image opens [`Cell`]s; a cell runs attempts and
+//! gives [`Evidence`]. Loading is the only step that may fail with an error: no task exists yet. From
+//! then on everything that goes wrong is an ending.
+//!
+//! The contract is blocking: one thread for each running cell. A stop, from any thread, goes through the
+//! [`StopHandle`], which writes the reason down before it wakes whoever does the killing.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::event::Event;
+use crate::evidence::{Evidence, Guard, Refusal, Step, StopReason};
+use crate::limits::Limits;
+use crate::task::{Capture, Entry, Program, TaskId};
+
+/// One kind of wall.
+pub trait Isolation: Send + Sync {
+    /// Makes a program ready to run again and again.
+    fn load(&self, program: &Program) -> Result<Arc<dyn Image>, LoadError>;
+}
+
+/// A program made ready: a compiled module, an opened executable.
+pub trait Image: Send + Sync {
+    /// Opens one more blast radius for it.
+    fn open(&self) -> Result<Box<dyn Cell>, OpenError>;
+
+    /// The guards that stand around every task of it.
+    fn guards(&self) -> Vec<Guard>;
+}
+
+/// One blast radius: one process, one instance. It runs attempts one after another until it dies.
+pub trait Cell: Send {
+    /// Runs one attempt to its end. Cannot fail: whatever happens is evidence.
+    fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, ear: &mut dyn Ear) -> Evidence;
+
+    /// Whether it may run another attempt. Never again after an ending that was not orderly.
+    fn is_usable(&self) -> bool;
+
+    /// How it is doing.
+    fn vitals(&self) -> Vitals;
+}
+
+/// One try at a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// The task tried.
+    pub task: &'a TaskId,
+    /// How the program is entered.
+    pub entry: &'a Entry,
+    /// The caps in force.
+    pub limits: &'a Limits,
+    /// Whether stdout is kept for the report.
+    pub stdout: Capture,
+    /// When the attempt began; its wall time counts from here.
+    pub began: Instant,
+}
+
+/// Hears what happens while an attempt runs. Called on the thread that runs the cell.
+pub trait Ear {
+    /// Takes one event. A slow ear slows the guest down; nothing is lost.
+    fn hear(&mut self, event: Event<'_>);
+}
+
+/// An ear for those who only want the report.
+#[derive(Debug, Default)]
+pub struct Deaf;
+
+impl Ear for Deaf {
+    fn hear(&mut self, _: Event<'_>) {}
+}
+
+impl<F: FnMut(Event<'_>)> Ear for F {
+    fn hear(&mut self, event: Event<'_>) {
+        self(event);
+    }
+}
+
+/// How a cell is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Memory it holds between attempts.
+    pub resident_bytes: u64,
+    /// Attempts it has run.
+    pub tasks_run: u64,
+    /// How long it has existed.
+    pub age: Duration,
+}
+
+/// A program that can't be made ready.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{}", refusal.detail)]
+pub struct LoadError {
+    refusal: Refusal,
+}
+
+/// A cell that can't be opened. The same facts: no guest code ran.
+pub type OpenError = LoadError;
+
+impl LoadError {
+    /// An error of one step, in words that say what to do.
+    pub fn at(step: Step, detail: impl Into<String>) -> Self {
+        Self { refusal: Refusal { step, errno: None, detail: detail.into() } }
+    }
+
+    /// The same, with the system's own error number.
+    pub fn with_errno(mut self, errno: Option<i32>) -> Self {
+        self.refusal.errno = errno;
+        self
+    }
+
+    /// The facts, for evidence.
+    pub fn into_refusal(self) -> Refusal {
+        self.refusal
+    }
+}
+
+/// Ends an attempt from outside. Clones end the same attempt.
+#[derive(Clone, Default)]
+pub struct StopHandle {
+    shared: Arc<Mutex<StopState>>,
+}
+
+#[derive(Default)]
+struct StopState {
+    reason: Option<StopReason>,
+    waker: Option<Waker>,
+}
+
+type Waker = Arc<dyn Fn() + Send + Sync>;
+
+impl StopHandle {
+    /// A handle for an attempt that nobody has stopped.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Writes the reason down, then wakes the wing. The first reason counts; says whether this was it.
+    pub fn stop(&self, reason: StopReason) -> bool {
+        let waker = {
+            let mut state = self.state();
+            if state.reason.is_some() {
+                return false;
+            }
+            state.reason = Some(reason);
+            state.waker.clone()
+        };
+        if let Some(wake) = waker {
+            wake();
+        }
+        true
+    }
+
+    /// Why the attempt is to end, if it is.
+    pub fn reason(&self) -> Option<StopReason> {
+        self.state().reason
+    }
+
+    /// For wings: calls `wake` when the attempt is stopped, at once if it already was, until the guard
+    /// is dropped. One wing runs an attempt, so there is one waker.
+    pub fn on_stop(&self, wake: impl Fn() + Send + Sync + 'static) -> StopGuard<'_> {
+        let stopped = {
+            let mut state = self.state();
+            state.waker = Some(Arc::new(wake));
+            state.reason.is_some().then(|| state.waker.clone()).flatten()
+        };
+        if let Some(wake) = stopped {
+            wake();
+        }
+        StopGuard { handle: self }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, StopState> {
+        // A panic elsewhere can't leave these two fields half written.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for StopHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StopHandle").field("reason", &self.reason()).finish()
+    }
+}
+
+/// Takes a wing's waker away again when dropped.
+#[derive(Debug)]
+pub struct StopGuard<'a> {
+    handle: &'a StopHandle,
+}
+
+impl Drop for StopGuard<'_> {
+    fn drop(&mut self) {
+        self.handle.state().waker = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn counter() -> (Arc<AtomicU32>, impl Fn() + Send + Sync + 'static) {
+        let count = Arc::new(AtomicU32::new(0));
+        let seen = Arc::clone(&count);
+        (count, move || {
+            seen.fetch_add(1, Ordering::SeqCst);
+        })
+    }
+
+    #[test]
+    fn the_first_reason_counts_and_wakes_once() {
+        let (count, wake) = counter();
+        let stop = StopHandle::new();
+        let guard = stop.on_stop(wake);
+        assert!(stop.stop(StopReason::WallTime));
+        assert!(!stop.stop(StopReason::Cancelled));
+        drop(guard);
+        assert_eq!(stop.reason(), Some(StopReason::WallTime));
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_stop_before_the_start_wakes_at_once() {
+        let (count, wake) = counter();
+        let stop = StopHandle::new();
+        stop.stop(StopReason::Shutdown);
+        let _guard = stop.on_stop(wake);
+        assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_dropped_guard_is_woken_no_more() {
+        let (count, wake) = counter();
+        let stop = StopHandle::new();
+        drop(stop.on_stop(wake));
+        stop.stop(StopReason::Cancelled);
+        assert_eq!(count.load(Ordering::SeqCst), 0);
+    }
+}

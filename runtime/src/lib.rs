@@ -1,0 +1,104 @@
+//! Runs code that may blow up, and says exactly how it ended.
+//!
+//! A [`Task`] of a [`Program`] runs behind one of two walls: as a WebAssembly module inside this process, or as
+//! a confined process of its own. Whatever happens to it, the caller gets one [`Report`] with one
+//! [`Verdict`], and goes on.
+//!
+//! ```
+//! use sandtrap::{Program, Runtime, Task, Verdict};
+//!
+//! fn main() -> Result<(), sandtrap::Error> {
+//!     let runtime = Runtime::new()?;
+//!     let guest = runtime.load(Program::file("/bin/echo"))?; // or a module: "guest.wasm"
+//!     let report = guest.run(&Task::command(["hello"]));
+//!     match report.verdict {
+//!         Verdict::Completed => print!("{}", report.output.stdout_text()),
+//!         other => eprintln!("{other}  [{}]", other.label()),
+//!     }
+//!     # assert_eq!(report.output.stdout_text(), "hello\n");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What a guest gets
+//!
+//! Nothing that was not granted by name, behind either wall:
+//!
+//! * its arguments, an empty stdin (see [`Stdin`]), and two streams that are counted and capped;
+//! * no environment (see [`Permissions`]); a process finds the number of its channel there;
+//! * the caps of its [`Limits`], none of which is unlimited by accident.
+//!
+//! A module sees clocks and random numbers besides, and nothing else of the host. A process still sees the files
+//! and the network that its user sees: [`Report::guards`] lists what stands around it and what does not.
+//!
+//! # Limits, stops, and what can be heard
+//!
+//! ```
+//! use std::time::Duration;
+//! use sandtrap::{ByteSize, Event, Limits, Program, Runtime, StopHandle, StopReason, Task};
+//!
+//! let spin = r#"(module (func (export "_start") (loop br 0)))"#;
+//! let limits = Limits { memory: ByteSize::mib(16), wall: Duration::from_secs(600), ..Limits::default() };
+//! let guest = Runtime::new()?.load(Program::module("spin", spin.as_bytes()).limits(limits))?;
+//!
+//! let stop = StopHandle::new();
+//! let report = std::thread::scope(|scope| {
+//!     scope.spawn(|| stop.stop(StopReason::Cancelled));
+//!     guest.run_with(&Task::command(["x"; 0]), &stop, &mut |event: Event<'_>| {
+//!         // Called as the guest writes, on this thread.
+//!         let _ = event;
+//!     })
+//! });
+//! assert_eq!(report.verdict.label().as_str(), "stopped.cancelled");
+//! # Ok::<(), sandtrap::Error>(())
+//! ```
+//!
+//! # How a verdict is reached
+//!
+//! A wall gathers [`Evidence`] and judges nothing. [`classify`] is pure and reaches the verdict; its rules stand at
+//! the head of its source. The evidence is in the report, too: [`Report::facts`], and [`Record`] as JSON.
+
+mod channel;
+mod classify;
+mod ending;
+mod error;
+mod event;
+mod evidence;
+mod isolation;
+mod label;
+mod limits;
+mod native;
+mod permissions;
+mod quantity;
+mod record;
+mod report;
+mod runtime;
+mod signals;
+mod task;
+mod verdict;
+mod wasm;
+
+pub use classify::classify;
+pub use error::Error;
+pub use event::Event;
+pub use evidence::{
+    Basis, Death, Denied, Ending, Evidence, Fault, Frame, Guard, GuardState, Opcode, Output,
+    Refusal, RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause,
+    Usage,
+};
+pub use isolation::{
+    Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle, Vitals,
+};
+pub use label::{Label, UnknownLabel};
+pub use limits::{LEAST_MEMORY, LimitError, Limits};
+pub use permissions::{GuardMode, Permissions};
+pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
+pub use record::Record;
+pub use report::{Facts, Report, TaskSummary};
+pub use runtime::{Loaded, Runtime};
+pub use sandtrap_protocol::{ErrorReport, PanicReport};
+pub use signals::Signal;
+pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, TaskId, Value, Wall};
+pub use verdict::{
+    Crash, CrashCause, Denial, Failure, Killer, Stop, Unstarted, UnstartedReason, Verdict,
+};

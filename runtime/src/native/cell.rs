@@ -1,0 +1,220 @@
+//! One process, one task: plans it, starts it, serves it, and puts the evidence together.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::channel::{Streams, Witness};
+use crate::event::Event;
+use crate::evidence::{
+    Basis, Denied, Ending, Evidence, Guard, Refusal, RefusedMemory, Source, Step, Usage,
+};
+use crate::isolation::{Attempt, Cell, Ear, StopHandle, Vitals};
+use crate::permissions::GuardMode;
+use crate::signals::Signal;
+use crate::task::{Entry, Stdin};
+
+use super::family::Family;
+use super::group::{Counts, Group};
+use super::image::NativeImage;
+use super::monitor::{Job, Monitored};
+use super::plan::{Ends, Plan};
+use super::pump::Pump;
+use super::watch::Watched;
+use super::{refusals, stdin};
+
+/// Address space below the cap by less than this was refused for lack of room.
+const CLOSE_TO_CAP: u64 = 8 * 1024 * 1024;
+
+/// A place for one process. A process is never used again.
+pub(super) struct NativeCell {
+    image: Arc<NativeImage>,
+    opened: Instant,
+    used: bool,
+}
+
+impl NativeCell {
+    pub(super) fn new(image: Arc<NativeImage>) -> Self {
+        Self { image, opened: Instant::now(), used: false }
+    }
+
+    fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        stop: &StopHandle,
+        ear: &mut dyn Ear,
+    ) -> Result<Evidence, Refusal> {
+        let (args, stdin) = command(attempt)?;
+        let (group, mut guards) = self.image.put_up_guards(attempt.limits)?;
+        let census = group.as_ref().map(Group::census);
+        let (plan, ends) = self.plan(attempt, args, stdin, group)?;
+        let (stop_bell, done_bell) = (bell()?, bell()?);
+        let _guard = {
+            let bell = Arc::clone(&stop_bell);
+            stop.on_stop(move || ring(&bell))
+        };
+        if stop.reason().is_some() {
+            // Stopped before there was anything to kill.
+            return Ok(Evidence::of(Source::Status, Ending::Vanished));
+        }
+        let family = Arc::new(Family::default());
+        let job = Job {
+            plan,
+            untraced_is_fine: self.image.mode == GuardMode::BestEffort,
+            processes: attempt.limits.processes,
+            stop: stop.clone(),
+            family: Arc::clone(&family),
+            done: Arc::clone(&done_bell),
+        };
+        let monitored =
+            self.image.monitors.start(job).map_err(|failure| {
+                refusals::not_started(&self.image.path, failure, attempt.limits)
+            })?;
+        guards.push(tracing_guard(monitored.started.traced));
+        let pid = monitored.started.child.pid.unsigned_abs();
+        ear.hear(Event::Started { pid });
+        let pump = Pump {
+            attempt,
+            stop,
+            stop_bell,
+            done_bell,
+            family,
+            pidfd: monitored.started.child.pidfd.as_fd(),
+            ends,
+            streams: Streams::new(attempt),
+            witness: Witness::new(attempt.limits.result),
+            census,
+            killed: false,
+        };
+        let (streams, witness) = pump.run(ear);
+        let mut evidence = gather(attempt, monitored, stop);
+        evidence.testimony = witness.finish();
+        evidence.output = streams.finish(&mut evidence.usage);
+        evidence.guards = guards;
+        evidence.pid = Some(pid);
+        Ok(evidence)
+    }
+
+    fn plan(
+        &self,
+        attempt: &Attempt<'_>,
+        args: &[OsString],
+        stdin: &Stdin,
+        group: Option<Group>,
+    ) -> Result<(Plan, Ends), Refusal> {
+        let stdin = stdin::open(stdin).map_err(|error| refusals::at_stdin(&error, stdin))?;
+        Plan::new(&self.image.path, args, &self.image.permissions, stdin, attempt.limits, group)
+            .map_err(|error| refusals::at_plan(&error))
+    }
+}
+
+impl Cell for NativeCell {
+    fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, ear: &mut dyn Ear) -> Evidence {
+        self.used = true;
+        let mut evidence = self.attempt(attempt, stop, ear).unwrap_or_else(Evidence::never_started);
+        evidence.stopped_by_us = stop.reason();
+        evidence.usage.wall = attempt.began.elapsed();
+        evidence
+    }
+
+    fn is_usable(&self) -> bool {
+        !self.used
+    }
+
+    fn vitals(&self) -> Vitals {
+        let tasks_run = u64::from(self.used);
+        Vitals { resident_bytes: 0, tasks_run, age: self.opened.elapsed() }
+    }
+}
+
+/// A process can only be entered at its beginning, and its instructions are not counted.
+fn command<'a>(attempt: &Attempt<'a>) -> Result<(&'a [OsString], &'a Stdin), Refusal> {
+    let rejected =
+        |detail: &str| Err(Refusal { step: Step::Accept, errno: None, detail: detail.to_owned() });
+    if attempt.limits.fuel.is_some() {
+        return rejected(
+            "fuel counts the instructions of a module; bound a process by its cpu limit instead",
+        );
+    }
+    match attempt.entry {
+        Entry::Command { args, stdin } => Ok((args, stdin)),
+        Entry::Call { .. } => {
+            rejected("a process has no exports that could be called; run it as a command instead")
+        }
+    }
+}
+
+fn bell() -> Result<Arc<EventFd>, Refusal> {
+    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+    EventFd::from_flags(flags).map(Arc::new).map_err(|errno| refusals::at_plan(&errno.into()))
+}
+
+fn ring(bell: &EventFd) {
+    // It fails only when it has been rung 2^64 times.
+    let _ = bell.write(1);
+}
+
+fn tracing_guard(traced: bool) -> Guard {
+    if traced {
+        Guard::in_force("tracing")
+    } else {
+        Guard::missing("tracing", "this host refuses it; causes are concluded from the wait status")
+    }
+}
+
+/// What the watching thread saw and what the group counted.
+fn gather(attempt: &Attempt<'_>, monitored: Monitored, stop: &StopHandle) -> Evidence {
+    let source = if monitored.started.traced { Source::Ptrace } else { Source::Status };
+    let Some((watched, plan)) = monitored.wait() else {
+        return Evidence::of(source, Ending::Vanished);
+    };
+    let counts = plan.group.as_ref().map(Group::counts);
+    let oom_kills = counts.map_or(0, |counts| counts.oom_kills);
+    let ending = if stop.reason().is_none() && died_in_exec(&watched, oom_kills) {
+        Ending::NeverStarted(refusals::ended_in_exec(attempt.limits))
+    } else {
+        watched.ending.clone()
+    };
+    let mut evidence = Evidence::of(source, ending);
+    evidence.oom_kills = oom_kills;
+    evidence.refused_memory = refused_memory(attempt, &watched, counts);
+    evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
+    evidence.usage = Usage {
+        cpu: watched.cpu,
+        peak_memory: counts.map_or(watched.peak, |counts| counts.peak),
+        ..Usage::default()
+    };
+    evidence
+}
+
+/// Whether the kernel gave up on loading the program after it had let go of the old one. A kill without
+/// memory refused is somebody else's.
+fn died_in_exec(watched: &Watched, oom_kills: u64) -> bool {
+    !watched.executed
+        && matches!(&watched.ending, Ending::Signalled(death)
+            if death.signal == Signal::Segv || (death.signal == Signal::Kill && oom_kills > 0))
+}
+
+fn refused_memory(
+    attempt: &Attempt<'_>,
+    watched: &Watched,
+    counts: Option<Counts>,
+) -> Option<RefusedMemory> {
+    let limit = attempt.limits.memory.as_u64();
+    match counts {
+        Some(counts) => (counts.oom_kills > 0).then_some(RefusedMemory {
+            wanted: None,
+            limit,
+            basis: Basis::Seen,
+        }),
+        // The address space is capped then: nobody counts refusals, but at death it was full.
+        None => (watched.address_space + CLOSE_TO_CAP >= limit).then_some(RefusedMemory {
+            wanted: None,
+            limit,
+            basis: Basis::Inferred,
+        }),
+    }
+}

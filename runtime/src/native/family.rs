@@ -1,0 +1,56 @@
+//! The processes of one task that are alive, as the watcher knows them and the pump asks about them.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
+
+/// Shared between the thread that watches a task and the one that serves it.
+#[derive(Debug, Default)]
+pub(super) struct Family {
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    alive: BTreeSet<i32>,
+    /// What the dead had used.
+    spent: Duration,
+}
+
+impl Family {
+    fn members(&self) -> MutexGuard<'_, Members> {
+        // Each change is one call on a std type, so a panic elsewhere leaves nothing half done.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a new process. Says how many there are now.
+    pub(super) fn add(&self, pid: i32) -> usize {
+        let mut members = self.members();
+        members.alive.insert(pid);
+        members.alive.len()
+    }
+
+    /// A process is about to be gone; what it used is kept.
+    pub(super) fn remove(&self, pid: i32) {
+        let mut members = self.members();
+        if members.alive.remove(&pid) {
+            members.spent += used_by(pid);
+        }
+    }
+
+    /// Processor time of all of them, the dead included.
+    pub(super) fn cpu(&self) -> Duration {
+        let members = self.members();
+        members.alive.iter().map(|pid| used_by(*pid)).sum::<Duration>() + members.spent
+    }
+}
+
+/// Processor time of one process and all its threads; nothing for one that is gone.
+fn used_by(pid: i32) -> Duration {
+    clock_getcpuclockid(Pid::from_raw(pid))
+        .and_then(ClockId::now)
+        .map_or(Duration::ZERO, Duration::from)
+}

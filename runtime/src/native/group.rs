@@ -1,0 +1,277 @@
+//! A control group for each task: it caps memory, counts kills by the kernel, and holds the whole tree.
+//!
+//! Which kind there is depends on the host, so it is tried once, by making a group and setting a limit.
+//! Groups are made below the group this process lives in, and named after it; a group whose owner died
+//! without removing it is removed by the next wall that finds it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::limits::Limits;
+
+use super::mounts;
+
+const PREFIX: &str = "sandtrap-";
+
+/// Threads that the processes of one task may have, beside the processes themselves. Only a thread bomb
+/// needs more, and each of them costs the kernel memory that the memory group counts late.
+const THREADS: u64 = 1024;
+
+/// How often and how long to wait for the kernel to let go of the dead.
+const REMOVALS: u32 = 2000;
+const REMOVAL_PAUSE: Duration = Duration::from_millis(1);
+
+static NEXT_GROUP: AtomicU64 = AtomicU64::new(1);
+
+/// Where groups can be made on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Site {
+    version: Version,
+    /// The folder in which memory groups are made.
+    memory: PathBuf,
+    /// The folder in which groups that count tasks are made, where that is another one.
+    pids: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+impl Site {
+    /// Finds the place, or says why there is none.
+    pub(super) fn find() -> Result<Self, String> {
+        let found = mounts::candidates()?;
+        let mut reasons = Vec::new();
+        if let Some(folder) = found.unified {
+            let site = Self { version: Version::V2, memory: folder, pids: None };
+            match site.try_out() {
+                Ok(()) => return Ok(site),
+                Err(error) => reasons.push(format!("v2: {error}")),
+            }
+        }
+        if let Some(memory) = found.memory {
+            let mut site = Self { version: Version::V1, memory, pids: found.pids };
+            if site.try_out().is_err() {
+                site.pids = None;
+            }
+            match site.try_out() {
+                Ok(()) => return Ok(site),
+                Err(error) => reasons.push(format!("v1: {error}")),
+            }
+        }
+        reasons.push("no other memory group is writable".to_owned());
+        Err(reasons.join("; "))
+    }
+
+    fn try_out(&self) -> io::Result<()> {
+        self.sweep();
+        let group = self.make(&Limits::default())?;
+        group.remove();
+        Ok(())
+    }
+
+    /// Removes what hosts left behind that are no more. Only empty groups can be removed.
+    fn sweep(&self) {
+        for folder in [Some(&self.memory), self.pids.as_ref()].into_iter().flatten() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                if is_orphan(&entry.file_name().to_string_lossy()) {
+                    // It is in use after all, or somebody else was faster: both are fine.
+                    let _ = fs::remove_dir(entry.path());
+                }
+            }
+        }
+    }
+
+    /// Makes a group for one task.
+    pub(super) fn make(&self, limits: &Limits) -> io::Result<Group> {
+        let name = format!(
+            "{PREFIX}{}-{}",
+            std::process::id(),
+            NEXT_GROUP.fetch_add(1, Ordering::Relaxed)
+        );
+        let memory = self.memory.join(&name);
+        let pids = self.pids.as_ref().map(|folder| folder.join(&name));
+        fs::create_dir(&memory)?;
+        let mut group = Group { version: self.version, memory, pids: None, doors: Vec::new() };
+        if let Some(folder) = pids {
+            fs::create_dir(&folder)?;
+            group.pids = Some(folder);
+        }
+        group.set_limits(limits)?;
+        group.open_doors()?;
+        Ok(group)
+    }
+}
+
+/// Whether a group's name says that its maker is dead.
+fn is_orphan(name: &str) -> bool {
+    let owner = name
+        .strip_prefix(PREFIX)
+        .and_then(|rest| rest.split('-').next())
+        .and_then(|pid| pid.parse::<u32>().ok());
+    owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+}
+
+/// The group of one task. Removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Group {
+    version: Version,
+    memory: PathBuf,
+    pids: Option<PathBuf>,
+    /// Open files through which a child enters: `tasks` of v1, the folder itself of v2.
+    doors: Vec<File>,
+}
+
+/// What a group counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) oom_kills: u64,
+    pub(super) peak: u64,
+}
+
+impl Group {
+    fn set_limits(&self, limits: &Limits) -> io::Result<()> {
+        let bytes = limits.memory.as_u64();
+        let tasks = u64::from(limits.processes) + THREADS;
+        match self.version {
+            Version::V1 => {
+                put(&self.memory, "memory.limit_in_bytes", bytes)?;
+                // Only where the kernel counts swap; without swap there is nothing to escape to.
+                let _ = put(&self.memory, "memory.memsw.limit_in_bytes", bytes);
+                self.pids.as_ref().map_or(Ok(()), |folder| put(folder, "pids.max", tasks))
+            }
+            Version::V2 => {
+                put(&self.memory, "memory.max", bytes)?;
+                // The same as above.
+                let _ = put(&self.memory, "memory.swap.max", 0);
+                put(&self.memory, "memory.oom.group", 1)?;
+                // Without this controller the tracer still counts processes.
+                let _ = put(&self.memory, "pids.max", tasks);
+                Ok(())
+            }
+        }
+    }
+
+    fn open_doors(&mut self) -> io::Result<()> {
+        match self.version {
+            Version::V1 => {
+                for folder in [Some(&self.memory), self.pids.as_ref()].into_iter().flatten() {
+                    // `tasks` and not `cgroup.procs`: the latter waits for a grace period of the kernel.
+                    self.doors.push(OpenOptions::new().write(true).open(folder.join("tasks"))?);
+                }
+            }
+            Version::V2 => self.doors.push(File::open(&self.memory)?),
+        }
+        Ok(())
+    }
+
+    /// The folder to be born into (v2).
+    pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        match self.version {
+            Version::V1 => None,
+            Version::V2 => self.doors.first().map(|door| door.as_fd()),
+        }
+    }
+
+    /// The files that the child itself writes to (v1).
+    pub(super) fn entrances(&self) -> Vec<RawFd> {
+        match self.version {
+            Version::V1 => self.doors.iter().map(|door| door.as_raw_fd()).collect(),
+            Version::V2 => Vec::new(),
+        }
+    }
+
+    /// Reads the counters. After the last process is reaped, before the group is removed.
+    pub(super) fn counts(&self) -> Counts {
+        let (events, peak) = match self.version {
+            Version::V1 => ("memory.oom_control", "memory.max_usage_in_bytes"),
+            Version::V2 => ("memory.events", "memory.peak"),
+        };
+        let events = fs::read_to_string(self.memory.join(events)).unwrap_or_default();
+        let oom_kills = events
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "))
+            .and_then(|count| count.trim().parse().ok())
+            .unwrap_or(0);
+        let peak = fs::read_to_string(self.memory.join(peak)).unwrap_or_default();
+        Counts { oom_kills, peak: peak.trim().parse().unwrap_or(0) }
+    }
+
+    /// A way to ask how many processes are in it, for one who doesn't hold it. Threads are not counted.
+    pub(super) fn census(&self) -> Census {
+        Census { list: self.memory.join("cgroup.procs") }
+    }
+
+    /// Kills everything in it.
+    pub(super) fn kill_all(&self) {
+        if self.version == Version::V2 && put(&self.memory, "cgroup.kill", 1).is_ok() {
+            return;
+        }
+        let list = fs::read_to_string(self.memory.join("cgroup.procs")).unwrap_or_default();
+        for pid in list.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1) {
+            super::sys::send(pid, libc::SIGKILL);
+        }
+    }
+
+    fn remove(&self) {
+        for folder in [Some(&self.memory), self.pids.as_ref()].into_iter().flatten() {
+            for _ in 0..REMOVALS {
+                match fs::remove_dir(folder) {
+                    Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
+                        // Somebody who is dying is still in it, or somebody who outran the first kill.
+                        self.kill_all();
+                        std::thread::sleep(REMOVAL_PAUSE);
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+}
+
+/// Counts the processes of a group, as long as there is one.
+#[derive(Debug)]
+pub(super) struct Census {
+    list: PathBuf,
+}
+
+impl Census {
+    pub(super) fn processes(&self) -> u64 {
+        fs::read_to_string(&self.list).map_or(0, |list| list.lines().count() as u64)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn put(folder: &Path, file: &str, value: u64) -> io::Result<()> {
+    let path = folder.join(file);
+    let written = OpenOptions::new()
+        .write(true)
+        .open(&path)
+        .and_then(|mut open| open.write_all(value.to_string().as_bytes()));
+    written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_of_a_dead_host_is_known_by_its_name() {
+        let alive = std::process::id();
+        assert!(!is_orphan(&format!("sandtrap-{alive}-1")));
+        assert!(is_orphan("sandtrap-4194999-1"));
+        assert!(!is_orphan("sandtrap-x-1"));
+        assert!(!is_orphan("somebody-else"));
+    }
+}

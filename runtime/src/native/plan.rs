@@ -1,0 +1,149 @@
+//! Everything a child needs, as data, made ready before there is a child.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use libc::{c_char, c_uint};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use sandtrap_protocol::CHANNEL_VARIABLE;
+
+use crate::limits::Limits;
+use crate::permissions::Permissions;
+
+use super::confine::Orders;
+use super::group::Group;
+
+/// The guest's number for its end of the channel.
+const CHANNEL_DESCRIPTOR: u8 = 3;
+
+/// The child puts its descriptors to 0, 1, 2 and 3, so none of them may be one of these now.
+const ABOVE_PLACES: i32 = 10;
+
+/// What is to be started, and under what.
+#[derive(Debug)]
+pub(super) struct Plan {
+    path: CString,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+    descriptors: [OwnedFd; 4],
+    rlimits: Vec<(c_uint, libc::rlimit)>,
+    pub(super) group: Option<Group>,
+}
+
+/// The host's ends of what the guest writes to.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) stdout: File,
+    pub(super) stderr: File,
+    pub(super) channel: File,
+}
+
+impl Plan {
+    /// Makes the plan and the pipes that belong to it.
+    pub(super) fn new(
+        program: &Path,
+        arguments: &[std::ffi::OsString],
+        permissions: &Permissions,
+        stdin: OwnedFd,
+        limits: &Limits,
+        group: Option<Group>,
+    ) -> io::Result<(Self, Ends)> {
+        let path = c_string(program.as_os_str())?;
+        let mut argv = vec![path.clone()];
+        for argument in arguments {
+            argv.push(c_string(argument)?);
+        }
+        let mut envp = vec![CString::new(format!("{CHANNEL_VARIABLE}={CHANNEL_DESCRIPTOR}"))?];
+        for (key, value) in &permissions.env {
+            let pair = [key.as_bytes(), b"=", value.as_bytes()].concat();
+            envp.push(CString::new(pair)?);
+        }
+        let (stdout, guest_stdout) = pipe()?;
+        let (stderr, guest_stderr) = pipe()?;
+        let (channel, guest_channel) = pipe()?;
+        let descriptors =
+            [raised(stdin)?, raised(guest_stdout)?, raised(guest_stderr)?, raised(guest_channel)?];
+        let rlimits = rlimits(limits, group.is_none());
+        let plan = Self { path, argv, envp, descriptors, rlimits, group };
+        Ok((plan, Ends { stdout, stderr, channel }))
+    }
+
+    /// Calls `act` with the orders for the child.
+    pub(super) fn with_orders<T>(
+        &self,
+        untraced_is_fine: bool,
+        act: impl FnOnce(&mut Orders<'_>) -> T,
+    ) -> T {
+        let argv = pointers(&self.argv);
+        let envp = pointers(&self.envp);
+        let join = self.group.as_ref().map(Group::entrances).unwrap_or_default();
+        let mut orders = Orders {
+            path: &self.path,
+            argv: argv.as_ptr(),
+            envp: envp.as_ptr(),
+            descriptors: self.descriptors.each_ref().map(|descriptor| descriptor.as_raw_fd()),
+            rlimits: &self.rlimits,
+            join: &join,
+            untraced_is_fine,
+            traced: false,
+            failure: None,
+        };
+        act(&mut orders)
+    }
+}
+
+/// A text without a null byte, which no system call could take.
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| {
+        let words = format!("{text:?} contains a null byte, which no program can be given");
+        io::Error::new(io::ErrorKind::InvalidInput, words)
+    })
+}
+
+fn pointers(texts: &[CString]) -> Vec<*const c_char> {
+    texts.iter().map(|text| CStr::as_ptr(text)).chain([std::ptr::null()]).collect()
+}
+
+/// A pipe whose reading end never makes us wait.
+fn pipe() -> io::Result<(File, OwnedFd)> {
+    let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    Ok((read.into(), write))
+}
+
+fn raised(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    if descriptor.as_raw_fd() >= ABOVE_PLACES {
+        return Ok(descriptor);
+    }
+    let raw = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_PLACES))?;
+    Ok(super::sys::adopt(raw))
+}
+
+/// The limits of a process. What the host itself may not have, its guest can't have either.
+fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<(c_uint, libc::rlimit)> {
+    let cpu_seconds = limits.cpu.as_secs() + 2;
+    let mut wanted = vec![
+        // A backstop: the exact limit is kept by the host, which also says so.
+        (libc::RLIMIT_CPU, cpu_seconds),
+        (libc::RLIMIT_FSIZE, limits.file_bytes.as_u64()),
+        (libc::RLIMIT_NOFILE, u64::from(limits.open_files)),
+        (libc::RLIMIT_STACK, limits.stack.as_u64()),
+        (libc::RLIMIT_MEMLOCK, 0),
+        // One byte and not none: a `core_pattern` that is a pipe takes none for "no limit".
+        (libc::RLIMIT_CORE, 1),
+    ];
+    if cap_address_space {
+        wanted.push((libc::RLIMIT_AS, limits.memory.as_u64()));
+    }
+    wanted.into_iter().map(|(resource, value)| (resource, bounded(resource, value))).collect()
+}
+
+fn bounded(resource: c_uint, value: u64) -> libc::rlimit {
+    let hard = super::sys::hard_limit(resource).unwrap_or(libc::RLIM_INFINITY);
+    let value = value.min(hard);
+    libc::rlimit { rlim_cur: value, rlim_max: value }
+}

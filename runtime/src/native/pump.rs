@@ -1,0 +1,176 @@
+//! Serves one running process: drains what it writes, keeps its limits, ends it when it must end.
+//!
+//! One loop over five descriptors: stdout, stderr, the channel, the bell of the stop handle, and the bell
+//! of the watching thread. Everything is drained at all times, so no guest can be stuck on us.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+
+use crate::channel::{Stream, Streams, Witness};
+use crate::evidence::StopReason;
+use crate::isolation::{Attempt, Ear, StopHandle};
+
+use super::family::Family;
+use super::group::Census;
+use super::plan::Ends;
+use super::sys;
+
+/// One read takes at most what a pipe holds.
+const PIECE: usize = 64 * 1024;
+
+/// The least and the most time between two looks at the processor clock and the list of processes.
+const LEAST_LOOK: Duration = Duration::from_millis(1);
+const MOST_LOOK: Duration = Duration::from_millis(100);
+
+/// What the pump needs to know of the task besides its descriptors.
+pub(super) struct Pump<'a> {
+    pub(super) attempt: &'a Attempt<'a>,
+    pub(super) stop: &'a StopHandle,
+    pub(super) stop_bell: Arc<EventFd>,
+    pub(super) done_bell: Arc<EventFd>,
+    pub(super) family: Arc<Family>,
+    pub(super) pidfd: BorrowedFd<'a>,
+    pub(super) ends: Ends,
+    pub(super) streams: Streams,
+    pub(super) witness: Witness,
+    /// Counts processes that no tracer sees.
+    pub(super) census: Option<Census>,
+    pub(super) killed: bool,
+}
+
+/// Which of the three pipes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Stdout,
+    Stderr,
+    Channel,
+}
+
+impl Pump<'_> {
+    /// Serves until the watching thread says that nobody is left, then drains the rest.
+    pub(super) fn run(mut self, ear: &mut dyn Ear) -> (Streams, Witness) {
+        let mut open = [true; 3];
+        let mut buffer = vec![0; PIECE];
+        loop {
+            self.keep_limits();
+            let ready = self.wait(open);
+            for source in [Source::Stdout, Source::Stderr, Source::Channel] {
+                let index = source as usize;
+                if ready[index] {
+                    open[index] = self.read(source, &mut buffer, ear);
+                }
+            }
+            if ready[3] {
+                // The reason is in the handle; the bell has done its work.
+                let _ = self.stop_bell.read();
+            }
+            if ready[4] {
+                break;
+            }
+        }
+        for source in [Source::Stdout, Source::Stderr, Source::Channel] {
+            // Somebody who got away may hold the pipe open, so this ends where nothing is left to read.
+            while open[source as usize] && self.read(source, &mut buffer, ear) {
+                if !self.more_in(source) {
+                    break;
+                }
+            }
+        }
+        (self.streams, self.witness)
+    }
+
+    /// Checks every clock and counter, and kills when there is a reason to.
+    fn keep_limits(&mut self) {
+        let limits = self.attempt.limits;
+        if self.attempt.began.elapsed() >= limits.wall {
+            self.stop.stop(StopReason::WallTime);
+        }
+        if self.family.cpu() >= limits.cpu {
+            self.stop.stop(StopReason::CpuTime);
+        }
+        if self.census.as_ref().is_some_and(|census| census.processes() > limits.processes.into()) {
+            self.stop.stop(StopReason::Processes);
+        }
+        if !self.killed && self.stop.reason().is_some() {
+            self.killed = true;
+            sys::kill_exactly(self.pidfd);
+        }
+    }
+
+    /// How long to sleep at most: to the deadline, or to the moment when the processor time could be up.
+    fn patience(&self) -> Duration {
+        if self.killed {
+            return MOST_LOOK;
+        }
+        let limits = self.attempt.limits;
+        let deadline = self.attempt.began + limits.wall;
+        let wall = deadline.saturating_duration_since(Instant::now());
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cpu = limits.cpu.saturating_sub(self.family.cpu()) / processors as u32;
+        wall.min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
+    }
+
+    fn wait(&self, open: [bool; 3]) -> [bool; 5] {
+        // A deadline that is rounded down would make us look once too often, early.
+        let millis = self.patience().as_micros().div_ceil(1000);
+        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        let watched = [
+            (open[0], self.ends.stdout.as_fd()),
+            (open[1], self.ends.stderr.as_fd()),
+            (open[2], self.ends.channel.as_fd()),
+            (true, self.stop_bell.as_fd()),
+            (true, self.done_bell.as_fd()),
+        ];
+        let mut polled = watched.map(|(open, descriptor)| {
+            let events = if open { PollFlags::POLLIN } else { PollFlags::empty() };
+            PollFd::new(descriptor, events)
+        });
+        // An interrupted wait is a wait that found nothing.
+        let _ = poll(&mut polled, timeout);
+        std::array::from_fn(|index| watched[index].0 && polled[index].any() == Some(true))
+    }
+
+    /// Reads one piece. Says whether the pipe may have more, now or later.
+    fn read(&mut self, source: Source, buffer: &mut [u8], ear: &mut dyn Ear) -> bool {
+        let read = match source {
+            Source::Stdout => (&self.ends.stdout).read(buffer),
+            Source::Stderr => (&self.ends.stderr).read(buffer),
+            Source::Channel => (&self.ends.channel).read(buffer),
+        };
+        let bytes = match read {
+            Ok(0) => return false,
+            Ok(count) => &buffer[..count],
+            Err(error) => {
+                return matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                );
+            }
+        };
+        let reason = match source {
+            Source::Stdout => self.streams.take(Stream::Stdout, bytes, ear),
+            Source::Stderr => self.streams.take(Stream::Stderr, bytes, ear),
+            Source::Channel => self.witness.hear(bytes),
+        };
+        if let Some(reason) = reason {
+            self.stop.stop(reason);
+        }
+        true
+    }
+
+    fn more_in(&self, source: Source) -> bool {
+        let file: &File = match source {
+            Source::Stdout => &self.ends.stdout,
+            Source::Stderr => &self.ends.stderr,
+            Source::Channel => &self.ends.channel,
+        };
+        let mut polled = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+    }
+}

@@ -1,0 +1,115 @@
+//! Why a process did not come to run its program, in words that say what to do.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crate::evidence::{Refusal, Step};
+use crate::limits::Limits;
+use crate::task::Stdin;
+
+use super::confine::ChildStep;
+use super::monitor::NotStarted;
+
+fn refusal(step: Step, error: &io::Error, detail: impl Into<String>) -> Refusal {
+    Refusal { step, errno: error.raw_os_error(), detail: detail.into() }
+}
+
+/// The host could not make what a process needs before it exists.
+pub(super) fn at_plan(error: &io::Error) -> Refusal {
+    let step = match error.kind() {
+        io::ErrorKind::InvalidInput => Step::Accept,
+        _ => Step::Reserve,
+    };
+    refusal(step, error, format!("a process could not be prepared: {error}"))
+}
+
+/// Its input could not be opened.
+pub(super) fn at_stdin(error: &io::Error, stdin: &Stdin) -> Refusal {
+    refusal(Step::Accept, error, format!("{stdin} cannot be opened as stdin: {error}"))
+}
+
+/// It ended between clone and its program: the kernel had no room to load it in.
+pub(super) fn ended_in_exec(limits: &Limits) -> Refusal {
+    let detail = format!(
+        "the program does not fit into its limits before its first instruction; \
+         its memory limit is {}, its stack limit {}",
+        limits.memory, limits.stack
+    );
+    Refusal { step: Step::FitLimits, errno: None, detail }
+}
+
+/// The child failed at one of its steps, or there was no child.
+pub(super) fn not_started(path: &Path, failure: NotStarted, limits: &Limits) -> Refusal {
+    let error = failure.cause;
+    let guard = match failure.step {
+        Some(ChildStep::Exec) => return at_exec(path, &error, limits),
+        None => {
+            let detail = format!("no process could be started: {error}");
+            return refusal(Step::Reserve, &error, detail);
+        }
+        Some(ChildStep::ProcessGroup) => "process-group",
+        Some(ChildStep::Group) => "memory-group",
+        Some(ChildStep::Limits) => "rlimits",
+        Some(ChildStep::Descriptors) => "descriptors",
+        Some(ChildStep::NoNewPrivileges) => "no-new-privileges",
+        Some(ChildStep::Trace) => "tracing",
+    };
+    refusal(Step::Guard(guard), &error, format!("the guard `{guard}` cannot be put up: {error}"))
+}
+
+fn at_exec(path: &Path, error: &io::Error, limits: &Limits) -> Refusal {
+    let program = path.display();
+    let (step, detail) = match error.raw_os_error() {
+        Some(libc::ENOENT) if path.exists() => {
+            let interpreter = interpreter(path).unwrap_or_else(|| "its interpreter".to_owned());
+            (Step::Execute, format!("`{program}` needs `{interpreter}`, which does not exist"))
+        }
+        Some(libc::ENOENT | libc::ENOTDIR) => {
+            (Step::Find, format!("there is no program `{program}`"))
+        }
+        Some(libc::ENOEXEC) => (
+            Step::Execute,
+            format!(
+                "`{program}` is neither an executable of this machine, nor a script \
+                 that begins with `#!`, nor a module"
+            ),
+        ),
+        Some(libc::EACCES) => {
+            (Step::Execute, format!("`{program}` may not be executed; try `chmod +x {program}`"))
+        }
+        Some(libc::E2BIG) => (
+            Step::Accept,
+            format!(
+                "the arguments and the environment are too large for a stack of {}; \
+                 a quarter of the stack limit is theirs",
+                limits.stack
+            ),
+        ),
+        Some(libc::ENOMEM) => return ended_in_exec(limits),
+        _ => (Step::Execute, format!("`{program}` cannot be executed: {error}")),
+    };
+    refusal(step, error, detail)
+}
+
+/// What the first line of a script asks for.
+fn interpreter(path: &Path) -> Option<String> {
+    let mut beginning = [0; 256];
+    let count = File::open(path).ok()?.read(&mut beginning).ok()?;
+    let line = beginning[..count].strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_step_is_a_guard_with_its_name() {
+        let cause = io::Error::from_raw_os_error(libc::EPERM);
+        let failure = NotStarted { step: Some(ChildStep::Trace), cause };
+        let refusal = not_started(Path::new("/x"), failure, &Limits::default());
+        assert_eq!(refusal.step, Step::Guard("tracing"));
+        assert_eq!(refusal.errno, Some(libc::EPERM));
+    }
+}

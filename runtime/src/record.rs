@@ -1,0 +1,326 @@
+//! The report as one JSON object. Field names are public: they are never renamed, only added to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use crate::evidence::{Denied, Ending, Fault, Frame, Guard, RefusedMemory, Step};
+use crate::limits::Limits;
+use crate::report::Report;
+use crate::task::Value;
+use crate::verdict::{CrashCause, Failure, Verdict};
+
+/// The version of the object's shape.
+const SCHEMA: u32 = 1;
+
+/// A report in the shape in which it is written.
+#[derive(Debug, Serialize)]
+pub struct Record {
+    schema: u32,
+    task: TaskRecord,
+    verdict: VerdictRecord,
+    evidence: EvidenceRecord,
+    usage: UsageRecord,
+    limits: LimitsRecord,
+    guards: Vec<GuardRecord>,
+    attempts: u32,
+    output: OutputRecord,
+}
+
+#[derive(Debug, Serialize)]
+struct TaskRecord {
+    id: String,
+    program: String,
+    isolation: &'static str,
+    entry: &'static str,
+    function: Option<String>,
+    pid: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct VerdictRecord {
+    kind: &'static str,
+    label: &'static str,
+    certain: bool,
+    message: String,
+    code: Option<i32>,
+    chain: Vec<String>,
+    place: Option<String>,
+    trace: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct EvidenceRecord {
+    source: &'static str,
+    ending: &'static str,
+    exit_code: Option<i32>,
+    /// The signal that decided: that of the hardware fault, where there was one.
+    signal: Option<String>,
+    si_code: Option<i32>,
+    address: Option<String>,
+    /// The signal with which it ended in the end.
+    final_signal: Option<String>,
+    syscall: Option<i64>,
+    trap: Option<String>,
+    refused_memory: Option<RefusedRecord>,
+    oom_kills: u64,
+    stopped_by_us: Option<&'static str>,
+    denied: Vec<String>,
+    fault: Option<FaultRecord>,
+    errno: Option<i32>,
+    guard: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusedRecord {
+    wanted_bytes: Option<u64>,
+    limit_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultRecord {
+    instruction: String,
+    stack_pointer: String,
+}
+
+#[derive(Debug, Serialize)]
+struct UsageRecord {
+    wall_us: u64,
+    cpu_us: u64,
+    peak_memory_bytes: u64,
+    fuel: Option<u64>,
+    stdout_bytes: u64,
+    stderr_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitsRecord {
+    memory_bytes: u64,
+    wall_us: u64,
+    cpu_us: u64,
+    fuel: Option<u64>,
+    stack_bytes: u64,
+    output_bytes: u64,
+    result_bytes: u64,
+    open_files: u32,
+    processes: u32,
+    file_bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct GuardRecord {
+    name: &'static str,
+    state: &'static str,
+    why: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutputRecord {
+    stdout: Option<String>,
+    stdout_encoding: &'static str,
+    stderr_tail: String,
+    stderr_encoding: &'static str,
+    result: Option<Vec<serde_json::Value>>,
+}
+
+impl From<&Report> for Record {
+    fn from(report: &Report) -> Self {
+        Self {
+            schema: SCHEMA,
+            task: task_record(report),
+            verdict: verdict_record(report),
+            evidence: evidence_record(report),
+            usage: usage_record(report),
+            limits: limits_record(&report.limits),
+            guards: report.guards.iter().map(guard_record).collect(),
+            attempts: report.attempts,
+            output: output_record(report),
+        }
+    }
+}
+
+fn task_record(report: &Report) -> TaskRecord {
+    TaskRecord {
+        id: report.task.id.to_string(),
+        program: report.task.program.clone(),
+        isolation: report.task.wall.name(),
+        entry: if report.task.function.is_some() { "call" } else { "command" },
+        function: report.task.function.clone(),
+        pid: report.task.pid,
+    }
+}
+
+fn verdict_record(report: &Report) -> VerdictRecord {
+    let verdict = &report.verdict;
+    let (code, chain, place) = match verdict {
+        Verdict::Failed(Failure::Exit { code }) => (Some(*code), Vec::new(), None),
+        Verdict::Failed(Failure::Error { chain, .. }) => (None, chain.clone(), None),
+        Verdict::Failed(Failure::Panic { place, .. }) => (None, Vec::new(), place.clone()),
+        Verdict::Completed => (Some(0), Vec::new(), None),
+        Verdict::Crashed(_) | Verdict::Stopped(_) | Verdict::Denied(_) | Verdict::Unstarted(_) => {
+            (None, Vec::new(), None)
+        }
+    };
+    let place = place.or_else(|| report.facts.trace.iter().find_map(|frame| frame.place.clone()));
+    VerdictRecord {
+        kind: verdict.label().kind(),
+        label: verdict.label().as_str(),
+        certain: verdict.is_certain(),
+        message: verdict.to_string(),
+        code,
+        chain,
+        place,
+        trace: report.facts.trace.iter().map(Frame::to_string).collect(),
+    }
+}
+
+fn evidence_record(report: &Report) -> EvidenceRecord {
+    let facts = &report.facts;
+    let mut record = EvidenceRecord {
+        source: facts.source.name(),
+        ending: "vanished",
+        exit_code: None,
+        signal: None,
+        si_code: None,
+        address: address(report).map(hex),
+        final_signal: None,
+        syscall: facts.denied.iter().find_map(|denied| match denied {
+            Denied::Syscall(number) => Some(*number),
+            Denied::Capability(_) => None,
+        }),
+        trap: None,
+        refused_memory: facts.refused_memory.map(refused_record),
+        oom_kills: facts.oom_kills,
+        stopped_by_us: facts.stopped_by_us.map(|reason| reason.name()),
+        denied: facts.denied.iter().map(Denied::to_string).collect(),
+        fault: None,
+        errno: None,
+        guard: None,
+    };
+    match &facts.ending {
+        Ending::NeverStarted(refusal) => {
+            record.ending = "never-started";
+            record.errno = refusal.errno;
+            record.guard = match refusal.step {
+                Step::Guard(name) => Some(name),
+                _ => None,
+            };
+        }
+        Ending::Exited(code) => {
+            record.ending = "exited";
+            record.exit_code = Some(*code);
+        }
+        Ending::Signalled(death) => {
+            record.ending = "signalled";
+            let decisive = death.fault.as_ref().map_or(death.signal, |fault| fault.signal);
+            record.signal = Some(decisive.to_string());
+            record.si_code = death.fault.as_ref().map(|fault| fault.code).or(death.code);
+            record.final_signal = Some(death.signal.to_string());
+            record.fault = death.fault.as_ref().map(fault_record);
+        }
+        Ending::Trapped(cause) => {
+            record.ending = "trapped";
+            record.trap = Some(cause.name().to_owned());
+        }
+        Ending::Vanished => {}
+    }
+    record
+}
+
+fn address(report: &Report) -> Option<u64> {
+    match &report.facts.ending {
+        Ending::Signalled(death) => death.fault.as_ref().and_then(|fault| fault.address),
+        _ => match &report.verdict {
+            Verdict::Crashed(crash) => match crash.cause {
+                CrashCause::MemoryFault { address } | CrashCause::BadCall { address } => address,
+                _ => None,
+            },
+            _ => None,
+        },
+    }
+}
+
+fn hex(number: u64) -> String {
+    format!("{number:#x}")
+}
+
+fn refused_record(refused: RefusedMemory) -> RefusedRecord {
+    RefusedRecord { wanted_bytes: refused.wanted, limit_bytes: refused.limit }
+}
+
+fn fault_record(fault: &Fault) -> FaultRecord {
+    FaultRecord { instruction: hex(fault.instruction), stack_pointer: hex(fault.stack_pointer) }
+}
+
+fn usage_record(report: &Report) -> UsageRecord {
+    let usage = &report.usage;
+    UsageRecord {
+        wall_us: micros(usage.wall),
+        cpu_us: micros(usage.cpu),
+        peak_memory_bytes: usage.peak_memory,
+        fuel: usage.fuel,
+        stdout_bytes: usage.stdout_bytes,
+        stderr_bytes: usage.stderr_bytes,
+    }
+}
+
+fn limits_record(limits: &Limits) -> LimitsRecord {
+    LimitsRecord {
+        memory_bytes: limits.memory.as_u64(),
+        wall_us: micros(limits.wall),
+        cpu_us: micros(limits.cpu),
+        fuel: limits.fuel,
+        stack_bytes: limits.stack.as_u64(),
+        output_bytes: limits.output.as_u64(),
+        result_bytes: limits.result.as_u64(),
+        open_files: limits.open_files,
+        processes: limits.processes,
+        file_bytes: limits.file_bytes.as_u64(),
+    }
+}
+
+fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn guard_record(guard: &Guard) -> GuardRecord {
+    GuardRecord { name: guard.name, state: guard.state.name(), why: guard.why.clone() }
+}
+
+fn output_record(report: &Report) -> OutputRecord {
+    let output = &report.output;
+    let (stdout, stdout_encoding) = match &output.stdout {
+        Some(bytes) => {
+            let (text, encoding) = text_or_base64(bytes);
+            (Some(text), encoding)
+        }
+        None => (None, "utf-8"),
+    };
+    let (stderr_tail, stderr_encoding) = text_or_base64(&output.stderr_tail);
+    let result = report.task.function.is_some() && report.verdict.is_completed();
+    OutputRecord {
+        stdout,
+        stdout_encoding,
+        stderr_tail,
+        stderr_encoding,
+        result: result.then(|| output.values.iter().map(number).collect()),
+    }
+}
+
+fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), "utf-8"),
+        Err(_) => (STANDARD.encode(bytes), "base64"),
+    }
+}
+
+/// A number; JSON has no NaN and no infinity, so those are words.
+fn number(value: &Value) -> serde_json::Value {
+    match value {
+        Value::I32(value) => (*value).into(),
+        Value::I64(value) => (*value).into(),
+        Value::F32(value) if value.is_finite() => f64::from(*value).into(),
+        Value::F64(value) if value.is_finite() => (*value).into(),
+        Value::F32(_) | Value::F64(_) => value.to_string().into(),
+    }
+}

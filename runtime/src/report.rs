@@ -1,0 +1,98 @@
+//! The report: everything the caller gets about one task, whatever happened to it.
+
+use crate::evidence::{
+    Denied, Ending, Evidence, Frame, Guard, Output, RefusedMemory, Source, StopReason, Usage,
+};
+use crate::limits::Limits;
+use crate::task::{Entry, Program, Task, TaskId, Wall};
+use crate::verdict::Verdict;
+
+/// One task, one report, one verdict.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The task it is about.
+    pub task: TaskSummary,
+    /// What happened.
+    pub verdict: Verdict,
+    /// The facts the verdict rests on.
+    pub facts: Facts,
+    /// What the task used.
+    pub usage: Usage,
+    /// The limits that were in force.
+    pub limits: Limits,
+    /// The guards that were in force, and those that were not.
+    pub guards: Vec<Guard>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What it wrote and returned.
+    pub output: Output,
+}
+
+/// What was to be run.
+#[derive(Clone, Debug)]
+pub struct TaskSummary {
+    /// The task's id.
+    pub id: TaskId,
+    /// The program's path or name.
+    pub program: String,
+    /// The wall it ran in.
+    pub wall: Wall,
+    /// The export that was called, if it was a call.
+    pub function: Option<String>,
+    /// The process, where there was one.
+    pub pid: Option<u32>,
+}
+
+/// The evidence as it stands in a report.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Who saw it.
+    pub source: Source,
+    /// How it ended.
+    pub ending: Ending,
+    /// The reason written down before we ended it, if we did.
+    pub stopped_by_us: Option<StopReason>,
+    /// What was refused to it.
+    pub denied: Vec<Denied>,
+    /// Memory that was refused.
+    pub refused_memory: Option<RefusedMemory>,
+    /// Kills by the kernel within its memory group.
+    pub oom_kills: u64,
+    /// Where it was, innermost frame first.
+    pub trace: Vec<Frame>,
+}
+
+impl Report {
+    /// Puts the report together. The verdict is given: it is reached elsewhere.
+    pub fn new(task: TaskSummary, limits: Limits, verdict: Verdict, evidence: Evidence) -> Self {
+        let Evidence {
+            source,
+            ending,
+            testimony: _,
+            stopped_by_us,
+            denied,
+            refused_memory,
+            oom_kills,
+            usage,
+            output,
+            trace,
+            guards,
+            pid,
+        } = evidence;
+        let facts =
+            Facts { source, ending, stopped_by_us, denied, refused_memory, oom_kills, trace };
+        let task = TaskSummary { pid, ..task };
+        Self { task, verdict, facts, usage, limits, guards, attempts: 1, output }
+    }
+}
+
+impl TaskSummary {
+    /// What is to be run, before it runs.
+    pub fn new(program: &Program, wall: Wall, task: &Task) -> Self {
+        let function = match &task.entry {
+            Entry::Call { function, .. } => Some(function.clone()),
+            Entry::Command { .. } => None,
+        };
+        Self { id: task.id.clone(), program: program.name(), wall, function, pid: None }
+    }
+}

@@ -1,0 +1,171 @@
+//! The door: loads programs behind the right wall and runs tasks, each to exactly one report.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::classify::classify;
+use crate::error::Error;
+use crate::evidence::{Evidence, Step};
+use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle};
+use crate::limits::Limits;
+use crate::native::NativeWall;
+use crate::report::{Report, TaskSummary};
+use crate::task::{Program, Task, Wall};
+use crate::wasm::WasmWall;
+
+/// Runs code that may blow up. Make one for a process and keep it; clones share everything.
+#[derive(Clone)]
+pub struct Runtime {
+    wasm: Arc<dyn Isolation>,
+    native: Arc<dyn Isolation>,
+}
+
+/// A program made ready. Cheap to clone; many threads may run tasks of it at the same time.
+#[derive(Clone)]
+pub struct Loaded {
+    image: Arc<dyn Image>,
+    program: Arc<Program>,
+    wall: Wall,
+}
+
+impl Runtime {
+    /// A runtime with both walls.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self { wasm: Arc::new(WasmWall::new()), native: Arc::new(NativeWall::new()) })
+    }
+
+    /// A runtime whose walls are replaced by others: a scripted one for tests, or one of your own.
+    pub fn with_walls(wasm: Arc<dyn Isolation>, native: Arc<dyn Isolation>) -> Self {
+        Self { wasm, native }
+    }
+
+    /// Makes a program ready: compiles the module, or opens the executable. No code of it runs.
+    pub fn load(&self, program: Program) -> Result<Loaded, Error> {
+        let wall = wall_of(&program);
+        self.load_behind(wall, program)
+    }
+
+    fn load_behind(&self, wall: Wall, program: Program) -> Result<Loaded, Error> {
+        check(&program.policy().limits)?;
+        let isolation = match wall {
+            Wall::Wasm => &self.wasm,
+            Wall::Native => &self.native,
+        };
+        let image = isolation.load(&program)?;
+        Ok(Loaded { image, program: Arc::new(program), wall })
+    }
+
+    /// Loads and runs in one step. A program that can't be loaded is a report too.
+    pub fn run(&self, program: Program, task: &Task) -> Report {
+        self.run_with(program, task, &StopHandle::new(), &mut Deaf)
+    }
+
+    /// The same, with a handle to stop it and an ear for what it writes.
+    pub fn run_with(
+        &self,
+        program: Program,
+        task: &Task,
+        stop: &StopHandle,
+        ear: &mut dyn Ear,
+    ) -> Report {
+        let wall = wall_of(&program);
+        let summary = TaskSummary::new(&program, wall, task);
+        let limits = task.limits.clone().unwrap_or_else(|| program.policy().limits.clone());
+        match self.load_behind(wall, program) {
+            Ok(loaded) => loaded.run_with(task, stop, ear),
+            Err(error) => judge(summary, limits, error.into_evidence()),
+        }
+    }
+}
+
+impl Loaded {
+    /// Runs one task in a fresh cell. Blocks until it has ended.
+    pub fn run(&self, task: &Task) -> Report {
+        self.run_with(task, &StopHandle::new(), &mut Deaf)
+    }
+
+    /// The same, with a handle to stop it and an ear for what it writes.
+    pub fn run_with(&self, task: &Task, stop: &StopHandle, ear: &mut dyn Ear) -> Report {
+        let began = Instant::now();
+        let summary = TaskSummary::new(&self.program, self.wall, task);
+        let policy = &self.program.policy().limits;
+        let limits = task.limits.clone().unwrap_or_else(|| policy.clone());
+        let attempt = Attempt {
+            task: &task.id,
+            entry: &task.entry,
+            limits: &limits,
+            stdout: task.stdout,
+            began,
+        };
+        let evidence = match self.cell_for(&limits) {
+            Ok(mut cell) => cell.run(&attempt, stop, ear),
+            Err(error) => Error::from(error).into_evidence(),
+        };
+        judge(summary, limits, evidence)
+    }
+
+    /// The wall it runs behind.
+    pub fn wall(&self) -> Wall {
+        self.wall
+    }
+
+    fn cell_for(&self, limits: &Limits) -> Result<Box<dyn crate::isolation::Cell>, LoadError> {
+        check(limits)?;
+        if limits.stack != self.program.policy().limits.stack {
+            return Err(LoadError::at(
+                Step::Accept,
+                "the stack limit is fixed when a program is loaded; load it again with the other one",
+            ));
+        }
+        self.image.open()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("program", &self.program.name())
+            .field("wall", &self.wall)
+            .finish_non_exhaustive()
+    }
+}
+
+fn judge(summary: TaskSummary, limits: Limits, evidence: Evidence) -> Report {
+    let verdict = classify(&evidence);
+    Report::new(summary, limits, verdict, evidence)
+}
+
+fn check(limits: &Limits) -> Result<(), LoadError> {
+    limits.check().map_err(|error| LoadError::at(Step::Accept, error.to_string()))
+}
+
+/// The wall a program needs: what was asked for, or what its content says.
+fn wall_of(program: &Program) -> Wall {
+    program.wall().unwrap_or_else(|| match program.path() {
+        Some(path) if !looks_like_module(path) => Wall::Native,
+        _ => Wall::Wasm,
+    })
+}
+
+/// A module announces itself by its first four bytes; a text module only by its name.
+fn looks_like_module(path: &Path) -> bool {
+    let named = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .is_some_and(|extension| ["wasm", "wat", "cwasm"].contains(&extension));
+    let is_file = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+    let mut magic = [0; 4];
+    named
+        || is_file
+            && std::fs::File::open(path).is_ok_and(|mut file| file.read_exact(&mut magic).is_ok())
+            && magic == *b"\0asm"
+}

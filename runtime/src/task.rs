@@ -1,0 +1,282 @@
+//! What is to be run: a program, a task for it, and the policy both stand under.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::limits::Limits;
+use crate::permissions::{GuardMode, Permissions};
+
+/// Names one task in every report, event and log line about it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TaskId(Arc<str>);
+
+static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
+
+impl TaskId {
+    /// A new id, unlike every other one of this process.
+    pub fn next() -> Self {
+        Self::named(format!("task-{}", NEXT_TASK.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// An id of the caller's own choice.
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The two kinds of wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Wall {
+    /// A WebAssembly module inside this process.
+    Wasm,
+    /// A confined process of its own.
+    Native,
+}
+
+impl Wall {
+    /// The word used on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wasm => "wasm",
+            Self::Native => "native",
+        }
+    }
+}
+
+/// The code a task runs: a file, or the bytes of a module.
+#[derive(Clone, Debug)]
+pub struct Program {
+    source: ProgramSource,
+    wall: Option<Wall>,
+    policy: Policy,
+}
+
+/// Where the code of a program stands.
+#[derive(Clone, Debug)]
+pub enum ProgramSource {
+    /// A file on the host.
+    File(PathBuf),
+    /// A module (binary or text) in memory, with a name for reports.
+    Module {
+        /// Shown wherever a file's path would be.
+        name: String,
+        /// The module itself.
+        bytes: Arc<[u8]>,
+    },
+}
+
+/// Everything that bounds a program: its limits, its grants, and how strictly guards are meant.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// The caps of each task, unless a task brings its own.
+    pub limits: Limits,
+    /// What its tasks may see of the world.
+    pub permissions: Permissions,
+    /// What to do where this host lacks a guard.
+    pub guards: GuardMode,
+}
+
+impl Program {
+    /// A program in a file. Which wall it needs is found out from its content.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self::from_source(ProgramSource::File(path.into()))
+    }
+
+    /// A module in memory, as binary or as text.
+    pub fn module(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
+        let (name, bytes) = (name.into(), bytes.into());
+        Self::from_source(ProgramSource::Module { name, bytes }).within(Wall::Wasm)
+    }
+
+    fn from_source(source: ProgramSource) -> Self {
+        Self { source, wall: None, policy: Policy::default() }
+    }
+
+    /// Says which wall to use instead of looking at the file.
+    pub fn within(mut self, wall: Wall) -> Self {
+        self.wall = Some(wall);
+        self
+    }
+
+    /// Caps every task of this program.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.policy.limits = limits;
+        self
+    }
+
+    /// Grants what is named in `permissions`, and nothing else.
+    pub fn permissions(mut self, permissions: Permissions) -> Self {
+        self.policy.permissions = permissions;
+        self
+    }
+
+    /// Says whether a guard missing on this host is a reason to refuse.
+    pub fn guards(mut self, mode: GuardMode) -> Self {
+        self.policy.guards = mode;
+        self
+    }
+
+    /// Where the code stands.
+    pub fn source(&self) -> &ProgramSource {
+        &self.source
+    }
+
+    /// The wall that was asked for, if one was.
+    pub fn wall(&self) -> Option<Wall> {
+        self.wall
+    }
+
+    /// What its tasks run under.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// How reports call it: its path, or the name of a module in memory.
+    pub fn name(&self) -> String {
+        match &self.source {
+            ProgramSource::File(path) => path.display().to_string(),
+            ProgramSource::Module { name, .. } => name.clone(),
+        }
+    }
+
+    /// The file, where the program is one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.source {
+            ProgramSource::File(path) => Some(path),
+            ProgramSource::Module { .. } => None,
+        }
+    }
+}
+
+/// One piece of work for a program.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// Names the task in reports.
+    pub id: TaskId,
+    /// How the program is entered.
+    pub entry: Entry,
+    /// Caps of this task alone; the program's own where `None`. The stack cannot differ from the program's.
+    pub limits: Option<Limits>,
+    /// Whether the report shall carry what the guest wrote to stdout.
+    pub stdout: Capture,
+}
+
+/// How a program is entered.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// As a command: from its beginning, with arguments and an input.
+    Command {
+        /// The arguments after the program's own name.
+        args: Vec<OsString>,
+        /// What it reads from its standard input.
+        stdin: Stdin,
+    },
+    /// One exported function of a plain module.
+    Call {
+        /// The export's name.
+        function: String,
+        /// One value for each parameter.
+        arguments: Vec<Value>,
+    },
+}
+
+/// What a guest finds on its standard input.
+#[derive(Clone, Debug, Default)]
+pub enum Stdin {
+    /// Nothing: it is at its end from the beginning.
+    #[default]
+    Null,
+    /// These bytes, then the end.
+    Bytes(Arc<[u8]>),
+    /// A file, a pipe or a device of the host.
+    File(PathBuf),
+}
+
+impl fmt::Display for Stdin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("an empty input"),
+            Self::Bytes(_) => f.write_str("the given input"),
+            Self::File(path) => write!(f, "`{}`", path.display()),
+        }
+    }
+}
+
+/// Whether a stream is kept for the report. It is counted and heard in either case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Capture {
+    /// Kept whole; the output limit bounds it.
+    #[default]
+    Keep,
+    /// Not kept.
+    Discard,
+}
+
+/// A number that goes into or comes out of an export of a plain module.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A 32-bit integer.
+    I32(i32),
+    /// A 64-bit integer.
+    I64(i64),
+    /// A 32-bit float.
+    F32(f32),
+    /// A 64-bit float.
+    F64(f64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::I32(value) => write!(f, "{value}"),
+            Self::I64(value) => write!(f, "{value}"),
+            Self::F32(value) => write!(f, "{value}"),
+            Self::F64(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+impl Task {
+    /// Runs the program from its beginning with these arguments.
+    pub fn command<I, S>(args: I) -> Self
+    where
+        I: IntoIterator<Item = S>,
+        S: Into<OsString>,
+    {
+        let args = args.into_iter().map(Into::into).collect();
+        Self::new(Entry::Command { args, stdin: Stdin::Null })
+    }
+
+    /// Calls one export of a plain module.
+    pub fn call(function: impl Into<String>, arguments: impl Into<Vec<Value>>) -> Self {
+        let (function, arguments) = (function.into(), arguments.into());
+        Self::new(Entry::Call { function, arguments })
+    }
+
+    fn new(entry: Entry) -> Self {
+        Self { id: TaskId::next(), entry, limits: None, stdout: Capture::Keep }
+    }
+
+    /// Gives the command something to read.
+    pub fn stdin(mut self, input: Stdin) -> Self {
+        if let Entry::Command { stdin, .. } = &mut self.entry {
+            *stdin = input;
+        }
+        self
+    }
+
+    /// Caps this task alone.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+}

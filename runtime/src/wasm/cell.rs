@@ -1,0 +1,224 @@
+//! One attempt from the caller's side: start it, listen until it ends, and gather the evidence.
+
+use std::cell;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::time::{Duration, Instant};
+
+use crate::channel::Streams;
+use crate::evidence::{Ending, Evidence, Source, Step, StopReason, TrapCause, Usage};
+use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
+use crate::limits::Limits;
+use crate::quantity::ByteSize;
+use crate::task::Entry;
+
+use super::clock::{self, Deadline, Watch};
+use super::entrance::Entrance;
+use super::guest::{self, Outcome, Run};
+use super::image::{self, Prepared};
+use super::signal::Signal;
+use super::sinks::{MOST_ON_THEIR_WAY, Outlet, Said};
+use super::stdin::{self, Input};
+use super::threads::{Lease, Threads};
+
+/// Room for one guest. It is used once.
+pub(super) struct WasmCell {
+    image: Arc<Prepared>,
+    threads: Arc<Threads>,
+    opened: Instant,
+    tasks_run: u64,
+}
+
+impl WasmCell {
+    pub(super) fn new(image: Arc<Prepared>, threads: Arc<Threads>) -> Self {
+        Self { image, threads, opened: Instant::now(), tasks_run: 0 }
+    }
+
+    /// Everything that can be refused before a guest exists.
+    fn admit(&self, attempt: &Attempt<'_>) -> Result<(Entrance, stdin::Source), LoadError> {
+        check_limits(&self.image, attempt.limits)?;
+        let entrance = Entrance::of(&self.image, attempt.entry)?;
+        let source = match attempt.entry {
+            Entry::Command { stdin, .. } => stdin::Source::open(stdin).map_err(|error| {
+                LoadError::at(Step::Accept, format!("{stdin} cannot be opened as stdin: {error}"))
+                    .with_errno(error.raw_os_error())
+            })?,
+            Entry::Call { .. } => stdin::Source::nothing(),
+        };
+        Ok((entrance, source))
+    }
+
+    fn attempt(
+        &self,
+        attempt: &Attempt<'_>,
+        stop: &StopHandle,
+        ear: &mut dyn Ear,
+    ) -> Result<Evidence, LoadError> {
+        let (entrance, source) = self.admit(attempt)?;
+        let stack = self.image.engine.configuration.stack;
+        let lease = self.threads.lease(stack).map_err(no_thread)?;
+        let signal = Arc::new(Signal::new(Arc::clone(lease.bell())));
+        let watch = self.watch(attempt, stop, &lease).map_err(no_thread)?;
+        let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
+        let run = Run {
+            image: Arc::clone(&self.image),
+            entrance,
+            limits: attempt.limits.clone(),
+            input: Input::new(source, Arc::clone(lease.bell())),
+            outlet: Arc::new(Outlet::new(speaker.clone(), &signal, attempt.limits, stop)),
+            signal: Arc::clone(&signal),
+            stop: stop.clone(),
+        };
+        let (engine, alarm) = (self.image.engine.engine.clone(), watch.id());
+        let _stops = stop.on_stop(move || {
+            signal.fire();
+            engine.increment_epoch();
+            clock::hurry(alarm);
+        });
+        let _abandoned = StopOnPanic(stop);
+        let time = lease.time();
+        let before = time.used();
+        lease.run(move || {
+            let used = || Some(time.used()?.saturating_sub(before?));
+            perform(run, &speaker, watch, || used().unwrap_or_default());
+        });
+        let mut streams = Streams::new(attempt);
+        let outcome = listen(&listener, &mut streams, ear);
+        Ok(self.evidence(outcome, streams, attempt, stop))
+    }
+
+    /// Has the clock look after the attempt.
+    fn watch(
+        &self,
+        attempt: &Attempt<'_>,
+        stop: &StopHandle,
+        lease: &Lease,
+    ) -> std::io::Result<Watch> {
+        let cpu = lease.time().used().map(|used| {
+            let end = used.saturating_add(attempt.limits.cpu);
+            (lease.time(), end)
+        });
+        let mut deadline = Deadline {
+            stop: stop.clone(),
+            engine: self.image.engine.engine.clone(),
+            wall: attempt.began.checked_add(attempt.limits.wall),
+            cpu,
+        };
+        clock::watch(deadline.first(Instant::now()), move |now| deadline.look(now))
+    }
+
+    fn evidence(
+        &self,
+        outcome: Outcome,
+        streams: Streams,
+        attempt: &Attempt<'_>,
+        stop: &StopHandle,
+    ) -> Evidence {
+        let mut usage = Usage {
+            wall: attempt.began.elapsed(),
+            cpu: outcome.cpu,
+            peak_memory: outcome.peak_memory,
+            fuel: outcome.fuel,
+            ..Usage::default()
+        };
+        let mut output = streams.finish(&mut usage);
+        output.values = outcome.values;
+        Evidence {
+            testimony: outcome.testimony,
+            stopped_by_us: stop.reason(),
+            refused_memory: outcome.refused_memory,
+            usage,
+            output,
+            trace: outcome.trace,
+            guards: image::guards(self.image.engine.configuration.counts_fuel),
+            ..Evidence::of(Source::Trap, outcome.ending)
+        }
+    }
+}
+
+impl Cell for WasmCell {
+    fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, ear: &mut dyn Ear) -> Evidence {
+        self.tasks_run += 1;
+        self.attempt(attempt, stop, ear)
+            .unwrap_or_else(|refused| Evidence::never_started(refused.into_refusal()))
+    }
+
+    fn is_usable(&self) -> bool {
+        self.tasks_run == 0
+    }
+
+    fn vitals(&self) -> Vitals {
+        // Between attempts there is no instance, so nothing is held.
+        Vitals { resident_bytes: 0, tasks_run: self.tasks_run, age: self.opened.elapsed() }
+    }
+}
+
+fn check_limits(image: &Prepared, limits: &Limits) -> Result<(), LoadError> {
+    let needs = ByteSize::bytes(image.shape.least_memory);
+    if needs > limits.memory {
+        let detail =
+            format!("it needs {needs} of memory at the start; the limit is {}", limits.memory);
+        return Err(LoadError::at(Step::FitLimits, detail));
+    }
+    if limits.fuel.is_some() && !image.engine.configuration.counts_fuel {
+        let detail = "the task limits fuel, but the program was loaded without counting it; \
+                      load it with a fuel limit";
+        return Err(LoadError::at(Step::Accept, detail));
+    }
+    Ok(())
+}
+
+fn no_thread(error: std::io::Error) -> LoadError {
+    LoadError::at(Step::Reserve, format!("no thread can be started for the guest: {error}"))
+        .with_errno(error.raw_os_error())
+}
+
+/// Ends the guest if the ear panics: then it has nobody to run for.
+struct StopOnPanic<'a>(&'a StopHandle);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop(StopReason::Cancelled);
+        }
+    }
+}
+
+/// On the guest's thread: runs it and says how it ended, whatever happens.
+fn perform(run: Run, speaker: &SyncSender<Said>, watch: Watch, cpu: impl Fn() -> Duration) {
+    // The clock looks after the guest until it has ended, even if the caller has gone; not longer, or it
+    // might stop what is over.
+    let watch = cell::Cell::new(Some(watch));
+    let tell = |outcome: Outcome| {
+        drop(watch.take());
+        let said = Said::Ended(Box::new(Outcome { cpu: cpu(), ..outcome }));
+        // Nobody listens any more if the ear has panicked; then nobody wants to know.
+        let _ = speaker.send(said);
+    };
+    // A host function that panics is our own mistake, and must not become the caller's.
+    let unwound = std::panic::catch_unwind(AssertUnwindSafe(|| guest::run(run, tell)));
+    if let Err(payload) = unwound {
+        let words = format!("host panic: {}", words_of(payload.as_ref()));
+        tell(Outcome::of(Ending::Trapped(TrapCause::Other(words))));
+    }
+}
+
+fn words_of(payload: &(dyn std::any::Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+}
+
+/// On the caller's thread: hears what the guest writes until it has ended.
+fn listen(listener: &Receiver<Said>, streams: &mut Streams, ear: &mut dyn Ear) -> Outcome {
+    loop {
+        match listener.recv() {
+            Ok(Said::Wrote(stream, bytes)) => {
+                // The guest's side counts against the same limit and ends the guest at it.
+                let _: Option<StopReason> = streams.take(stream, &bytes, ear);
+            }
+            Ok(Said::Ended(outcome)) => return *outcome,
+            Err(_) => return Outcome::of(Ending::Vanished),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The engines: one for each configuration that programs ask for, with the imports linked to it.
+//!
+//! An engine fixes what cannot be changed from attempt to attempt: the stack's size and whether
+//! instructions are counted. Modules and stores of different engines are never mixed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
+
+use crate::evidence::Step;
+use crate::isolation::LoadError;
+use crate::limits::Limits;
+
+use super::guest::GuestState;
+use super::imports;
+
+/// What a guest is run by.
+pub(super) struct GuestEngine {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<GuestState>,
+    pub(super) configuration: Configuration,
+}
+
+/// What an engine is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Configuration {
+    /// Bytes of stack for the guest's own frames.
+    pub(super) stack: usize,
+    /// Whether instructions are counted.
+    pub(super) counts_fuel: bool,
+}
+
+/// All engines of one wall.
+#[derive(Default)]
+pub(super) struct Engines {
+    made: Mutex<HashMap<Configuration, Arc<GuestEngine>>>,
+}
+
+impl Engines {
+    /// The engine for these limits, made at the first request.
+    pub(super) fn for_limits(&self, limits: &Limits) -> Result<Arc<GuestEngine>, LoadError> {
+        let configuration =
+            Configuration { stack: limits.stack.as_usize(), counts_fuel: limits.fuel.is_some() };
+        // An engine is inserted whole or not at all, so a panic elsewhere leaves the map in order.
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = made.get(&configuration) {
+            return Ok(Arc::clone(engine));
+        }
+        let engine = Arc::new(GuestEngine::new(configuration).map_err(no_engine)?);
+        made.insert(configuration, Arc::clone(&engine));
+        Ok(engine)
+    }
+}
+
+fn no_engine(error: wasmtime::Error) -> LoadError {
+    LoadError::at(Step::Reserve, format!("no module engine can be made on this host: {error:#}"))
+}
+
+impl GuestEngine {
+    fn new(configuration: Configuration) -> wasmtime::Result<Self> {
+        let engine = Engine::new(&config(configuration))?;
+        let linker = imports::offer(&engine)?;
+        Ok(Self { engine, linker, configuration })
+    }
+}
+
+fn config(configuration: Configuration) -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config.consume_fuel(configuration.counts_fuel);
+    config.max_wasm_stack(configuration.stack);
+    // No guest runs on a stack of this kind, but the engine insists that it could.
+    config.async_stack_size(configuration.stack.saturating_mul(2));
+    // Places in the source are looked up by us, and not for an exit. Were nothing said, an environment
+    // variable of the host would decide.
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    // The dump holds handles, no copies. It is the only way to a global that is not exported, and so to
+    // the stack pointer of a guest that overran its own stack.
+    config.coredump_on_trap(true);
+    // Programs use atomics without threads. Memory that guests could share does not exist here.
+    config.wasm_threads(true);
+    config.shared_memory(false);
+    config.wasm_memory64(false);
+    config
+}

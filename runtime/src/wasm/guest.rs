@@ -1,0 +1,199 @@
+//! One guest: an instance in a store of its own, from its first instruction to its last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::{Error, Instance, Store, UpdateDeadline, Val};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p1::WasiP1Ctx;
+
+use crate::channel::{Stream, Witness};
+use crate::evidence::{Ending, Frame, Refusal, RefusedMemory, Step, Testimony};
+use crate::isolation::StopHandle;
+use crate::limits::Limits;
+use crate::quantity::ByteSize;
+use crate::task::Value;
+
+use super::ending;
+use super::entrance::{Entrance, value};
+use super::image::Prepared;
+use super::meter::Meter;
+use super::signal::Signal;
+use super::sinks::{Outlet, Sink};
+use super::stdin::Input;
+use super::trace;
+
+/// What host functions find of the guest that calls them.
+pub(super) struct GuestState {
+    pub(super) wasi: WasiP1Ctx,
+    pub(super) signal: Arc<Signal>,
+    pub(super) stop: StopHandle,
+    pub(super) witness: Witness,
+    meter: Meter,
+}
+
+/// Everything one attempt needs.
+pub(super) struct Run {
+    pub(super) image: Arc<Prepared>,
+    pub(super) entrance: Entrance,
+    pub(super) limits: Limits,
+    pub(super) input: Input,
+    pub(super) outlet: Arc<Outlet>,
+    pub(super) signal: Arc<Signal>,
+    pub(super) stop: StopHandle,
+}
+
+/// What is known of a guest when it has ended.
+pub(super) struct Outcome {
+    pub(super) ending: Ending,
+    pub(super) trace: Vec<Frame>,
+    pub(super) testimony: Testimony,
+    pub(super) refused_memory: Option<RefusedMemory>,
+    pub(super) peak_memory: u64,
+    pub(super) fuel: Option<u64>,
+    pub(super) cpu: Duration,
+    pub(super) values: Vec<Value>,
+}
+
+impl Outcome {
+    pub(super) fn of(ending: Ending) -> Self {
+        Self {
+            ending,
+            trace: Vec::new(),
+            testimony: Testimony::default(),
+            refused_memory: None,
+            peak_memory: 0,
+            fuel: None,
+            cpu: Duration::ZERO,
+            values: Vec::new(),
+        }
+    }
+}
+
+/// Runs a guest to its end. `told` gets the outcome before the guest's memory is given back, which may
+/// take longer than the guest took.
+pub(super) fn run(run: Run, told: impl FnOnce(Outcome)) {
+    let mut store = store(&run);
+    let result = enter(&run, &mut store);
+    let mut outcome = match result {
+        Ok(values) => Outcome { values, ..Outcome::of(Ending::Exited(0)) },
+        Err(error) => ended(&error, &run, &mut store),
+    };
+    let counted = run.limits.fuel.filter(|_| run.image.engine.configuration.counts_fuel);
+    outcome.fuel = counted.and_then(|all| Some(all.saturating_sub(store.get_fuel().ok()?)));
+    let state = store.data_mut();
+    outcome.refused_memory = state.meter.refused();
+    outcome.peak_memory = state.meter.peak();
+    let deaf = Witness::new(ByteSize::bytes(0));
+    outcome.testimony = std::mem::replace(&mut state.witness, deaf).finish();
+    told(outcome);
+}
+
+fn store(run: &Run) -> Store<GuestState> {
+    let mut store = Store::new(&run.image.engine.engine, state(run));
+    store.limiter(|state| &mut state.meter);
+    let signal = Arc::clone(&run.signal);
+    // Whenever anybody's time is over, all guests of the engine look; each at its own flag.
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(move |_| {
+        signal.check()?;
+        Ok(UpdateDeadline::Continue(1))
+    });
+    store
+}
+
+fn state(run: &Run) -> GuestState {
+    let mut wasi = WasiCtxBuilder::new();
+    wasi.stdin(run.input.clone())
+        .stdout(Sink::new(Stream::Stdout, &run.outlet))
+        .stderr(Sink::new(Stream::Stderr, &run.outlet))
+        .arg(&run.image.argv0);
+    if let Entrance::Command { args, .. } = &run.entrance {
+        wasi.args(args);
+    }
+    wasi.envs(&run.image.env);
+    GuestState {
+        wasi: wasi.build_p1(),
+        signal: Arc::clone(&run.signal),
+        stop: run.stop.clone(),
+        witness: Witness::new(run.limits.result),
+        meter: Meter::new(run.limits.memory),
+    }
+}
+
+/// An error, and whether the guest had come into being before it.
+struct Failed {
+    error: Error,
+    instantiated: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self { error, instantiated: true }
+    }
+}
+
+fn enter(run: &Run, store: &mut Store<GuestState>) -> Result<Vec<Value>, Failed> {
+    if run.image.engine.configuration.counts_fuel {
+        store.set_fuel(run.limits.fuel.unwrap_or(u64::MAX))?;
+    }
+    // The guest's epoch deadline counts from the store's making; a stop before that is seen here.
+    run.signal.check().map_err(Error::from)?;
+    let instance = run
+        .image
+        .linked
+        .instantiate(&mut *store)
+        .map_err(|error| Failed { error, instantiated: false })?;
+    match &run.entrance {
+        Entrance::Command { start, .. } => {
+            if let Some(start) = start {
+                call(&instance, store, start, &[], 0)?;
+            }
+            Ok(Vec::new())
+        }
+        Entrance::Call { initialize, function, arguments, results } => {
+            if let Some(initialize) = initialize {
+                call(&instance, store, initialize, &[], 0)?;
+            }
+            let values = call(&instance, store, function, arguments, *results)?;
+            Ok(values.iter().filter_map(value).collect())
+        }
+    }
+}
+
+fn call(
+    instance: &Instance,
+    store: &mut Store<GuestState>,
+    export: &wasmtime::ModuleExport,
+    arguments: &[Val],
+    results: usize,
+) -> wasmtime::Result<Vec<Val>> {
+    let function = instance
+        .get_module_export(&mut *store, export)
+        .and_then(wasmtime::Extern::into_func)
+        .ok_or_else(|| wasmtime::format_err!("an export is gone that the module has"))?;
+    let mut values = vec![Val::I32(0); results];
+    function.call(&mut *store, arguments, &mut values)?;
+    Ok(values)
+}
+
+fn ended(failed: &Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
+    let Failed { error, instantiated } = failed;
+    let stack = || trace::stack_state(error, run.image.shape.stack_pointer, store);
+    let ending = if *instantiated {
+        ending::of(error, stack)
+    } else {
+        ending::typed(error, stack).unwrap_or_else(|| not_made(error))
+    };
+    let trace = match ending {
+        Ending::Trapped(_) => trace::frames(error, &run.image.places),
+        _ => Vec::new(),
+    };
+    Outcome { trace, ..Outcome::of(ending) }
+}
+
+/// The instance could not be made, and it was not the guest's doing.
+fn not_made(error: &Error) -> Ending {
+    let detail = format!("this host has no room for an instance: {error:#}");
+    Ending::NeverStarted(Refusal { step: Step::Reserve, errno: None, detail })
+}

@@ -1,0 +1,138 @@
+//! A module made ready: compiled, and its imports linked, once for all attempts.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::{InstancePre, Module, UnknownImportError};
+
+use crate::evidence::{Guard, Step};
+use crate::isolation::{Cell, Image, LoadError, OpenError};
+use crate::permissions::Permissions;
+use crate::task::Program;
+
+use super::cell::WasmCell;
+use super::engines::GuestEngine;
+use super::guest::GuestState;
+use super::imports;
+use super::places::Places;
+use super::shape::Shape;
+use super::source;
+use super::threads::{ThreadTime, Threads};
+
+/// A program behind the Wasm wall.
+pub(super) struct WasmImage {
+    prepared: Arc<Prepared>,
+    threads: Arc<Threads>,
+}
+
+/// What every guest of one program is made of.
+pub(super) struct Prepared {
+    pub(super) name: String,
+    pub(super) engine: Arc<GuestEngine>,
+    pub(super) module: Module,
+    pub(super) linked: InstancePre<GuestState>,
+    pub(super) shape: Shape,
+    pub(super) places: Places,
+    /// What the guest finds as its own name.
+    pub(super) argv0: String,
+    pub(super) env: Vec<(String, String)>,
+}
+
+impl WasmImage {
+    pub(super) fn prepare(
+        program: &Program,
+        engine: Arc<GuestEngine>,
+        threads: Arc<Threads>,
+    ) -> Result<Self, LoadError> {
+        let name = program.name();
+        let env = environment(&program.policy().permissions)?;
+        let bytes = source::read(program.source())?;
+        let invalid = |error: &str| {
+            source::refused(&name, &format!("is not a valid module: {}", first_lines(error)))
+        };
+        let module =
+            Module::new(&engine.engine, &bytes).map_err(|error| invalid(&format!("{error:#}")))?;
+        let shape = Shape::of(&bytes).map_err(|error| invalid(&error.to_string()))?;
+        if shape.shares_memory {
+            let fault = "declares a memory to share between threads; build it for a single thread";
+            return Err(source::refused(&name, fault));
+        }
+        let linked = engine
+            .linker
+            .instantiate_pre(&module)
+            .map_err(|error| unlinked(&name, &module, &error))?;
+        let places = Places::of(&bytes);
+        let argv0 = Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let prepared = Prepared { name, engine, module, linked, shape, places, argv0, env };
+        Ok(Self { prepared: Arc::new(prepared), threads })
+    }
+}
+
+fn environment(permissions: &Permissions) -> Result<Vec<(String, String)>, LoadError> {
+    let text = |part: &OsString| part.to_str().map(str::to_owned);
+    let all = permissions.env.iter();
+    all.map(|(key, value)| {
+        text(key).zip(text(value)).ok_or_else(|| {
+            let key = key.display();
+            let detail = format!("the variable `{key}` is not UTF-8, which modules require");
+            LoadError::at(Step::Accept, detail)
+        })
+    })
+    .collect()
+}
+
+fn unlinked(name: &str, module: &Module, error: &wasmtime::Error) -> LoadError {
+    if error.is::<UnknownImportError>()
+        && let Ok(missing) = imports::missing(module)
+        && !missing.is_empty()
+    {
+        let missing: Vec<String> = missing.iter().map(|import| format!("`{import}`")).collect();
+        let detail = format!(
+            "`{name}` imports what nobody offers: {}; there is WASI preview 1, and `sandtrap.send`",
+            missing.join(", ")
+        );
+        return LoadError::at(Step::Import, detail);
+    }
+    let detail = format!("`{name}` can't be linked: {}", first_lines(&format!("{error:#}")));
+    LoadError::at(Step::Import, detail)
+}
+
+/// The engine's message, as far as it says what is wrong; what follows is a picture of the place.
+fn first_lines(message: &str) -> String {
+    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+impl WasmImage {
+    /// How many guests hold it.
+    pub(super) fn guests(&self) -> usize {
+        Arc::strong_count(&self.prepared) - 1
+    }
+}
+
+impl Image for WasmImage {
+    fn open(&self) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(WasmCell::new(Arc::clone(&self.prepared), Arc::clone(&self.threads))))
+    }
+
+    fn guards(&self) -> Vec<Guard> {
+        guards(self.prepared.engine.configuration.counts_fuel)
+    }
+}
+
+/// The guards around every guest.
+pub(super) fn guards(counts_fuel: bool) -> Vec<Guard> {
+    let mut guards: Vec<Guard> =
+        ["linear-memory", "capabilities", "memory-limit", "stack-limit", "wall-limit"]
+            .map(Guard::in_force)
+            .into();
+    guards.push(match ThreadTime::IS_SEEN {
+        true => Guard::in_force("cpu-limit"),
+        false => Guard::missing("cpu-limit", "this system does not tell the time of one thread"),
+    });
+    guards.extend(counts_fuel.then(|| Guard::in_force("fuel-limit")));
+    guards.push(Guard::in_force("output-limit"));
+    guards
+}

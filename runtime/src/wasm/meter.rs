@@ -1,0 +1,124 @@
+//! Counts the memory of a guest: all its memories and tables in one sum, against one limit.
+//!
+//! A growth above the limit ends the guest at once, with an error of our own: were it told -1 instead,
+//! it would die a moment later of something that looks like anything else.
+
+use wasmtime::ResourceLimiter;
+
+use crate::evidence::{Basis, RefusedMemory};
+use crate::quantity::ByteSize;
+
+use super::ending::MemoryRefused;
+
+/// What one element of a table is counted as: a pointer of the host.
+pub(super) const ELEMENT_BYTES: u64 = 8;
+
+/// The most memories and the most tables that a valid module can have.
+const MOST_OF_EACH: usize = 100;
+
+/// The sum, and what was refused.
+#[derive(Debug)]
+pub(super) struct Meter {
+    limit: u64,
+    held: u64,
+    peak: u64,
+    refused: Option<RefusedMemory>,
+}
+
+impl Meter {
+    pub(super) fn new(limit: ByteSize) -> Self {
+        Self { limit: limit.as_u64(), held: 0, peak: 0, refused: None }
+    }
+
+    /// The highest sum there was.
+    pub(super) fn peak(&self) -> u64 {
+        self.peak
+    }
+
+    /// The first growth that was refused.
+    pub(super) fn refused(&self) -> Option<RefusedMemory> {
+        self.refused
+    }
+
+    fn grow(&mut self, current: u64, desired: u64) -> wasmtime::Result<bool> {
+        let wanted = self.held.saturating_add(desired.saturating_sub(current));
+        if wanted > self.limit {
+            let (wanted, limit) = (Some(wanted), self.limit);
+            self.refused.get_or_insert(RefusedMemory { wanted, limit, basis: Basis::Seen });
+            return Err(MemoryRefused.into());
+        }
+        // A growth that the system itself refuses afterwards stays counted: it can't be told apart from
+        // others that never came here, and a sum that is too high lets nobody through.
+        self.held = wanted;
+        self.peak = self.peak.max(wanted);
+        Ok(true)
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if is_beyond(desired, maximum) {
+            return Ok(false);
+        }
+        self.grow(current as u64, desired as u64)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if is_beyond(desired, maximum) {
+            return Ok(false);
+        }
+        let bytes = |elements: usize| (elements as u64).saturating_mul(ELEMENT_BYTES);
+        self.grow(bytes(current), bytes(desired))
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        MOST_OF_EACH
+    }
+
+    fn memories(&self) -> usize {
+        MOST_OF_EACH
+    }
+}
+
+/// Whether the guest asks for more than it declared itself. The answer is its own -1, not our limit.
+fn is_beyond(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|maximum| desired > maximum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_and_tables_share_one_limit_to_the_last_byte() {
+        let mut meter = Meter::new(ByteSize::bytes(1_000));
+        assert!(meter.memory_growing(0, 500, None).unwrap());
+        assert!(meter.memory_growing(0, 420, None).unwrap());
+        assert!(meter.table_growing(0, 10, None).unwrap());
+        assert_eq!(meter.peak(), 1_000);
+        assert!(meter.memory_growing(500, 501, None).unwrap_err().is::<MemoryRefused>());
+        assert_eq!(meter.refused().unwrap().wanted, Some(1_001));
+        assert_eq!(meter.peak(), 1_000);
+    }
+
+    #[test]
+    fn what_a_guest_declared_itself_is_no_refusal() {
+        let mut meter = Meter::new(ByteSize::bytes(1_000));
+        assert!(!meter.memory_growing(0, 2_000, Some(1_500)).unwrap());
+        assert_eq!((meter.refused(), meter.peak()), (None, 0));
+    }
+}

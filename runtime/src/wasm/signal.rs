@@ -1,0 +1,85 @@
+//! Tells one running guest that it is to end, wherever it is.
+//!
+//! In its own code it is found out by the epoch callback, which looks at the flag. In a host call that
+//! waits it is found out here: such a call is a future, and its thread waits for the future and for the
+//! bell at the same time. A future that is left behind is dropped; none of them holds anything that
+//! outlives it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use super::bell::Bell;
+use super::ending::Interrupted;
+
+pub(super) struct Signal {
+    fired: AtomicBool,
+    bell: Arc<Bell>,
+}
+
+impl Signal {
+    pub(super) fn new(bell: Arc<Bell>) -> Self {
+        Self { fired: AtomicBool::new(false), bell }
+    }
+
+    /// Says that the guest is to end. The flag is up before anybody is woken.
+    pub(super) fn fire(&self) {
+        self.fired.store(true, Ordering::SeqCst);
+        self.bell.ring();
+    }
+
+    pub(super) fn is_fired(&self) -> bool {
+        self.fired.load(Ordering::SeqCst)
+    }
+
+    /// An error if the guest is to end.
+    pub(super) fn check(&self) -> Result<(), Interrupted> {
+        if self.is_fired() { Err(Interrupted) } else { Ok(()) }
+    }
+
+    /// Waits on this thread for `future`, as long as the guest is not to end.
+    pub(super) fn wait_for<F: Future>(&self, future: F) -> Result<F::Output, Interrupted> {
+        let mut future = pin!(future);
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            self.check()?;
+            if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+                return Ok(output);
+            }
+            self.bell.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal() -> Signal {
+        Signal::new(Arc::new(Bell::new().unwrap()))
+    }
+
+    #[test]
+    fn a_fired_signal_ends_a_wait_that_would_last_for_ever() {
+        let signal = Arc::new(signal());
+        let waiting = Arc::clone(&signal);
+        let guest = std::thread::spawn(move || waiting.wait_for(std::future::pending::<()>()));
+        signal.fire();
+        assert_eq!(guest.join().unwrap(), Err(Interrupted));
+    }
+
+    #[test]
+    fn a_bell_without_a_reason_ends_nothing() {
+        let signal = signal();
+        signal.bell.ring();
+        let mut polls = 0;
+        let future = std::future::poll_fn(|context| {
+            polls += 1;
+            context.waker().wake_by_ref();
+            if polls < 3 { Poll::Pending } else { Poll::Ready(7) }
+        });
+        assert_eq!(signal.wait_for(future), Ok(7));
+    }
+}

@@ -1,0 +1,124 @@
+//! Where a guest's stdout and stderr go: over one bounded channel, so in the order in which they were
+//! written, to the thread that listens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::SyncSender;
+
+use bytes::Bytes;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use crate::channel::Stream;
+use crate::evidence::StopReason;
+use crate::isolation::StopHandle;
+use crate::limits::Limits;
+
+use super::ending::Interrupted;
+use super::guest::Outcome;
+use super::signal::Signal;
+
+/// How many pieces may be on their way. The guest waits when there are more.
+pub(super) const MOST_ON_THEIR_WAY: usize = 32;
+
+/// How much a guest may write at once.
+const PIECE: usize = 64 * 1024;
+
+/// What comes from a guest's thread.
+pub(super) enum Said {
+    /// A piece of output.
+    Wrote(Stream, Bytes),
+    /// The guest has ended. Nothing follows.
+    Ended(Box<Outcome>),
+}
+
+/// Both streams of one guest, as far as they have something in common.
+pub(super) struct Outlet {
+    listener: SyncSender<Said>,
+    signal: Arc<Signal>,
+    stop: StopHandle,
+    /// Bytes that still fit under the limit.
+    room: AtomicU64,
+}
+
+impl Outlet {
+    pub(super) fn new(
+        listener: SyncSender<Said>,
+        signal: &Arc<Signal>,
+        limits: &Limits,
+        stop: &StopHandle,
+    ) -> Self {
+        let (signal, stop) = (Arc::clone(signal), stop.clone());
+        Self { listener, signal, stop, room: AtomicU64::new(limits.output.as_u64()) }
+    }
+
+    /// Passes on what fits under the limit; the guest ends if that is not all.
+    fn write(&self, stream: Stream, mut bytes: Bytes) -> Result<(), Interrupted> {
+        // One call of a guest may write a lot, piece by piece, and the listener may be slow.
+        self.signal.check()?;
+        // Only the guest's own thread writes, so nobody comes between.
+        let room = self.room.load(Ordering::Relaxed);
+        let fits = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
+        let over = bytes.split_off(fits);
+        self.room.store(room - fits as u64, Ordering::Relaxed);
+        if !bytes.is_empty() {
+            // Without a listener there is nobody to run for.
+            self.listener.send(Said::Wrote(stream, bytes)).map_err(|_| Interrupted)?;
+        }
+        if over.is_empty() {
+            return Ok(());
+        }
+        self.stop.stop(StopReason::Output);
+        Err(Interrupted)
+    }
+}
+
+/// One stream of a guest.
+#[derive(Clone)]
+pub(super) struct Sink {
+    stream: Stream,
+    outlet: Arc<Outlet>,
+}
+
+impl Sink {
+    pub(super) fn new(stream: Stream, outlet: &Arc<Outlet>) -> Self {
+        Self { stream, outlet: Arc::clone(outlet) }
+    }
+}
+
+#[async_trait]
+impl Pollable for Sink {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Sink {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.outlet.write(self.stream, bytes).map_err(|ended| StreamError::Trap(ended.into()))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PIECE)
+    }
+}
+
+impl IsTerminal for Sink {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Sink {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        // Only a later version of WASI writes this way, and it is not offered.
+        StdoutStream::async_stream(&std::io::empty())
+    }
+}

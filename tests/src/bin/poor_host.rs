@@ -1,0 +1,47 @@
+//! A host that lacks something: runs one guest there and prints the report.
+//!
+//! `poor_host WHAT GUARDS GUEST`, where WHAT is `tracing`, `groups` or `nothing`, and GUARDS `required` or
+//! `best-effort`.
+#![expect(clippy::print_stdout, reason = "its report is read by a test")]
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use sandtrap::{ByteSize, GuardMode, Limits, Program, Record, Runtime, Task, Wall};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, what, guards, guest] = arguments.as_slice() else { panic!("three arguments") };
+    match what.as_str() {
+        "tracing" => forbid_tracing(),
+        "groups" => hide_groups(),
+        _ => {}
+    }
+    let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
+    let limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
+    let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
+    let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
+    println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
+}
+
+/// As a container does it: `ptrace` is an error, everything else is allowed.
+fn forbid_tracing() {
+    let rules: Vec<(i64, Vec<SeccompRule>)> = vec![(nix::libc::SYS_ptrace, Vec::new())];
+    let filter = SeccompFilter::new(
+        rules.into_iter().collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(nix::libc::EPERM as u32),
+        std::env::consts::ARCH.try_into().expect("a known architecture"),
+    );
+    let program: BpfProgram = filter.and_then(TryInto::try_into).expect("a filter");
+    seccompiler::apply_filter(&program).expect("filters are allowed");
+}
+
+/// Where control groups can't be written. Without being root they can't be anyway.
+fn hide_groups() {
+    if unshare(CloneFlags::CLONE_NEWNS).is_ok() {
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
+        mount(none, "/sys/fs/cgroup", Some("tmpfs"), MsFlags::MS_RDONLY, none).expect("hidden");
+    }
+}

@@ -1,0 +1,284 @@
+//! What is expected of each guest behind each wall, in one table. A guest without a row fails the suite.
+
+use std::time::Duration;
+
+use sandtrap::{ByteSize, Label, Limits};
+
+/// How one guest ends behind both walls.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The guest's name.
+    pub guest: &'static str,
+    /// Behind the native wall.
+    pub native: Expect,
+    /// Behind the wasm wall.
+    pub wasm: Expect,
+    /// Why the walls differ, where they do.
+    pub why: Option<&'static str>,
+    /// The limits it runs under.
+    pub limits: Limits,
+    /// What it reads.
+    pub stdin: Input,
+}
+
+/// How a guest ends behind one wall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// With this verdict and, for `failed.exit`, this code.
+    Ends(Label, Option<i32>),
+    /// It can't be built for this wall.
+    Absent,
+}
+
+/// What a guest of the table finds on its stdin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing.
+    Empty,
+    /// A pipe that never has anything and never ends.
+    Silent,
+}
+
+impl Row {
+    fn native(mut self, label: Label) -> Self {
+        self.native = Expect::Ends(label, None);
+        self
+    }
+
+    fn wasm(mut self, label: Label) -> Self {
+        self.wasm = Expect::Ends(label, None);
+        self
+    }
+
+    fn both(self, label: Label) -> Self {
+        self.native(label).wasm(label)
+    }
+
+    fn exits(mut self, code: i32) -> Self {
+        self.native = Expect::Ends(Label::FailedExit, Some(code));
+        self.wasm = self.native;
+        self
+    }
+
+    fn because(mut self, why: &'static str) -> Self {
+        self.why = Some(why);
+        self
+    }
+
+    /// It would never end, so its time is short.
+    fn hangs(mut self) -> Self {
+        self.limits.wall = Duration::from_millis(100);
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    fn reading(mut self, input: Input) -> Self {
+        self.stdin = input;
+        self
+    }
+}
+
+fn row(guest: &'static str) -> Row {
+    let limits = Limits {
+        memory: ByteSize::mib(64),
+        // Long enough for the slowest machine: only guests that hang run into it.
+        wall: Duration::from_secs(60),
+        cpu: Duration::from_secs(60),
+        output: ByteSize::mib(1),
+        file_bytes: ByteSize::mib(1),
+        result: ByteSize::mib(1),
+        ..Limits::default()
+    };
+    let (native, wasm) = (Expect::Absent, Expect::Absent);
+    Row { guest, native, wasm, why: None, limits, stdin: Input::Empty }
+}
+
+/// Every guest there is.
+pub fn table() -> Vec<Row> {
+    [
+        samples(),
+        endings(),
+        memory_and_faults(),
+        never_ending(),
+        liars(),
+        testifying(),
+        natives(),
+        modules(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn samples() -> Vec<Row> {
+    use Label::Completed;
+    ["arguments", "binary_stdout", "echo", "hello", "wordcount"]
+        .map(|guest| row(guest).both(Completed))
+        .into_iter()
+        .chain([row("pour").both(Completed).with(|limits| limits.output = ByteSize::mib(128))])
+        .collect()
+}
+
+const PLAIN_PANIC: &str = "a panic that is not told over the channel is exit code 101 of a process, \
+                           and an `unreachable` of a module, like every abort";
+
+fn endings() -> Vec<Row> {
+    use Label::{Completed, CrashedAbort};
+    let panics = ["panic", "panic_divide", "panic_payload", "out_of_bounds_index"].map(|guest| {
+        let mut panics = row(guest).exits(101).because(PLAIN_PANIC);
+        panics.wasm = Expect::Ends(CrashedAbort, None);
+        panics
+    });
+    let exits = [
+        ("exit_1", 1),
+        ("exit_3", 3),
+        ("exit_124", 124),
+        ("exit_134", 134),
+        ("exit_137", 137),
+        ("exit_139", 139),
+        ("exit_255", 255),
+    ]
+    .map(|(guest, code)| row(guest).exits(code));
+    panics
+        .into_iter()
+        .chain(exits)
+        .chain([
+            row("exit_0").both(Completed),
+            row("abort").both(CrashedAbort),
+            row("close_stdout_and_die").both(CrashedAbort),
+        ])
+        .collect()
+}
+
+fn memory_and_faults() -> Vec<Row> {
+    use Label::{
+        CrashedAbort, CrashedArithmetic, CrashedBadCall, CrashedMemoryFault, CrashedOutOfMemory,
+        CrashedStackOverflow,
+    };
+    vec![
+        row("heap_slow_growth").both(CrashedOutOfMemory),
+        row("heap_many_small").both(CrashedOutOfMemory),
+        row("heap_huge_request").native(CrashedAbort).wasm(CrashedOutOfMemory).because(
+            "the kernel refuses so much address space by an error code that nobody but the guest \
+             sees, and the guest aborts; the growth of a module is refused by the wall itself",
+        ),
+        row("stack_overflow").both(CrashedStackOverflow),
+        row("stack_overflow_wide_frames").both(CrashedStackOverflow),
+        row("divide_by_zero").both(CrashedArithmetic),
+        row("integer_overflow").both(CrashedArithmetic),
+        row("wild_read").both(CrashedMemoryFault),
+        row("wild_write").both(CrashedMemoryFault),
+        row("null_call").both(CrashedBadCall),
+    ]
+}
+
+fn never_ending() -> Vec<Row> {
+    use Label::{StoppedOutput, StoppedWallTime};
+    vec![
+        row("spin").both(StoppedWallTime).hangs(),
+        row("sleep").both(StoppedWallTime).hangs(),
+        row("read_stdin").both(StoppedWallTime).hangs().reading(Input::Silent),
+        row("flood_stdout").both(StoppedOutput),
+        row("flood_stderr").both(StoppedOutput),
+    ]
+}
+
+fn liars() -> Vec<Row> {
+    ["lie_segfault", "lie_out_of_memory", "lie_stack"]
+        .map(|guest| row(guest).both(Label::Completed))
+        .to_vec()
+}
+
+fn testifying() -> Vec<Row> {
+    use Label::{CrashedOutOfMemory, CrashedProtocol, FailedError, FailedPanic, StoppedResult};
+    vec![
+        row("sdk_error").both(FailedError),
+        row("sdk_panic").both(FailedPanic),
+        row("sdk_out_of_memory").both(CrashedOutOfMemory),
+        row("channel_garbage").both(CrashedProtocol),
+        row("channel_torn_frame").both(CrashedProtocol),
+        row("channel_flood").both(StoppedResult),
+    ]
+}
+
+fn natives() -> Vec<Row> {
+    use Label::{
+        Completed, CrashedAbort, CrashedBadCall, CrashedIllegalInstruction, CrashedKilled,
+        CrashedMemoryFault, CrashedOutOfMemory, CrashedStackOverflow, DeniedSyscall,
+        StoppedCpuTime, StoppedFiles, StoppedProcesses, StoppedWallTime,
+    };
+    const ALONE: &str = "a module has no signals, no threads, no descriptors of the host and no \
+                         processes, so there is nothing to build";
+    [
+        row("bus_error").native(CrashedMemoryFault),
+        row("cpu_hog_children").native(StoppedCpuTime).with(|limits| {
+            limits.processes = 3;
+            limits.cpu = Duration::from_millis(100);
+        }),
+        row("exec_jump").native(CrashedBadCall),
+        row("file_flood").native(StoppedFiles),
+        row("forbids_tracing").native(CrashedMemoryFault),
+        row("fork_bomb").native(StoppedProcesses),
+        row("ignores_sigterm").native(StoppedWallTime).hangs(),
+        row("int3").native(CrashedAbort),
+        row("kill_self").native(CrashedKilled),
+        row("leaks_descriptors").native(Completed),
+        row("lists_descriptors").native(Completed),
+        row("orphan").native(Completed).with(|limits| limits.processes = 3),
+        row("prints_environment").native(Completed),
+        row("prints_signals").native(Completed),
+        row("raise_segv").native(CrashedKilled),
+        row("recovers_then_aborts").native(CrashedAbort),
+        row("seccomp_self").native(DeniedSyscall),
+        row("segfault_in_thread").native(CrashedMemoryFault),
+        row("signal_term").native(CrashedKilled),
+        row("stack_overflow_in_thread").native(CrashedStackOverflow),
+        row("stops_itself").native(StoppedWallTime).hangs(),
+        row("swallows_segv").native(Completed),
+        row("thread_bomb").native(CrashedOutOfMemory),
+        row("ud2").native(CrashedAbort),
+        row("undecodable_instruction").native(CrashedIllegalInstruction),
+        row("write_rodata").native(CrashedMemoryFault),
+    ]
+    .map(|row| row.because(ALONE))
+    .to_vec()
+}
+
+fn modules() -> Vec<Row> {
+    use Label::{
+        CrashedAbort, CrashedArithmetic, CrashedBadCall, CrashedMemoryFault, CrashedOutOfMemory,
+        CrashedStackOverflow, CrashedUnknown, StoppedWallTime, UnstartedInvalidModule,
+        UnstartedLimitTooSmall, UnstartedMissingImport,
+    };
+    const ALONE: &str = "only a module can be wrong in this way";
+    [
+        row("atomic_wait_unshared").wasm(CrashedUnknown),
+        row("bad_float_conversion").wasm(CrashedArithmetic),
+        row("empty").wasm(UnstartedInvalidModule),
+        row("integer_divide_by_zero").wasm(CrashedArithmetic),
+        row("integer_overflow_module").wasm(CrashedArithmetic),
+        row("loops_in_start").wasm(StoppedWallTime).hangs(),
+        row("memory_above_cap").wasm(UnstartedLimitTooSmall),
+        row("memory_grow_survivor").wasm(CrashedOutOfMemory),
+        row("missing_import").wasm(UnstartedMissingImport),
+        row("mistyped_call_indirect").wasm(CrashedBadCall),
+        row("no_start").wasm(UnstartedInvalidModule),
+        row("not_a_module").wasm(UnstartedInvalidModule),
+        row("null_call_indirect").wasm(CrashedBadCall),
+        row("out_of_bounds_load").wasm(CrashedMemoryFault),
+        row("out_of_bounds_table").wasm(CrashedMemoryFault),
+        row("stack_overflow_module").wasm(CrashedStackOverflow),
+        row("start_traps").wasm(CrashedAbort),
+        row("table_bomb").wasm(CrashedOutOfMemory),
+        row("truncated").wasm(UnstartedInvalidModule),
+        row("two_memories").wasm(CrashedOutOfMemory),
+        row("unaligned_atomic").wasm(CrashedMemoryFault),
+        row("unreachable").wasm(CrashedAbort),
+    ]
+    .map(|row| row.because(ALONE))
+    .to_vec()
+}

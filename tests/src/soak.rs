@@ -1,0 +1,149 @@
+//! Many tasks in one process, half of them crashing, behind both walls: does anything pile up?
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use sandtrap::{ByteSize, Limits, Loaded, Program, Runtime, Task, Wall};
+
+use crate::guests;
+
+/// How many tasks a full soak runs.
+pub const TASKS: usize = 10_000;
+
+/// Guests that end well and guests that crash, by turns.
+const GUESTS: [(&str, bool); 6] = [
+    ("hello", true),
+    ("wild_read", false),
+    ("exit_0", true),
+    ("stack_overflow", false),
+    ("lie_segfault", true),
+    ("abort", false),
+];
+
+/// What was counted at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// Resident memory of this process, in KiB.
+    pub resident_kib: u64,
+    /// Open descriptors of this process.
+    pub descriptors: usize,
+    /// Children of this process, zombies included.
+    pub children: usize,
+    /// Control groups of this process's making.
+    pub groups: usize,
+}
+
+/// What a soak found.
+#[derive(Clone, Debug)]
+pub struct Soak {
+    /// After the first tenth: caches and stashes are full.
+    pub early: Counted,
+    /// At the end.
+    pub late: Counted,
+    /// Verdicts that were not the expected ones.
+    pub wrong: Vec<String>,
+}
+
+impl Soak {
+    /// Runs that many tasks, one after another.
+    pub fn run(tasks: usize) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let loaded = load_all(&runtime);
+        let mut wrong = Vec::new();
+        let mut early = None;
+        for index in 0..tasks {
+            if index == tasks / 10 {
+                early = Some(Counted::now());
+            }
+            let (program, name, ends_well) = &loaded[index % loaded.len()];
+            let report = program.run(&Task::command(Vec::<String>::new()));
+            let expected = if *ends_well { "completed" } else { "crashed" };
+            if report.verdict.label().kind() != expected {
+                wrong.push(format!("{name} in task {index}: {}", report.verdict));
+            }
+        }
+        let late = Counted::now();
+        Self { early: early.unwrap_or(late), late, wrong }
+    }
+}
+
+fn load_all(runtime: &Runtime) -> Vec<(Loaded, &'static str, bool)> {
+    let limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
+    let load = |wall, name, ends_well| {
+        let path = match wall {
+            Wall::Native => guests::native(name),
+            Wall::Wasm => guests::wasm(name),
+        };
+        let program = Program::file(path).within(wall).limits(limits.clone());
+        (runtime.load(program).expect("the guest is built"), name, ends_well)
+    };
+    GUESTS
+        .iter()
+        .flat_map(|(name, ends_well)| {
+            [load(Wall::Native, *name, *ends_well), load(Wall::Wasm, *name, *ends_well)]
+        })
+        .collect()
+}
+
+impl Counted {
+    /// Counts now.
+    pub fn now() -> Self {
+        Self {
+            resident_kib: resident_kib(),
+            descriptors: fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
+            children: children(),
+            groups: groups(),
+        }
+    }
+}
+
+fn resident_kib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+fn children() -> usize {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    threads
+        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+        .map(|list| list.split_whitespace().count())
+        .sum()
+}
+
+/// Groups named after this process, in every hierarchy it lives in.
+fn groups() -> usize {
+    let prefix = format!("sandtrap-{}-", std::process::id());
+    count_below(Path::new("/sys/fs/cgroup"), &prefix, 8)
+}
+
+fn count_below(folder: &Path, prefix: &str, depth: usize) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| {
+            let own = usize::from(entry.file_name().to_string_lossy().starts_with(prefix));
+            let below = if depth == 0 { 0 } else { count_below(&entry.path(), prefix, depth - 1) };
+            own + below
+        })
+        .sum()
+}
+
+impl fmt::Display for Soak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (when, counted) in [("after a tenth", &self.early), ("at the end", &self.late)] {
+            writeln!(
+                f,
+                "{when}: resident {} KiB, {} descriptors, {} children, {} groups",
+                counted.resident_kib, counted.descriptors, counted.children, counted.groups
+            )?;
+        }
+        write!(f, "wrong verdicts: {}", self.wrong.len())
+    }
+}

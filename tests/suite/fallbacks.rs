@@ -1,0 +1,86 @@
+//! Hosts that lack something: the declared fall-back is used and the report says so, or the task is refused.
+
+use std::process::Command;
+
+use sandtrap_tests::guests;
+use serde_json::Value;
+
+fn run(without: &str, guards: &str, guest: &str) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_poor_host"))
+        .args([without, guards])
+        .arg(guests::native(guest))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn guard<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let guards = report["guards"].as_array().unwrap();
+    guards.iter().find(|guard| guard["name"] == name).unwrap_or(&Value::Null)
+}
+
+#[test]
+fn where_tracing_is_refused_only_the_status_is_claimed() {
+    for (guest, label, certain) in [
+        ("hello", "completed", true),
+        ("exit_3", "failed.exit", true),
+        ("wild_read", "crashed.memory-fault", false),
+        ("stack_overflow", "crashed.abort", false),
+        ("divide_by_zero", "crashed.arithmetic", false),
+        ("kill_self", "crashed.killed", true),
+        ("heap_slow_growth", "crashed.out-of-memory", true),
+        ("fork_bomb", "stopped.processes", true),
+        ("seccomp_self", "denied.syscall", true),
+    ] {
+        let report = run("tracing", "best-effort", guest);
+        assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
+        assert_eq!(report["verdict"]["certain"], certain, "{guest}");
+        assert_eq!(report["evidence"]["source"], "status", "{guest}");
+        assert_eq!(guard(&report, "tracing")["state"], "missing", "{guest}");
+    }
+}
+
+#[test]
+fn where_groups_are_hidden_the_address_space_is_capped() {
+    for (guest, label, certain) in [
+        ("hello", "completed", true),
+        ("heap_slow_growth", "crashed.out-of-memory", false),
+        ("heap_many_small", "crashed.out-of-memory", false),
+        ("wild_read", "crashed.memory-fault", true),
+        ("abort", "crashed.abort", true),
+        ("stack_overflow", "crashed.stack-overflow", true),
+        ("fork_bomb", "stopped.processes", true),
+    ] {
+        let report = run("groups", "best-effort", guest);
+        assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
+        assert_eq!(report["verdict"]["certain"], certain, "{guest}");
+        let memory = guard(&report, "memory-group");
+        assert_eq!(memory["state"], "missing", "{guest}");
+        assert!(memory["why"].as_str().unwrap().contains("address space"), "{memory}");
+    }
+}
+
+#[test]
+fn a_required_guard_that_is_missing_refuses_the_task() {
+    for (without, name) in [("tracing", "tracing"), ("groups", "memory-group")] {
+        let report = run(without, "required", "hello");
+        assert_eq!(report["verdict"]["label"], "unstarted.guard", "{report:#}");
+        assert_eq!(report["evidence"]["guard"], name);
+        assert_eq!(report["usage"]["stdout_bytes"], 0);
+    }
+}
+
+#[test]
+fn a_host_that_lacks_nothing_meets_every_requirement() {
+    let report = run("nothing", "required", "hello");
+    // Where this test itself runs without groups (as an ordinary user, say), the refusal is right.
+    let label = report["verdict"]["label"].as_str().unwrap();
+    match label {
+        "completed" => assert_eq!(guard(&report, "memory-group")["state"], "in-force"),
+        _ => assert_eq!(
+            (label, &report["evidence"]["guard"]),
+            ("unstarted.guard", &"memory-group".into())
+        ),
+    }
+}

@@ -1,0 +1,11 @@
+//! The suite: one binary, one module for each question.
+
+mod classify;
+mod confinement;
+mod contract;
+mod crash_matrix;
+mod doors;
+mod fallbacks;
+mod house_rules;
+mod labels;
+mod soak;
