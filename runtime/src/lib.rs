@@ -67,6 +67,10 @@ mod evidence;
 mod isolation;
 mod label;
 mod limits;
+#[cfg(target_os = "linux")]
+mod native;
+#[cfg(not(target_os = "linux"))]
+#[path = "native/absent.rs"]
 mod native;
 mod permissions;
 mod quantity;

@@ -175,6 +175,20 @@ fn a_guest_sees_only_the_environment_it_was_granted() {
 }
 
 #[test]
+fn each_variable_is_there_once_and_the_last_value_counts() {
+    for wall in WALLS {
+        let flags = ["--env", "A=1", "--env", "A=2", "--env", "SANDTRAP_CHANNEL=99"];
+        let ran = run(&flags, &guest(wall, "arguments"));
+        let mut names: Vec<&str> =
+            ran.text().lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        assert!(ran.text().contains("A=2\n"), "{}", ran.text());
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count, "{wall:?}: {}", ran.text());
+    }
+}
+
+#[test]
 fn quiet_leaves_out_the_diagnosis_and_nothing_else() {
     for wall in WALLS {
         let ran = run(&["--quiet"], &guest(wall, "abort"));

@@ -5,6 +5,7 @@ mod diagnosis;
 mod exit_codes;
 mod explain;
 mod flags;
+mod inputs;
 mod kit;
 mod programs;
 mod report_files;

@@ -124,32 +124,6 @@ fn one_file_can_take_both_streams() {
 }
 
 #[test]
-fn stdin_is_a_file_or_our_own_or_nothing() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("input");
-    fs::write(&file, "from a file\n").expect("a file");
-    for wall in WALLS {
-        let echo = guest(wall, "echo");
-        let with = |flags: &[&str]| {
-            let mut running = Running::start(run_command(flags, &echo, &[]));
-            running.say("from a pipe\n");
-            running.close_stdin();
-            running.finish()
-        };
-        for (flags, expected) in [
-            (&["--stdin", text_of(&file)][..], "from a file\n"),
-            (&["--stdin", "-"], "from a pipe\n"),
-            (&["--stdin", "null"], ""),
-            (&[], ""),
-        ] {
-            let ran = with(flags);
-            let found = (ran.code, ran.text(), ran.stderr.as_str());
-            assert_eq!(found, (Some(0), expected, ""), "{wall:?} {flags:?}");
-        }
-    }
-}
-
-#[test]
 fn what_a_guest_writes_is_there_before_it_ends() {
     for wall in WALLS {
         let mut running = Running::start(run_command(&["--stdin", "-"], &guest(wall, "echo"), &[]));
@@ -212,5 +186,17 @@ fn a_reader_that_takes_nothing_cannot_hold_a_guest_beyond_its_time() {
         let ran = finish(command);
         assert_eq!((ran.code, ran.label()), (Some(124), "stopped.wall-time"), "{wall:?}");
         drop(reader);
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_is_no_fault_of_the_guest() {
+    for wall in WALLS {
+        for stream in ["--stdout", "--stderr"] {
+            let name = if stream == "--stdout" { "hello" } else { "lie_segfault" };
+            let ran = run(&[stream, "/dev/full"], &guest(wall, name));
+            ran.assert_refused(125);
+            assert!(ran.stderr.contains("No space left on device"), "{}", ran.stderr);
+        }
     }
 }
