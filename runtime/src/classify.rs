@@ -11,8 +11,8 @@
 //! 7. What could not be seen is never claimed: `certain` is false then.
 
 use crate::evidence::{
-    Basis, Death, Denied, Ending, Evidence, Fault, Opcode, Refusal, Sender, Source, StackState,
-    Step, StopReason, TrapCause,
+    Basis, Death, Denied, Ending, Evidence, Fault, Opcode, Refusal, Sender, StackState, Step,
+    StopReason, TrapCause,
 };
 use crate::signals::Signal;
 use crate::verdict::{
@@ -132,13 +132,12 @@ fn out_of_memory(evidence: &Evidence, certain: bool) -> Verdict {
 
 /// It ended itself because it found itself broken: what had broken it?
 fn aborted(evidence: &Evidence, seen: bool) -> Verdict {
-    if evidence.testimony.out_of_memory.is_some() {
-        return out_of_memory(evidence, true);
-    }
-    if let Some(verdict) = panicked(evidence) {
+    if evidence.testimony.panic.as_ref().is_some_and(|panic| panic.fatal)
+        && let Some(verdict) = panicked(evidence)
+    {
         return verdict;
     }
-    if evidence.refused_memory.is_some() {
+    if evidence.testimony.out_of_memory.is_some() || evidence.refused_memory.is_some() {
         // That memory was refused is a fact; that the abort followed from it is a conclusion.
         return out_of_memory(evidence, false);
     }
@@ -147,14 +146,19 @@ fn aborted(evidence: &Evidence, seen: bool) -> Verdict {
 
 fn signalled(death: &Death, evidence: &Evidence) -> Verdict {
     match death.signal {
-        Signal::Kill => stopped_or(evidence, || {
-            if evidence.oom_kills > 0 { out_of_memory(evidence, true) } else { killed(death) }
+        Signal::Kill => stopped_or(evidence, || match death.sender {
+            Sender::Itself | Sender::Process(_) => killed(death),
+            Sender::Kernel | Sender::Unseen if evidence.oom_kills > 0 => {
+                out_of_memory(evidence, true)
+            }
+            Sender::Kernel | Sender::Unseen => killed(death),
         }),
         Signal::Segv | Signal::Bus | Signal::Fpe | Signal::Ill | Signal::Trap => {
             match (&death.fault, death.sender) {
                 (Some(fault), _) => faulted(fault, evidence),
                 (None, Sender::Itself | Sender::Process(_)) => killed(death),
-                (None, Sender::Kernel | Sender::Unseen) => fault_by_number(death.signal, evidence),
+                (None, Sender::Kernel) => fault_by_number(death.signal, evidence, true),
+                (None, Sender::Unseen) => fault_by_number(death.signal, evidence, false),
             }
         }
         Signal::Abrt => match (&death.fault, death.sender) {
@@ -163,18 +167,18 @@ fn signalled(death: &Death, evidence: &Evidence) -> Verdict {
             (None, Sender::Itself | Sender::Kernel) => aborted(evidence, true),
             (None, Sender::Unseen) => aborted(evidence, false),
         },
+        // A signal of these that nobody saw being sent may as well have been the guest's own.
         Signal::Xcpu => match death.sender {
-            Sender::Kernel | Sender::Unseen => Verdict::Stopped(Stop::CpuTime),
-            Sender::Itself | Sender::Process(_) => killed(death),
+            Sender::Kernel => Verdict::Stopped(Stop::CpuTime),
+            Sender::Itself | Sender::Process(_) | Sender::Unseen => killed(death),
         },
         Signal::Xfsz => match death.sender {
-            // The kernel sends this one in the guest's own name.
-            Sender::Kernel | Sender::Itself | Sender::Unseen => Verdict::Stopped(Stop::Files),
-            Sender::Process(_) => killed(death),
+            Sender::Kernel => Verdict::Stopped(Stop::Files),
+            Sender::Itself | Sender::Process(_) | Sender::Unseen => killed(death),
         },
         Signal::Sys => match death.sender {
-            Sender::Kernel | Sender::Unseen => denied_syscall(evidence),
-            Sender::Itself | Sender::Process(_) => killed(death),
+            Sender::Kernel => denied_syscall(evidence),
+            Sender::Itself | Sender::Process(_) | Sender::Unseen => killed(death),
         },
         Signal::Other(_) => killed(death),
     }
@@ -201,7 +205,12 @@ fn denied_syscall(evidence: &Evidence) -> Verdict {
 fn faulted(fault: &Fault, evidence: &Evidence) -> Verdict {
     match fault.signal {
         Signal::Fpe => crash(CrashCause::Arithmetic, true),
-        Signal::Trap => aborted(evidence, true),
+        Signal::Trap => match fault.opcode {
+            Opcode::CompilerTrap => aborted(evidence, true),
+            Opcode::Other | Opcode::Unseen => {
+                unknown(format!("SIGTRAP with code {}, which no breakpoint has", fault.code))
+            }
+        },
         Signal::Ill => match fault.opcode {
             Opcode::CompilerTrap => aborted(evidence, true),
             Opcode::Other => crash(CrashCause::IllegalInstruction, true),
@@ -235,8 +244,7 @@ fn bad_access(fault: &Fault, evidence: &Evidence) -> Verdict {
 }
 
 /// Only the signal's number is known.
-fn fault_by_number(signal: Signal, evidence: &Evidence) -> Verdict {
-    let seen = evidence.source != Source::Status;
+fn fault_by_number(signal: Signal, evidence: &Evidence, seen: bool) -> Verdict {
     match signal {
         Signal::Fpe => crash(CrashCause::Arithmetic, seen),
         Signal::Ill => crash(CrashCause::IllegalInstruction, false),

@@ -117,7 +117,7 @@ impl LoadError {
     }
 }
 
-/// Ends an attempt from outside. Clones end the same attempt.
+/// Ends attempts from outside: every one that was given this handle or a clone of it.
 #[derive(Clone, Default)]
 pub struct StopHandle {
     shared: Arc<Mutex<StopState>>,
@@ -126,7 +126,8 @@ pub struct StopHandle {
 #[derive(Default)]
 struct StopState {
     reason: Option<StopReason>,
-    waker: Option<Waker>,
+    wakers: Vec<(u64, Waker)>,
+    next: u64,
 }
 
 type Waker = Arc<dyn Fn() + Send + Sync>;
@@ -139,15 +140,15 @@ impl StopHandle {
 
     /// Writes the reason down, then wakes the wing. The first reason counts; says whether this was it.
     pub fn stop(&self, reason: StopReason) -> bool {
-        let waker = {
+        let wakers = {
             let mut state = self.state();
             if state.reason.is_some() {
                 return false;
             }
             state.reason = Some(reason);
-            state.waker.clone()
+            state.wakers.clone()
         };
-        if let Some(wake) = waker {
+        for (_, wake) in wakers {
             wake();
         }
         true
@@ -159,17 +160,20 @@ impl StopHandle {
     }
 
     /// For wings: calls `wake` when the attempt is stopped, at once if it already was, until the guard
-    /// is dropped. One wing runs an attempt, so there is one waker.
+    /// is dropped. One handle may stop many attempts.
     pub fn on_stop(&self, wake: impl Fn() + Send + Sync + 'static) -> StopGuard<'_> {
-        let stopped = {
+        let wake: Waker = Arc::new(wake);
+        let (id, stopped) = {
             let mut state = self.state();
-            state.waker = Some(Arc::new(wake));
-            state.reason.is_some().then(|| state.waker.clone()).flatten()
+            let id = state.next;
+            state.next += 1;
+            state.wakers.push((id, Arc::clone(&wake)));
+            (id, state.reason.is_some())
         };
-        if let Some(wake) = stopped {
+        if stopped {
             wake();
         }
-        StopGuard { handle: self }
+        StopGuard { handle: self, id }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, StopState> {
@@ -188,11 +192,12 @@ impl fmt::Debug for StopHandle {
 #[derive(Debug)]
 pub struct StopGuard<'a> {
     handle: &'a StopHandle,
+    id: u64,
 }
 
 impl Drop for StopGuard<'_> {
     fn drop(&mut self) {
-        self.handle.state().waker = None;
+        self.handle.state().wakers.retain(|(id, _)| *id != self.id);
     }
 }
 
@@ -228,6 +233,17 @@ mod tests {
         stop.stop(StopReason::Shutdown);
         let _guard = stop.on_stop(wake);
         assert_eq!(count.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn one_handle_wakes_everybody_who_is_still_there() {
+        let ((gone, wake_gone), (here, wake_here)) = (counter(), counter());
+        let stop = StopHandle::new();
+        let (first, second) = (stop.on_stop(wake_gone), stop.on_stop(wake_here));
+        drop(first);
+        stop.stop(StopReason::Cancelled);
+        drop(second);
+        assert_eq!((gone.load(Ordering::SeqCst), here.load(Ordering::SeqCst)), (0, 1));
     }
 
     #[test]

@@ -28,8 +28,12 @@
 //! * no environment (see [`Permissions`]); a process finds the number of its channel there;
 //! * the caps of its [`Limits`], none of which is unlimited by accident.
 //!
-//! A module sees clocks and random numbers besides, and nothing else of the host. A process still sees the files
-//! and the network that its user sees: [`Report::guards`] lists what stands around it and what does not.
+//! A module sees clocks and random numbers besides, and nothing else of the host. A process still reaches the files,
+//! the network and the other processes that its user reaches (it can send them signals, this one included):
+//! [`Report::guards`] lists what stands around it and what does not.
+//!
+//! Two things to know: loading a module compiles it in this process, which no limit bounds; and a host that itself
+//! waits for *any* child (`waitpid(-1)`) takes away what this library is waiting for.
 //!
 //! # Limits, stops, and what can be heard
 //!
@@ -106,3 +110,8 @@ pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, Task
 pub use verdict::{
     Crash, CrashCause, Denial, Failure, Killer, Stop, Unstarted, UnstartedReason, Verdict,
 };
+
+/// The example of the README is compiled and run, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -50,7 +50,7 @@ impl Default for Limits {
 pub const LEAST_MEMORY: ByteSize = ByteSize::kib(64);
 const LEAST_STACK: ByteSize = ByteSize::kib(64);
 const MOST_STACK: ByteSize = ByteSize::mib(1024);
-const LEAST_OPEN_FILES: u32 = 4;
+const LEAST_OPEN_FILES: u32 = 5;
 
 /// A limit no guest could live with, or two that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,7 +75,7 @@ impl Limits {
         }
         if self.open_files < LEAST_OPEN_FILES {
             let fault = format!(
-                "is below {LEAST_OPEN_FILES}: stdin, stdout, stderr and the channel are open already"
+                "is below {LEAST_OPEN_FILES}: stdin, stdout, stderr and the channel are open already, and what loads a program opens one more"
             );
             return fail("open-files", self.open_files.to_string(), fault);
         }

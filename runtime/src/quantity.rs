@@ -97,7 +97,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
 pub fn show_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     match nanos {
-        0..1_000_000 => format!("{} us", nanos / 1_000),
+        0..1_000 => format!("{nanos} ns"),
+        1_000..1_000_000 => format!("{} us", nanos / 1_000),
         1_000_000..1_000_000_000 => format!("{} ms", nanos / 1_000_000),
         _ if nanos.is_multiple_of(1_000_000_000) => format!("{} s", duration.as_secs()),
         _ => format!("{:.2} s", duration.as_secs_f64()),

@@ -42,7 +42,8 @@ impl Runtime {
         Self { wasm, native }
     }
 
-    /// Makes a program ready: compiles the module, or opens the executable. No code of it runs.
+    /// Makes a program ready: compiles the module, or looks at the executable. No code of it runs. Compiling
+    /// takes as long as it takes: limits and stops begin with the task.
     pub fn load(&self, program: Program) -> Result<Loaded, Error> {
         let wall = wall_of(&program);
         self.load_behind(wall, program)

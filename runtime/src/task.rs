@@ -199,6 +199,9 @@ pub enum Stdin {
     Bytes(Arc<[u8]>),
     /// A file, a pipe or a device of the host.
     File(PathBuf),
+    /// Something of the host's that is open already. The guest reads on where others stopped.
+    #[cfg(unix)]
+    Descriptor(Arc<std::os::fd::OwnedFd>),
 }
 
 impl fmt::Display for Stdin {
@@ -207,6 +210,8 @@ impl fmt::Display for Stdin {
             Self::Null => f.write_str("an empty input"),
             Self::Bytes(_) => f.write_str("the given input"),
             Self::File(path) => write!(f, "`{}`", path.display()),
+            #[cfg(unix)]
+            Self::Descriptor(_) => f.write_str("the given descriptor"),
         }
     }
 }

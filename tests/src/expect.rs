@@ -194,15 +194,30 @@ fn liars() -> Vec<Row> {
 }
 
 fn testifying() -> Vec<Row> {
-    use Label::{CrashedOutOfMemory, CrashedProtocol, FailedError, FailedPanic, StoppedResult};
+    use Label::{
+        Completed, CrashedAbort, CrashedOutOfMemory, CrashedProtocol, FailedError, FailedPanic,
+        StoppedResult,
+    };
     vec![
         row("sdk_error").both(FailedError),
         row("sdk_panic").both(FailedPanic),
         row("sdk_out_of_memory").both(CrashedOutOfMemory),
+        row("sdk_survives_refusal").native(Completed).wasm(CrashedOutOfMemory).because(
+            "a process may be refused memory and go on; the growth of a module beyond its cap is \
+             refused by the wall itself, which ends it",
+        ),
+        row("sdk_caught_panic_aborts").native(CrashedAbort).wasm(FailedPanic).because(
+            "a module can't catch a panic, so that it dies of the panic and never gets to abort",
+        ),
         row("channel_garbage").both(CrashedProtocol),
         row("channel_torn_frame").both(CrashedProtocol),
         row("channel_flood").both(StoppedResult),
     ]
+}
+
+/// So much memory that a bomb runs into another limit first.
+fn roomy(limits: &mut Limits) {
+    limits.memory = ByteSize::mib(1024);
 }
 
 fn natives() -> Vec<Row> {
@@ -219,19 +234,33 @@ fn natives() -> Vec<Row> {
             limits.processes = 3;
             limits.cpu = Duration::from_millis(100);
         }),
+        row("exec_from_thread")
+            .native(StoppedCpuTime)
+            .with(|limits| limits.cpu = Duration::from_millis(100)),
         row("exec_jump").native(CrashedBadCall),
         row("file_flood").native(StoppedFiles),
         row("forbids_tracing").native(CrashedMemoryFault),
+        row("forges_fault").native(CrashedKilled),
         row("fork_bomb").native(StoppedProcesses),
         row("ignores_sigterm").native(StoppedWallTime).hangs(),
         row("int3").native(CrashedAbort),
         row("kill_self").native(CrashedKilled),
+        row("kills_after_child_oom").native(CrashedKilled).with(|limits| limits.processes = 3),
         row("leaks_descriptors").native(Completed),
         row("lists_descriptors").native(Completed),
+        row("lowers_own_cpu_limit").native(CrashedKilled),
+        row("main_thread_ends")
+            .native(StoppedCpuTime)
+            .with(|limits| limits.cpu = Duration::from_millis(100)),
+        row("mended_then_aborts").native(CrashedAbort),
+        row("nested_handlers").native(CrashedMemoryFault),
+        row("old_signal").native(CrashedMemoryFault),
         row("orphan").native(Completed).with(|limits| limits.processes = 3),
+        row("other_thread_aborts").native(CrashedMemoryFault),
         row("prints_environment").native(Completed),
         row("prints_signals").native(Completed),
         row("raise_segv").native(CrashedKilled),
+        row("raises_xfsz").native(CrashedKilled),
         row("recovers_then_aborts").native(CrashedAbort),
         row("seccomp_self").native(DeniedSyscall),
         row("segfault_in_thread").native(CrashedMemoryFault),
@@ -239,9 +268,11 @@ fn natives() -> Vec<Row> {
         row("stack_overflow_in_thread").native(CrashedStackOverflow),
         row("stops_itself").native(StoppedWallTime).hangs(),
         row("swallows_segv").native(Completed),
-        row("thread_bomb").native(CrashedOutOfMemory),
+        row("thread_bomb").native(StoppedProcesses).with(roomy),
         row("ud2").native(CrashedAbort),
         row("undecodable_instruction").native(CrashedIllegalInstruction),
+        row("untraced_bomb").native(StoppedProcesses).with(roomy),
+        row("untraced_sibling").native(Completed).with(|limits| limits.processes = 3),
         row("write_rodata").native(CrashedMemoryFault),
     ]
     .map(|row| row.because(ALONE))

@@ -29,7 +29,7 @@ fn refused(basis: Basis) -> RefusedMemory {
 }
 
 fn panic() -> PanicReport {
-    PanicReport { message: "boom".into(), place: Some("a.rs:1:1".into()) }
+    PanicReport { message: "boom".into(), place: Some("a.rs:1:1".into()), fatal: true }
 }
 
 fn error() -> ErrorReport {
@@ -90,9 +90,9 @@ fn a_signal_is_judged_by_its_sender() {
         (Signal::Abrt, ["crashed.abort", "crashed.abort", killed, "crashed.abort"]),
         (TERM, [killed, killed, killed, killed]),
         (Signal::Kill, [killed, killed, killed, killed]),
-        (Signal::Xcpu, ["stopped.cpu-time", killed, killed, "stopped.cpu-time"]),
-        (Signal::Xfsz, ["stopped.files", "stopped.files", killed, "stopped.files"]),
-        (Signal::Sys, [denied, killed, killed, denied]),
+        (Signal::Xcpu, ["stopped.cpu-time", killed, killed, killed]),
+        (Signal::Xfsz, ["stopped.files", killed, killed, killed]),
+        (Signal::Sys, [denied, killed, killed, killed]),
     ];
     for (signal, labels) in rows {
         for (sender, label) in senders.into_iter().zip(labels) {
@@ -112,8 +112,8 @@ fn a_number_alone_is_not_certain() {
         (Signal::Ill, "crashed.illegal-instruction", false),
         (Signal::Trap, "crashed.abort", false),
         (Signal::Abrt, "crashed.abort", false),
-        (Signal::Sys, "denied.syscall", true),
-        (Signal::Xcpu, "stopped.cpu-time", true),
+        (Signal::Sys, "crashed.killed", true),
+        (Signal::Xcpu, "crashed.killed", true),
         (TERM, "crashed.killed", true),
     ] {
         let evidence = signalled(Source::Status, death(signal, Sender::Unseen));
@@ -211,6 +211,21 @@ fn the_first_hardware_fault_decides() {
     }
 }
 
+/// 4 rows: the kernel counted a kill, and somebody was seen sending one.
+#[test]
+fn a_kill_that_was_seen_is_not_the_kernels() {
+    for (sender, label) in [
+        (Sender::Itself, "crashed.killed"),
+        (Sender::Process(7), "crashed.killed"),
+        (Sender::Kernel, "crashed.out-of-memory"),
+        (Sender::Unseen, "crashed.out-of-memory"),
+    ] {
+        let mut evidence = signalled(Source::Ptrace, death(Signal::Kill, sender));
+        evidence.oom_kills = 1;
+        assert_row(&evidence, label, true);
+    }
+}
+
 #[test]
 fn a_fault_does_not_outlive_our_own_kill_or_anothers_signal() {
     let stuck = Some(fault(Signal::Segv, StackState::Sound, Opcode::Unseen, Some(16)));
@@ -275,7 +290,10 @@ fn an_abort_is_told_apart_by_testimony_and_by_what_was_refused() {
         evidence.testimony.panic = None;
         assert_row(&evidence, "crashed.out-of-memory", false);
         evidence.testimony.out_of_memory = Some(1 << 20);
-        assert_row(&evidence, "crashed.out-of-memory", true);
+        assert_row(&evidence, "crashed.out-of-memory", false);
+        let mut survived = base.clone();
+        survived.testimony.panic = Some(PanicReport { fatal: false, ..panic() });
+        assert_row(&survived, "crashed.abort", true);
         let mut torn = base.clone();
         torn.testimony.broken = Some("a frame cut off in its middle".into());
         assert_row(&torn, "crashed.abort", true);

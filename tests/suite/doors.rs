@@ -195,3 +195,64 @@ fn output_is_heard_while_the_guest_runs() {
         assert!(heard > 0);
     }
 }
+
+#[test]
+fn one_handle_stops_every_task_it_was_given_to() {
+    let runtime = runtime();
+    for wall in WALLS {
+        let limits = Limits { wall: Duration::from_secs(600), ..Limits::default() };
+        let loaded = runtime.load(program(wall, "spin").limits(limits)).unwrap();
+        let stop = StopHandle::new();
+        std::thread::scope(|scope| {
+            let (started, starts) = std::sync::mpsc::channel();
+            let tasks: Vec<_> = (0..4)
+                .map(|_| {
+                    let (loaded, stop, started) = (&loaded, &stop, started.clone());
+                    scope.spawn(move || {
+                        started.send(()).unwrap();
+                        loaded.run_with(&task(), stop, &mut sandtrap::Deaf)
+                    })
+                })
+                .collect();
+            for _ in &tasks {
+                starts.recv().unwrap();
+            }
+            stop.stop(StopReason::Cancelled);
+            for task in tasks {
+                let label = task.join().unwrap().verdict.label();
+                assert_eq!(label.as_str(), "stopped.cancelled", "{wall:?}");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_panicking_ear_takes_its_guest_with_it() {
+    let mut pid = 0;
+    let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let mut ear = |event: Event<'_>| {
+            if let Event::Started { pid: started } = event {
+                pid = started;
+                panic!("an ear that panics, as a test");
+            }
+        };
+        let limits = Limits { wall: Duration::MAX, cpu: Duration::MAX, ..Limits::default() };
+        let program = program(Wall::Native, "sleep").limits(limits);
+        runtime().run_with(program, &task(), &StopHandle::new(), &mut ear)
+    }));
+    assert!(unwound.is_err());
+    let process = std::path::PathBuf::from(format!("/proc/{pid}/exe"));
+    // The kill was sent before the unwinding came here; the reaping is another thread's.
+    while std::fs::read_link(&process).is_ok_and(|exe| exe.ends_with("sleep")) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn limits_without_an_end_are_limits_like_any_other() {
+    for wall in WALLS {
+        let limits = Limits { wall: Duration::MAX, cpu: Duration::MAX, ..Limits::default() };
+        let report = runtime().run(program(wall, "hello").limits(limits), &task());
+        assert!(report.verdict.is_completed(), "{wall:?}: {:?}", report.verdict);
+    }
+}

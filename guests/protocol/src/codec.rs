@@ -130,6 +130,7 @@ mod tests {
             FromGuest::Panic(PanicReport {
                 message: "boom".into(),
                 place: Some("a.rs:1:2".into()),
+                fatal: true,
             }),
             FromGuest::OutOfMemory { requested: 1 << 20 },
         ]
@@ -151,7 +152,7 @@ mod tests {
         let bytes: Vec<Vec<u8>> = every_frame().iter().map(|f| encode(f).unwrap()).collect();
         assert_eq!(bytes[0], [2, 0, 0, 0, 0, 1]);
         assert_eq!(bytes[1], [9, 0, 0, 0, 1, 2, b'n', b'o', 1, 3, b'w', b'h', b'y']);
-        assert_eq!(bytes[2], b"\x10\0\0\0\x02\x04boom\x01\x08a.rs:1:2");
+        assert_eq!(bytes[2], b"\x11\0\0\0\x02\x04boom\x01\x08a.rs:1:2\x01");
         assert_eq!(bytes[3], [4, 0, 0, 0, 3, 0x80, 0x80, 0x40]);
     }
 

@@ -40,4 +40,6 @@ pub struct PanicReport {
     pub message: String,
     /// `file:line:column`, where it is known.
     pub place: Option<String>,
+    /// Whether nothing could catch it any more: the program does not unwind, or was panicking already.
+    pub fatal: bool,
 }

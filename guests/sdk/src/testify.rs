@@ -16,6 +16,10 @@ static STARTED: Once = Once::new();
 /// A message that is longer than this is cut: the frame must hold it and its causes.
 const LONGEST_TEXT: usize = MAX_FRAME / 4;
 
+/// The standard library's own words for panics that nobody can catch in a program that unwinds.
+const UNCATCHABLE: [&str; 2] =
+    ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
+
 /// Most causes of an error that are told.
 const MOST_CAUSES: usize = 32;
 
@@ -88,7 +92,8 @@ fn error_report(error: &(dyn Error + 'static)) -> ErrorReport {
 fn panic_report(info: &PanicHookInfo<'_>) -> PanicReport {
     let message = info.payload_as_str().unwrap_or("a panic with a payload that is no text");
     let place = info.location().map(ToString::to_string);
-    PanicReport { message: cut(message, LONGEST_TEXT), place }
+    let fatal = cfg!(panic = "abort") || UNCATCHABLE.contains(&message);
+    PanicReport { message: cut(message, LONGEST_TEXT), place, fatal }
 }
 
 fn cut(text: &str, most: usize) -> String {

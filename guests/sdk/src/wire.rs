@@ -25,7 +25,9 @@ mod process {
             // SAFETY: the variable is set by the host alone, which made this descriptor for us; nobody
             // else in this process knows of it.
             let inherited = unsafe { OwnedFd::from_raw_fd(number) };
-            // The copy is not passed on to programs that this one starts.
+            // SAFETY: this runs first in `main`, before there is a second thread that could read it.
+            unsafe { std::env::remove_var(CHANNEL_VARIABLE) };
+            // Neither the variable nor the copy is passed on to programs that this one starts.
             inherited.try_clone().ok().map(File::from)
         });
     }

@@ -20,7 +20,7 @@ pub(crate) use streams::{InputArgs, StreamArgs, Target};
 
 /// Run code that may blow up, and learn exactly how it ended
 #[derive(Debug, Parser)]
-#[command(name = "sandtrap", version, before_help = EXAMPLES, after_help = MORE, disable_help_subcommand = true)]
+#[command(name = "sandtrap", version, before_help = EXAMPLES, after_help = MORE, disable_help_subcommand = true, args_override_self = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,

@@ -6,12 +6,19 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Report")]
 pub(crate) struct ReportArgs {
     /// Write the whole report to a file, as one JSON object [default: no report]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file)]
     pub(crate) report: Option<PathBuf>,
 
     /// Print the report on stdout instead of the guest's output, which is within it
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn report_file(text: &str) -> Result<PathBuf, &'static str> {
+    match text {
+        "-" => Err("`-` is no file here; `--json` prints the report on stdout"),
+        _ => Ok(text.into()),
+    }
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,8 +1,12 @@
 //! Where the guest's streams come from and go to, as flags.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use anyhow::Context as _;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use sandtrap::Stdin;
 
@@ -54,13 +58,29 @@ impl From<OsString> for Target {
 
 impl InputArgs {
     /// The guest's input.
-    pub(crate) fn stdin(&self) -> Stdin {
+    pub(crate) fn stdin(&self) -> anyhow::Result<Stdin> {
         match &self.stdin {
-            Target::Through => Stdin::File("/dev/stdin".into()),
-            Target::Null => Stdin::Null,
-            Target::File(path) => Stdin::File(path.clone()),
+            Target::Through => own_stdin().context("cannot pass on sandtrap's own stdin"),
+            Target::Null => Ok(Stdin::Null),
+            Target::File(path) => Ok(Stdin::File(path.clone())),
         }
     }
+}
+
+/// What sandtrap itself was given, at the place where others stopped reading it.
+fn own_stdin() -> io::Result<Stdin> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return Ok(Stdin::Descriptor(Arc::new(stdin.as_fd().try_clone_to_owned()?)));
+    }
+    // Only the group in the foreground may read from a terminal, and a guest has a group of its own, so
+    // what is typed is passed on.
+    let (reader, mut writer) = io::pipe()?;
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(move || {
+        // It ends when the guest reads no more, or with sandtrap.
+        let _ = io::copy(&mut stdin.lock(), &mut writer);
+    })?;
+    Ok(Stdin::Descriptor(Arc::new(reader.into())))
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
             misuse("run", "no PROGRAM is given; name one, as in `sandtrap run ./parser`").into()
         );
     };
-    let stdin = args.input.stdin();
+    let stdin = args.input.stdin()?;
     check_input(&stdin)?;
     let task = Task::command(guest_args).stdin(stdin);
     let program = program(name, wall, policy);

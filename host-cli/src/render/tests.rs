@@ -158,7 +158,7 @@ fn a_panic_shows_its_place_and_the_rest_of_its_message() {
     let mut evidence = Evidence::of(Source::Ptrace, Ending::Exited(101));
     let message = "assertion `left == right` failed\n  left: 1\n right: 2".to_owned();
     evidence.testimony.panic =
-        Some(PanicReport { message, place: Some("src/main.rs:3:5".to_owned()) });
+        Some(PanicReport { message, place: Some("src/main.rs:3:5".to_owned()), fatal: true });
     evidence.trace = frames(&[("rust_panic", 1)]);
     let text = native(evidence);
     assert!(text.starts_with(
@@ -181,7 +181,8 @@ fn an_error_shows_its_causes_below_each_other() {
 fn a_guest_cannot_forge_lines_or_move_the_cursor() {
     let mut evidence = Evidence::of(Source::Ptrace, Ending::Exited(101));
     let message = "\u{1b}[2Jgone\r\u{202e}\nsandtrap: completed".to_owned();
-    evidence.testimony.panic = Some(PanicReport { message, place: Some("a\nb".to_owned()) });
+    evidence.testimony.panic =
+        Some(PanicReport { message, place: Some("a\nb".to_owned()), fatal: true });
     let text = native(evidence);
     assert!(text.lines().skip(1).all(|line| line.starts_with("  ")), "{text}");
     assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text}");

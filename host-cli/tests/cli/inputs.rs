@@ -75,7 +75,7 @@ fn a_terminal_can_be_read_by_the_guest() {
     for wall in WALLS {
         let ends = openpty(None, None).expect("a terminal");
         // A session of its own with the terminal as its own, as a shell has it.
-        let sandtrap = run_command(&["--stdin", "-", "--wall", "10s"], &guest(wall, "echo"), &[]);
+        let sandtrap = run_command(&["--stdin", "-", "--wall", "30s"], &guest(wall, "echo"), &[]);
         let mut command = Command::new("setsid");
         command.args(["--ctty", "--wait"]).arg(sandtrap.get_program()).args(sandtrap.get_args());
         command.stdin(ends.slave).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -53,6 +53,12 @@ impl Witness {
         Some(StopReason::Protocol)
     }
 
+    /// What arrived is so wrong that it can't even be heard: notes why.
+    pub(crate) fn refuse(&mut self, fault: String) -> StopReason {
+        self.testimony.broken.get_or_insert(fault);
+        StopReason::Protocol
+    }
+
     /// No more will come: what was said.
     pub(crate) fn finish(mut self) -> Testimony {
         if self.testimony.broken.is_none()
@@ -104,7 +110,7 @@ mod tests {
     }
 
     fn panic(message: &str) -> FromGuest {
-        FromGuest::Panic(PanicReport { message: message.into(), place: None })
+        FromGuest::Panic(PanicReport { message: message.into(), place: None, fatal: true })
     }
 
     fn testimony_of(frames: &[FromGuest]) -> Testimony {

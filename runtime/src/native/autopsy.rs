@@ -6,13 +6,16 @@ use std::os::unix::fs::FileExt as _;
 use crate::evidence::{Fault, Opcode, StackState};
 use crate::signals::Signal;
 
-use super::sys::{self, SignalInfo};
+use super::tracing::{Registers, SignalInfo};
+
+const SI_KERNEL: i32 = 128;
+const TRAP_BRKPT: i32 = 1;
 
 /// A push, a call or a red zone reaches at most this far below the stack pointer.
 const BELOW_STACK_POINTER: u64 = 256;
 
 /// Signals that instructions cause.
-pub(super) fn is_fault(signal: i32, info: &SignalInfo) -> bool {
+pub(super) fn is_fault(signal: i32, info: &SignalInfo, registers: Option<Registers>) -> bool {
     let by_instruction = match Signal::from_number(signal) {
         Signal::Segv | Signal::Bus | Signal::Fpe | Signal::Ill | Signal::Trap => true,
         Signal::Abrt
@@ -22,17 +25,22 @@ pub(super) fn is_fault(signal: i32, info: &SignalInfo) -> bool {
         | Signal::Sys
         | Signal::Other(_) => false,
     };
-    // A code of 0 or less says that a process sent it.
-    by_instruction && info.code > 0
+    // A code of 0 or less says that a process sent it; so does a system call that it is in the middle of,
+    // for a process may write any code into a signal to itself.
+    let in_syscall = registers.is_some_and(|registers| registers.syscall >= 0);
+    by_instruction && info.code > 0 && !in_syscall
 }
 
 /// Everything there is to know about the fault at which `tid` stands.
-pub(super) fn examine(tid: i32, signal: i32, info: &SignalInfo) -> Fault {
+pub(super) fn examine(
+    tid: i32,
+    signal: i32,
+    info: &SignalInfo,
+    registers: Option<Registers>,
+) -> Fault {
     let signal = Signal::from_number(signal);
-    const SI_KERNEL: i32 = 128;
     // With this code the hardware named no address, and the field holds a zero that means nothing.
     let address = (info.code != SI_KERNEL).then_some(info.address);
-    let registers = sys::registers(tid);
     let (instruction, stack_pointer) =
         registers.map_or((0, 0), |registers| (registers.instruction, registers.stack_pointer));
     let stack = match (registers, fs::read_to_string(format!("/proc/{tid}/maps"))) {
@@ -40,7 +48,10 @@ pub(super) fn examine(tid: i32, signal: i32, info: &SignalInfo) -> Fault {
         _ => StackState::Unseen,
     };
     let opcode = match signal {
-        Signal::Ill | Signal::Trap => opcode_at(tid, instruction),
+        Signal::Ill => opcode_at(tid, instruction),
+        // `int3` and `brk`; a trap flag or a watchpoint has other codes.
+        Signal::Trap if matches!(info.code, SI_KERNEL | TRAP_BRKPT) => Opcode::CompilerTrap,
+        Signal::Trap => Opcode::Other,
         _ => Opcode::Unseen,
     };
     Fault { signal, code: info.code, address, instruction, stack_pointer, stack, opcode }
@@ -77,7 +88,6 @@ fn mapping(line: &str) -> Option<(u64, u64, bool)> {
 #[cfg(target_arch = "x86_64")]
 fn opcode_at(tid: i32, instruction: u64) -> Opcode {
     let mut bytes = [0; 2];
-    // After `int3` the pointer stands behind its one byte; at `ud2` it stands before its two.
     let read = File::open(format!("/proc/{tid}/mem"))
         .and_then(|memory| memory.read_exact_at(&mut bytes, instruction));
     match (read, bytes) {
@@ -92,7 +102,7 @@ fn opcode_at(tid: i32, instruction: u64) -> Opcode {
     let mut bytes = [0; 4];
     let read = File::open(format!("/proc/{tid}/mem"))
         .and_then(|memory| memory.read_exact_at(&mut bytes, instruction));
-    // `udf` has 16 zero bits on top; compilers emit it as well as `brk`, which is a SIGTRAP.
+    // `udf` has 16 zero bits on top.
     match (read, u32::from_le_bytes(bytes)) {
         (Err(_), _) => Opcode::Unseen,
         (Ok(()), word) if word >> 16 == 0 => Opcode::CompilerTrap,

@@ -1,18 +1,20 @@
 //! One process, one task: plans it, starts it, serves it, and puts the evidence together.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::channel::{Streams, Witness};
 use crate::event::Event;
 use crate::evidence::{
-    Basis, Denied, Ending, Evidence, Guard, Refusal, RefusedMemory, Source, Step, Usage,
+    Basis, Death, Denied, Ending, Evidence, Guard, Refusal, RefusedMemory, Sender, Source, Step,
+    StopReason, Usage,
 };
 use crate::isolation::{Attempt, Cell, Ear, StopHandle, Vitals};
+use crate::limits::Limits;
 use crate::permissions::GuardMode;
 use crate::signals::Signal;
 use crate::task::{Entry, Stdin};
@@ -48,14 +50,20 @@ impl NativeCell {
         ear: &mut dyn Ear,
     ) -> Result<Evidence, Refusal> {
         let (args, stdin) = command(attempt)?;
-        let (group, mut guards) = self.image.put_up_guards(attempt.limits)?;
-        let census = group.as_ref().map(Group::census);
-        let (plan, ends) = self.plan(attempt, args, stdin, group)?;
         let (stop_bell, done_bell) = (bell()?, bell()?);
         let _guard = {
             let bell = Arc::clone(&stop_bell);
             stop.on_stop(move || ring(&bell))
         };
+        let left = attempt.limits.wall.saturating_sub(attempt.began.elapsed());
+        let Some(stdin) = stdin::open(stdin, &stop_bell, left)? else {
+            // A pipe that nobody has opened for writing; shells wait there, too.
+            stop.stop(StopReason::WallTime);
+            return Ok(Evidence::of(Source::Status, Ending::Vanished));
+        };
+        let (group, mut guards) = self.image.put_up_guards(attempt.limits)?;
+        let census = group.as_ref().map(Group::census);
+        let (plan, ends) = self.plan(attempt, args, stdin, group)?;
         if stop.reason().is_some() {
             // Stopped before there was anything to kill.
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
@@ -90,7 +98,7 @@ impl NativeCell {
             killed: false,
         };
         let (streams, witness) = pump.run(ear);
-        let mut evidence = gather(attempt, monitored, stop);
+        let mut evidence = gather(attempt, &monitored, stop);
         evidence.testimony = witness.finish();
         evidence.output = streams.finish(&mut evidence.usage);
         evidence.guards = guards;
@@ -102,10 +110,9 @@ impl NativeCell {
         &self,
         attempt: &Attempt<'_>,
         args: &[OsString],
-        stdin: &Stdin,
+        stdin: OwnedFd,
         group: Option<Group>,
     ) -> Result<(Plan, Ends), Refusal> {
-        let stdin = stdin::open(stdin).map_err(|error| refusals::at_stdin(&error, stdin))?;
         Plan::new(&self.image.path, args, &self.image.permissions, stdin, attempt.limits, group)
             .map_err(|error| refusals::at_plan(&error))
     }
@@ -166,7 +173,7 @@ fn tracing_guard(traced: bool) -> Guard {
 }
 
 /// What the watching thread saw and what the group counted.
-fn gather(attempt: &Attempt<'_>, monitored: Monitored, stop: &StopHandle) -> Evidence {
+fn gather(attempt: &Attempt<'_>, monitored: &Monitored, stop: &StopHandle) -> Evidence {
     let source = if monitored.started.traced { Source::Ptrace } else { Source::Status };
     let Some((watched, plan)) = monitored.wait() else {
         return Evidence::of(source, Ending::Vanished);
@@ -176,7 +183,7 @@ fn gather(attempt: &Attempt<'_>, monitored: Monitored, stop: &StopHandle) -> Evi
     let ending = if stop.reason().is_none() && died_in_exec(&watched, oom_kills) {
         Ending::NeverStarted(refusals::ended_in_exec(attempt.limits))
     } else {
-        watched.ending.clone()
+        with_limit_checked(watched.ending.clone(), watched.cpu, attempt.limits)
     };
     let mut evidence = Evidence::of(source, ending);
     evidence.oom_kills = oom_kills;
@@ -196,6 +203,21 @@ fn died_in_exec(watched: &Watched, oom_kills: u64) -> bool {
     !watched.executed
         && matches!(&watched.ending, Ending::Signalled(death)
             if death.signal == Signal::Segv || (death.signal == Signal::Kill && oom_kills > 0))
+}
+
+/// A guest may lower its own limit of processor time. That is no limit of ours.
+fn with_limit_checked(ending: Ending, cpu: Duration, limits: &Limits) -> Ending {
+    match ending {
+        Ending::Signalled(death) if death.signal == Signal::Xcpu => {
+            let sender = match death.sender {
+                Sender::Kernel | Sender::Unseen if cpu >= limits.cpu => Sender::Kernel,
+                Sender::Kernel => Sender::Itself,
+                other => other,
+            };
+            Ending::Signalled(Death { sender, ..death })
+        }
+        other => other,
+    }
 }
 
 fn refused_memory(

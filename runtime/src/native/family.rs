@@ -1,6 +1,6 @@
 //! The processes of one task that are alive, as the watcher knows them and the pump asks about them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ pub(super) struct Family {
 
 #[derive(Debug, Default)]
 struct Members {
-    alive: BTreeSet<i32>,
+    /// With what each had used when it was last looked at.
+    alive: BTreeMap<i32, Duration>,
     /// What the dead had used.
     spent: Duration,
 }
@@ -29,22 +30,30 @@ impl Family {
     /// Takes in a new process. Says how many there are now.
     pub(super) fn add(&self, pid: i32) -> usize {
         let mut members = self.members();
-        members.alive.insert(pid);
+        members.alive.insert(pid, Duration::ZERO);
         members.alive.len()
     }
 
-    /// A process is about to be gone; what it used is kept.
+    /// A thread of a process is about to end, perhaps its last one: what it used can still be read.
+    pub(super) fn note(&self, pid: i32) {
+        if let Some(used) = self.members().alive.get_mut(&pid) {
+            *used = used_by(pid);
+        }
+    }
+
+    /// A process is gone; what it used is kept.
     pub(super) fn remove(&self, pid: i32) {
         let mut members = self.members();
-        if members.alive.remove(&pid) {
-            members.spent += used_by(pid);
+        if let Some(used) = members.alive.remove(&pid) {
+            members.spent += used;
         }
     }
 
     /// Processor time of all of them, the dead included.
     pub(super) fn cpu(&self) -> Duration {
         let members = self.members();
-        members.alive.iter().map(|pid| used_by(*pid)).sum::<Duration>() + members.spent
+        let alive = members.alive.iter().map(|(pid, used)| used_by(*pid).max(*used));
+        alive.sum::<Duration>() + members.spent
     }
 }
 

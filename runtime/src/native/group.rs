@@ -14,12 +14,13 @@ use std::time::Duration;
 use crate::limits::Limits;
 
 use super::mounts;
+use super::watch::MOST_THREADS;
 
 const PREFIX: &str = "sandtrap-";
 
-/// Threads that the processes of one task may have, beside the processes themselves. Only a thread bomb
-/// needs more, and each of them costs the kernel memory that the memory group counts late.
-const THREADS: u64 = 1024;
+/// Tasks beyond those that the tracer ends a bomb at: it shall see the one too many before the kernel refuses
+/// it, so that the verdict doesn't depend on who was faster.
+const SLACK: u64 = 64;
 
 /// How often and how long to wait for the kernel to let go of the dead.
 const REMOVALS: u32 = 2000;
@@ -90,14 +91,8 @@ impl Site {
 
     /// Makes a group for one task.
     pub(super) fn make(&self, limits: &Limits) -> io::Result<Group> {
-        let name = format!(
-            "{PREFIX}{}-{}",
-            std::process::id(),
-            NEXT_GROUP.fetch_add(1, Ordering::Relaxed)
-        );
-        let memory = self.memory.join(&name);
+        let (name, memory) = self.make_folder()?;
         let pids = self.pids.as_ref().map(|folder| folder.join(&name));
-        fs::create_dir(&memory)?;
         let mut group = Group { version: self.version, memory, pids: None, doors: Vec::new() };
         if let Some(folder) = pids {
             fs::create_dir(&folder)?;
@@ -106,6 +101,24 @@ impl Site {
         group.set_limits(limits)?;
         group.open_doors()?;
         Ok(group)
+    }
+}
+
+impl Site {
+    /// A name may be taken: by a host that had our number before us and left a group behind.
+    fn make_folder(&self) -> io::Result<(String, PathBuf)> {
+        loop {
+            let number = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{PREFIX}{}-{number}", std::process::id());
+            let memory = self.memory.join(&name);
+            let taken = self.pids.as_ref().is_some_and(|folder| folder.join(&name).exists());
+            match fs::create_dir(&memory) {
+                Ok(()) if !taken => return Ok((name, memory)),
+                Ok(()) => fs::remove_dir(&memory)?,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -138,7 +151,7 @@ pub(super) struct Counts {
 impl Group {
     fn set_limits(&self, limits: &Limits) -> io::Result<()> {
         let bytes = limits.memory.as_u64();
-        let tasks = u64::from(limits.processes) + THREADS;
+        let tasks = u64::from(limits.processes) + MOST_THREADS as u64 + SLACK;
         match self.version {
             Version::V1 => {
                 put(&self.memory, "memory.limit_in_bytes", bytes)?;
@@ -213,10 +226,11 @@ impl Group {
         if self.version == Version::V2 && put(&self.memory, "cgroup.kill", 1).is_ok() {
             return;
         }
-        let list = fs::read_to_string(self.memory.join("cgroup.procs")).unwrap_or_default();
-        for pid in list.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1) {
-            super::sys::send(pid, libc::SIGKILL);
+        if let Some(pids) = &self.pids {
+            // Nobody may be born any more while the living are killed one by one.
+            let _ = put(pids, "pids.max", 0);
         }
+        kill_below(&self.memory);
     }
 
     fn remove(&self) {
@@ -224,13 +238,39 @@ impl Group {
             for _ in 0..REMOVALS {
                 match fs::remove_dir(folder) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
-                        // Somebody who is dying is still in it, or somebody who outran the first kill.
+                        // Somebody who is dying is still in it, or somebody who outran the first kill, or
+                        // a group that a guest with the right to do so made below it.
                         self.kill_all();
+                        remove_below(folder);
                         std::thread::sleep(REMOVAL_PAUSE);
                     }
                     _ => break,
                 }
             }
+        }
+    }
+}
+
+fn kill_below(folder: &Path) {
+    let list = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    for pid in list.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1) {
+        super::sys::send(pid, libc::SIGKILL);
+    }
+    for_each_below(folder, kill_below);
+}
+
+fn remove_below(folder: &Path) {
+    for_each_below(folder, |below| {
+        remove_below(below);
+        // What is still in use is tried again.
+        let _ = fs::remove_dir(below);
+    });
+}
+
+fn for_each_below(folder: &Path, act: impl Fn(&Path)) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            act(&entry.path());
         }
     }
 }

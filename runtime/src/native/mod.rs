@@ -26,6 +26,8 @@ mod pump;
 mod refusals;
 mod stdin;
 mod sys;
+mod tracee;
+mod tracing;
 mod watch;
 
 use std::sync::{Arc, OnceLock};

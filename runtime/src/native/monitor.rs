@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -60,12 +61,21 @@ pub(super) struct Monitored {
 impl Monitored {
     /// What was seen, and the plan back, whose group still holds its counters. `None` only if the
     /// watching thread itself broke.
-    pub(super) fn wait(self) -> Option<(Watched, Plan)> {
+    pub(super) fn wait(&self) -> Option<(Watched, Plan)> {
         self.watched.recv().ok()
     }
 }
 
+impl Drop for Monitored {
+    fn drop(&mut self) {
+        // Nobody serves it any more (an ear panicked, say), so it must not go on. After its end this
+        // reaches nobody.
+        sys::kill_exactly(self.started.child.pidfd.as_fd());
+    }
+}
+
 struct Order {
+    number: u64,
     job: Job,
     tell_start: SyncSender<Result<Started, NotStarted>>,
     tell_end: SyncSender<(Watched, Plan)>,
@@ -87,6 +97,7 @@ struct Desk {
 #[derive(Default)]
 struct DeskState {
     orders: VecDeque<Order>,
+    taken: u64,
     idle: usize,
     closed: bool,
 }
@@ -96,10 +107,12 @@ impl Monitors {
     pub(super) fn start(&self, job: Job) -> Result<Monitored, NotStarted> {
         let (tell_start, started) = sync_channel(1);
         let (tell_end, watched) = sync_channel(1);
-        let needs_thread = {
+        let (number, needs_thread) = {
             let mut state = self.desk.state();
-            state.orders.push_back(Order { job, tell_start, tell_end });
-            state.orders.len() > state.idle
+            state.taken += 1;
+            let number = state.taken;
+            state.orders.push_back(Order { number, job, tell_start, tell_end });
+            (number, state.orders.len() > state.idle)
         };
         if needs_thread {
             let desk = Arc::clone(&self.desk);
@@ -108,7 +121,10 @@ impl Monitors {
                 .spawn(move || desk.serve());
             if let Err(cause) = spawned {
                 // Somebody else may have taken the order meanwhile; if not, it is ours to take back.
-                if self.desk.state().orders.pop_back().is_some() {
+                let mut state = self.desk.state();
+                let before = state.orders.len();
+                state.orders.retain(|order| order.number != number);
+                if state.orders.len() < before {
                     return Err(NotStarted { step: None, cause });
                 }
             }
@@ -166,7 +182,7 @@ impl std::fmt::Debug for Desk {
 }
 
 fn serve(order: Order, stack: &mut ChildStack) {
-    let Order { job, tell_start, tell_end } = order;
+    let Order { number: _, job, tell_start, tell_end } = order;
     let Job { plan, untraced_is_fine, processes, stop, family, done } = job;
     match start(&plan, untraced_is_fine, stack) {
         Err(failure) => {
@@ -174,7 +190,8 @@ fn serve(order: Order, stack: &mut ChildStack) {
             let _ = tell_start.send(Err(failure));
         }
         Ok(started) => {
-            let watch = Watch::new(started.child.pid, started.traced, processes, stop, family);
+            let (pid, traced) = (started.child.pid, started.traced);
+            let watch = Watch::new(pid, traced, processes, stop, family, plan.group.as_ref());
             let _ = tell_start.send(Ok(started));
             let watched = watch.run();
             let _ = tell_end.send((watched, plan));

@@ -58,7 +58,9 @@ impl Plan {
             argv.push(c_string(argument)?);
         }
         let mut envp = vec![CString::new(format!("{CHANNEL_VARIABLE}={CHANNEL_DESCRIPTOR}"))?];
-        for (key, value) in &permissions.env {
+        // The channel's variable is the host's: a grant of the same name would give the guest two.
+        let granted = permissions.env.iter().filter(|(key, _)| key != CHANNEL_VARIABLE);
+        for (key, value) in granted {
             let pair = [key.as_bytes(), b"=", value.as_bytes()].concat();
             envp.push(CString::new(pair)?);
         }
@@ -125,10 +127,7 @@ fn raised(descriptor: OwnedFd) -> io::Result<OwnedFd> {
 
 /// The limits of a process. What the host itself may not have, its guest can't have either.
 fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<(c_uint, libc::rlimit)> {
-    let cpu_seconds = limits.cpu.as_secs() + 2;
     let mut wanted = vec![
-        // A backstop: the exact limit is kept by the host, which also says so.
-        (libc::RLIMIT_CPU, cpu_seconds),
         (libc::RLIMIT_FSIZE, limits.file_bytes.as_u64()),
         (libc::RLIMIT_NOFILE, u64::from(limits.open_files)),
         (libc::RLIMIT_STACK, limits.stack.as_u64()),
@@ -139,11 +138,15 @@ fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<(c_uint, libc::rlimi
     if cap_address_space {
         wanted.push((libc::RLIMIT_AS, limits.memory.as_u64()));
     }
-    wanted.into_iter().map(|(resource, value)| (resource, bounded(resource, value))).collect()
+    // A backstop: the exact limit is kept by the host, which also says so. The soft limit comes first, for
+    // the signal of the hard one is SIGKILL, which says nothing.
+    let seconds = limits.cpu.as_secs().saturating_add(2);
+    let cpu = (libc::RLIMIT_CPU, bounded(libc::RLIMIT_CPU, seconds, seconds.saturating_add(1)));
+    let same = |(resource, value)| (resource, bounded(resource, value, value));
+    [cpu].into_iter().chain(wanted.into_iter().map(same)).collect()
 }
 
-fn bounded(resource: c_uint, value: u64) -> libc::rlimit {
-    let hard = super::sys::hard_limit(resource).unwrap_or(libc::RLIM_INFINITY);
-    let value = value.min(hard);
-    libc::rlimit { rlim_cur: value, rlim_max: value }
+fn bounded(resource: c_uint, soft: u64, hard: u64) -> libc::rlimit {
+    let most = super::sys::hard_limit(resource).unwrap_or(libc::RLIM_INFINITY);
+    libc::rlimit { rlim_cur: soft.min(most), rlim_max: hard.min(most) }
 }

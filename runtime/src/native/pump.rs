@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
@@ -109,8 +109,7 @@ impl Pump<'_> {
             return MOST_LOOK;
         }
         let limits = self.attempt.limits;
-        let deadline = self.attempt.began + limits.wall;
-        let wall = deadline.saturating_duration_since(Instant::now());
+        let wall = limits.wall.saturating_sub(self.attempt.began.elapsed());
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let cpu = limits.cpu.saturating_sub(self.family.cpu()) / processors as u32;
         wall.min(cpu.clamp(LEAST_LOOK, MOST_LOOK))

@@ -2,32 +2,67 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::evidence::Refusal;
 use crate::task::Stdin;
 
-/// Opens it. Bytes lie in memory of the kernel's, so that nobody has to feed a pipe.
-pub(super) fn open(stdin: &Stdin) -> io::Result<OwnedFd> {
-    match stdin {
-        Stdin::Null => Ok(File::open("/dev/null")?.into()),
-        Stdin::Bytes(bytes) => {
-            let mut file = File::from(memfd_create("sandtrap-stdin", MFdFlags::MFD_CLOEXEC)?);
-            file.write_all(bytes)?;
-            file.rewind()?;
-            Ok(file.into())
-        }
-        Stdin::File(path) => open_file(path),
-    }
+use super::refusals;
+
+/// Opens it. `None` when that would have to wait for longer than `patience`, or until the bell rang.
+pub(super) fn open(
+    stdin: &Stdin,
+    stop_bell: &Arc<EventFd>,
+    patience: Duration,
+) -> Result<Option<OwnedFd>, Refusal> {
+    let opened = match stdin {
+        Stdin::Null => File::open("/dev/null").map(|file| Some(file.into())),
+        Stdin::Bytes(bytes) => in_memory(bytes).map(Some),
+        Stdin::File(path) => open_file(path, stop_bell, patience),
+        Stdin::Descriptor(descriptor) => descriptor.try_clone().map(Some),
+    };
+    opened.map_err(|error| refusals::at_stdin(&error, stdin))
 }
 
-/// Opens without waiting (a named pipe has perhaps no writer yet) and reads with waiting.
-fn open_file(path: &Path) -> io::Result<OwnedFd> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+/// Bytes lie in memory of the kernel's, so that nobody has to feed a pipe.
+fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+    let mut file = File::from(memfd_create("sandtrap-stdin", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
     Ok(file.into())
+}
+
+/// Opens without waiting and reads with waiting. A named pipe is ready when somebody writes to it.
+fn open_file(path: &Path, stop_bell: &EventFd, patience: Duration) -> io::Result<Option<OwnedFd>> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.file_type().is_fifo() && !has_writer(&file, stop_bell, patience) {
+        return Ok(None);
+    }
+    fcntl(&file, FcntlArg::F_SETFL(OFlag::empty()))?;
+    Ok(Some(file.into()))
+}
+
+/// Waits until a named pipe has something to read, or had a writer.
+fn has_writer(pipe: &File, stop_bell: &EventFd, patience: Duration) -> bool {
+    let mut polled = [
+        PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
+        PollFd::new(stop_bell.as_fd(), PollFlags::POLLIN),
+    ];
+    let millis = patience.as_micros().div_ceil(1000);
+    let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+    loop {
+        match poll(&mut polled, timeout) {
+            Err(nix::errno::Errno::EINTR) => {}
+            _ => return polled[0].any() == Some(true),
+        }
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! # Safety
 //!
-//! Every block names the contract of the call and what fulfils it. Nothing outside this file and
-//! `confine.rs` of this room is unsafe.
-#![expect(unsafe_code, reason = "raw clone, wait and ptrace; see the contract at each block")]
+//! Every block names the contract of the call and what fulfils it. Nothing outside this file,
+//! `tracing.rs` and `confine.rs` of this room is unsafe.
+#![expect(unsafe_code, reason = "raw clone and wait; see the contract at each block")]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -211,6 +211,12 @@ pub(super) fn wait_any() -> Option<Waited> {
     }
 }
 
+/// The children of this thread: what it started, and what that made its siblings.
+pub(super) fn children() -> Vec<pid_t> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
 /// Waits for the end of one child of this thread that is ending already.
 pub(super) fn reap(pid: pid_t) {
     let mut status = 0;
@@ -239,127 +245,6 @@ pub(super) fn send(pid: pid_t, signal: c_int) {
     // SAFETY: kill(2) takes two integers. It fails only when nobody is there.
     unsafe {
         libc::kill(pid, signal);
-    }
-}
-
-/// What ptrace is asked for at the first stop of a tracee.
-pub(super) const TRACE_OPTIONS: c_int = libc::PTRACE_O_EXITKILL
-    | libc::PTRACE_O_TRACECLONE
-    | libc::PTRACE_O_TRACEEXEC
-    | libc::PTRACE_O_TRACEEXIT
-    | libc::PTRACE_O_TRACEFORK
-    | libc::PTRACE_O_TRACESYSGOOD
-    | libc::PTRACE_O_TRACEVFORK;
-
-/// How a stopped tracee goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Resume {
-    /// To its next signal or event.
-    Freely,
-    /// To its next system call at the latest.
-    ToSyscall,
-}
-
-/// Lets a stopped tracee go on, with a signal or with 0. It may be gone: then its end is waited for.
-pub(super) fn resume(tid: pid_t, how: Resume, signal: c_int) {
-    let request = match how {
-        Resume::Freely => libc::PTRACE_CONT,
-        Resume::ToSyscall => libc::PTRACE_SYSCALL,
-    };
-    // SAFETY: these two requests take no address and an integer as data; a tracee that is gone is ESRCH.
-    unsafe {
-        libc::ptrace(request, tid, 0, c_long::from(signal));
-    }
-}
-
-/// Sets the options that make every descendant a tracee, too.
-pub(super) fn set_trace_options(tid: pid_t) {
-    // SAFETY: takes no address and an integer as data.
-    unsafe {
-        libc::ptrace(libc::PTRACE_SETOPTIONS, tid, 0, c_long::from(TRACE_OPTIONS));
-    }
-}
-
-/// The number that belongs to the event at which a tracee stands.
-pub(super) fn event_message(tid: pid_t) -> u64 {
-    let mut message: libc::c_ulong = 0;
-    // SAFETY: the kernel writes one unsigned long to the address given as data.
-    unsafe {
-        libc::ptrace(libc::PTRACE_GETEVENTMSG, tid, 0, std::ptr::from_mut(&mut message));
-    }
-    message
-}
-
-/// What the kernel says of the signal at which a tracee stands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SignalInfo {
-    pub(super) code: i32,
-    pub(super) sender: pid_t,
-    pub(super) address: u64,
-}
-
-/// The signal at which a tracee stands, or `None` when it stands in a group stop.
-pub(super) fn signal_info(tid: pid_t) -> Option<SignalInfo> {
-    // SAFETY: `siginfo_t` is plain data; all zeroes is a value of it.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the kernel writes one siginfo_t to the address given as data.
-    let answer =
-        unsafe { libc::ptrace(libc::PTRACE_GETSIGINFO, tid, 0, std::ptr::from_mut(&mut info)) };
-    if answer != 0 {
-        return None;
-    }
-    // SAFETY: reads plain integers of the union that the kernel filled; the caller uses the field only
-    // with the codes that it belongs to.
-    let sender = unsafe { info.si_pid() };
-    // SAFETY: the same.
-    let address = unsafe { info.si_addr() };
-    Some(SignalInfo { code: info.si_code, sender, address: address as u64 })
-}
-
-/// The registers that matter here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Registers {
-    pub(super) instruction: u64,
-    pub(super) stack_pointer: u64,
-    /// The number of the system call it is in, or -1.
-    pub(super) syscall: i64,
-    /// The first two arguments of that call.
-    pub(super) arguments: [u64; 2],
-}
-
-/// The registers of a stopped tracee.
-pub(super) fn registers(tid: pid_t) -> Option<Registers> {
-    // SAFETY: `user_regs_struct` is plain integers; all zeroes is a value of it.
-    let mut raw: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-    let mut part = libc::iovec {
-        iov_base: std::ptr::from_mut(&mut raw).cast(),
-        iov_len: size_of::<libc::user_regs_struct>(),
-    };
-    const NT_PRSTATUS: c_long = 1;
-    // SAFETY: the kernel writes at most `iov_len` bytes to `iov_base`, which is `raw`.
-    let answer = unsafe {
-        libc::ptrace(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, std::ptr::from_mut(&mut part))
-    };
-    (answer == 0).then(|| named(&raw))
-}
-
-#[cfg(target_arch = "x86_64")]
-fn named(raw: &libc::user_regs_struct) -> Registers {
-    Registers {
-        instruction: raw.rip,
-        stack_pointer: raw.rsp,
-        syscall: raw.orig_rax as i64,
-        arguments: [raw.rdi, raw.rsi],
-    }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn named(raw: &libc::user_regs_struct) -> Registers {
-    Registers {
-        instruction: raw.pc,
-        stack_pointer: raw.sp,
-        syscall: raw.regs[8] as i64,
-        arguments: [raw.regs[0], raw.regs[1]],
     }
 }
 

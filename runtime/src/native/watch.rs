@@ -8,9 +8,9 @@
 //! ```
 //!
 //! Every descendant is a tracee from its birth on, stopped only at signals, births and its own exit; system
-//! calls run freely. A fault stays *open* while its handler runs: until the handler returns, the thread
-//! is also stopped at its system calls, so that a fault which was mended is told from one that led to death.
-//! Where tracing is refused there are no stops, and the ending is a number.
+//! calls run freely (but see `tracee` for a thread that suffers from a fault). Whoever was born so that no
+//! tracer sees it is killed with the task's group, or as a child of this thread. Where tracing is
+//! refused there are no stops, and the ending is a number.
 
 use std::collections::HashMap;
 use std::fs;
@@ -19,19 +19,20 @@ use std::time::Duration;
 
 use libc::{c_int, pid_t};
 
-use crate::evidence::{Death, Ending, Fault, Sender, StopReason};
+use crate::evidence::{Death, Ending, Sender, StopReason};
 use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
 use super::autopsy;
 use super::family::Family;
-use super::sys::{self, Resume, SignalInfo, Waited};
+use super::group::Group;
+use super::sys::{self, Waited};
+use super::tracee::{Met, Tracee, sender};
+use super::tracing::{self, Registers, Resume};
 
-/// Threads and processes together. Beyond this it is a bomb of threads.
-const MOST_TRACEES: usize = 1024;
-
-/// System calls within a fault's handler after which it is no last gasp any more.
-const MOST_HANDLER_CALLS: u32 = 4096;
+/// Threads of a task, beside its processes themselves. Beyond this it is a bomb: each of them costs the kernel
+/// memory that the task's group counts late.
+pub(super) const MOST_THREADS: usize = 1024;
 
 const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 
@@ -44,19 +45,21 @@ pub(super) struct Watched {
     /// The system call that a filter killed it for.
     pub(super) denied: Option<i64>,
     pub(super) cpu: Duration,
-    /// The most memory the main process held, where it was asked for.
+    /// The most memory the main process held.
     pub(super) peak: u64,
     /// The most address space the main process had at its death.
     pub(super) address_space: u64,
 }
 
-pub(super) struct Watch {
+pub(super) struct Watch<'a> {
     main: pid_t,
     traced: bool,
     processes: u32,
     stop: StopHandle,
     family: Arc<Family>,
+    group: Option<&'a Group>,
     tracees: HashMap<pid_t, Tracee>,
+    signals_met: u64,
     /// How a thread of the main process met the signal that ended it.
     fatal: Option<Met>,
     killed_itself: bool,
@@ -64,29 +67,14 @@ pub(super) struct Watch {
     clearing: bool,
 }
 
-struct Tracee {
-    process: pid_t,
-    /// Its first stop is the kernel's own and not a signal.
-    newborn: bool,
-    fault: Option<Fault>,
-    /// System calls seen since the fault, while its handler runs.
-    handler_calls: Option<u32>,
-    met: Option<(c_int, SignalInfo)>,
-}
-
-struct Met {
-    signal: c_int,
-    info: SignalInfo,
-    fault: Option<Fault>,
-}
-
-impl Watch {
+impl<'a> Watch<'a> {
     pub(super) fn new(
         main: pid_t,
         traced: bool,
         processes: u32,
         stop: StopHandle,
         family: Arc<Family>,
+        group: Option<&'a Group>,
     ) -> Self {
         family.add(main);
         let seen = Watched {
@@ -97,17 +85,16 @@ impl Watch {
             peak: 0,
             address_space: 0,
         };
-        let mut tracees = HashMap::new();
-        if traced {
-            tracees.insert(main, Tracee::of(main, false));
-        }
+        let first = traced.then(|| (main, Tracee::of(main, false)));
         Self {
             main,
             traced,
             processes,
             stop,
             family,
-            tracees,
+            group,
+            tracees: first.into_iter().collect(),
+            signals_met: 0,
             fatal: None,
             killed_itself: false,
             seen,
@@ -132,19 +119,24 @@ impl Watch {
         let signal = libc::WSTOPSIG(status);
         match status >> 16 {
             0 if !self.seen.executed && tid == self.main && signal == libc::SIGTRAP => {
-                sys::set_trace_options(tid);
+                tracing::set_options(tid);
                 self.seen.executed = true;
-                sys::resume(tid, Resume::Freely, 0);
+                tracing::resume(tid, Resume::Freely, 0);
             }
-            0 if signal == SYSCALL_STOP => self.at_syscall(tid),
+            0 if signal == SYSCALL_STOP => {
+                if let Some(tracee) = self.tracees.get_mut(&tid) {
+                    tracee.call(tracing::registers(tid));
+                }
+                self.resume(tid, 0);
+            }
             0 => self.at_signal(tid, signal),
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
-                self.take_in(sys::event_message(tid) as pid_t);
+                self.take_in(tracing::event_message(tid) as pid_t);
                 self.resume(tid, 0);
             }
             libc::PTRACE_EVENT_EXEC => {
                 // Whichever thread called exec has the leader's number from now on.
-                let former = sys::event_message(tid) as pid_t;
+                let former = tracing::event_message(tid) as pid_t;
                 if former != tid {
                     self.tracees.remove(&former);
                 }
@@ -153,7 +145,7 @@ impl Watch {
             }
             libc::PTRACE_EVENT_EXIT => {
                 self.at_exit(tid);
-                sys::resume(tid, Resume::Freely, 0);
+                tracing::resume(tid, Resume::Freely, 0);
             }
             _ => self.resume(tid, 0),
         }
@@ -161,9 +153,8 @@ impl Watch {
 
     /// Lets a tracee go on in the way that its state wants.
     fn resume(&self, tid: pid_t, signal: c_int) {
-        let in_handler =
-            self.tracees.get(&tid).is_some_and(|tracee| tracee.handler_calls.is_some());
-        sys::resume(tid, if in_handler { Resume::ToSyscall } else { Resume::Freely }, signal);
+        let gait = self.tracees.get(&tid).map_or(Resume::Freely, Tracee::gait);
+        tracing::resume(tid, gait, signal);
     }
 
     /// Knows a new thread or process from now on, whichever of its two announcements comes first.
@@ -171,12 +162,13 @@ impl Watch {
         if self.tracees.contains_key(&tid) {
             return;
         }
-        let process = process_of(tid);
+        // One that is gone already was waited for before its birth was told.
+        let Some(process) = process_of(tid) else { return };
         self.tracees.insert(tid, Tracee::of(process, true));
         let too_many = process == tid && self.family.add(tid) > self.processes as usize;
-        if too_many || self.tracees.len() > MOST_TRACEES + self.processes as usize {
+        if too_many || self.tracees.len() > MOST_THREADS + self.processes as usize {
             self.stop.stop(StopReason::Processes);
-            self.kill_everybody();
+            self.clear();
         }
         if self.clearing {
             sys::send(process, libc::SIGKILL);
@@ -185,65 +177,91 @@ impl Watch {
 
     fn at_signal(&mut self, tid: pid_t, signal: c_int) {
         self.take_in(tid);
-        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
+        let registers = tracing::registers(tid);
+        let Some(tracee) = self.tracees.get_mut(&tid) else {
+            return tracing::resume(tid, Resume::Freely, signal);
+        };
         if tracee.newborn && signal == libc::SIGSTOP {
             tracee.newborn = false;
             return self.resume(tid, 0);
         }
-        let Some(info) = sys::signal_info(tid) else {
-            // A group stop: a traced process is not left standing, or nothing could wake it again.
+        let Some(info) = tracing::signal_info(tid) else { return self.at_group_stop(tid, signal) };
+        if tracee.enters_handler(signal, registers) {
             return self.resume(tid, 0);
-        };
-        tracee.met = Some((signal, info));
-        if autopsy::is_fault(signal, &info) {
-            tracee.fault = Some(autopsy::examine(tid, signal, &info));
-            tracee.handler_calls = Some(0);
         }
-        if tracee.process == self.main && matches!(signal, libc::SIGABRT | libc::SIGSEGV) {
-            self.seen.address_space = status_bytes(tid, "VmPeak:");
+        tracee.look(registers);
+        if autopsy::is_fault(signal, &info, registers) {
+            tracee.suffer(autopsy::examine(tid, signal, &info, registers));
         }
+        self.meet(tid, signal, &info, registers);
         self.resume(tid, signal);
     }
 
-    /// A thread within the handler of a fault makes a system call.
-    fn at_syscall(&mut self, tid: pid_t) {
-        let returns = sys::registers(tid)
-            .is_some_and(|registers| registers.syscall == libc::SYS_rt_sigreturn);
-        if let Some(tracee) = self.tracees.get_mut(&tid) {
-            let calls = tracee.handler_calls.unwrap_or(0) + 1;
-            if returns || calls > MOST_HANDLER_CALLS {
-                tracee.fault = None;
-                tracee.handler_calls = None;
-            } else {
-                tracee.handler_calls = Some(calls);
-            }
+    /// Writes down the signal at which a thread stands.
+    fn meet(
+        &mut self,
+        tid: pid_t,
+        signal: c_int,
+        info: &tracing::SignalInfo,
+        registers: Option<Registers>,
+    ) {
+        let Some(tracee) = self.tracees.get(&tid) else { return };
+        let process = tracee.process;
+        // A thread may abort on behalf of another one that suffers from a fault (crash reporters do).
+        let fault = tracee.fault().or_else(|| {
+            let siblings = self.tracees.values().filter(|other| other.process == process);
+            siblings.filter_map(Tracee::fault).next()
+        });
+        self.signals_met += 1;
+        let met = Met {
+            order: self.signals_met,
+            signal,
+            code: info.code,
+            sender: sender(signal, info, registers, process),
+            fault: fault.cloned(),
+        };
+        if process == self.main && matches!(signal, libc::SIGABRT | libc::SIGSEGV) {
+            self.seen.address_space = status_bytes(tid, "VmPeak:");
         }
-        self.resume(tid, 0);
+        if let Some(tracee) = self.tracees.get_mut(&tid) {
+            tracee.met = Some(met);
+        }
+    }
+
+    /// All threads of a process were told to stand still.
+    fn at_group_stop(&mut self, tid: pid_t, signal: c_int) {
+        // It reads from a terminal that is not its own, and would ask again and again: nothing will change.
+        // Any other stop is not kept, or nothing could wake it again.
+        if !matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
+            self.resume(tid, 0);
+        }
     }
 
     /// A thread is about to end; its memory and registers are still there.
     fn at_exit(&mut self, tid: pid_t) {
-        let signal = (sys::event_message(tid) & 0x7f) as c_int;
+        let signal = (tracing::event_message(tid) & 0x7f) as c_int;
         let Some(tracee) = self.tracees.get_mut(&tid) else { return };
-        if tracee.process == self.main {
-            if tid == self.main {
-                self.seen.peak = self.seen.peak.max(status_bytes(tid, "VmHWM:"));
-            }
-            match tracee.met {
-                Some((met, info)) if met == signal => {
-                    self.fatal = Some(Met { signal, info, fault: tracee.fault.take() });
-                }
-                _ if signal == libc::SIGSYS => {
-                    self.seen.denied = sys::registers(tid).map(|registers| registers.syscall);
-                }
-                _ if signal == libc::SIGKILL => {
-                    self.killed_itself |= is_killing(tid, self.main);
-                }
-                _ => {}
-            }
+        self.family.note(tracee.process);
+        if tracee.process != self.main {
+            return;
         }
-        if tracee.process == tid {
-            self.family.remove(tid);
+        if tid == self.main {
+            self.seen.peak = self.seen.peak.max(status_bytes(tid, "VmHWM:"));
+        }
+        match tracee.met.take() {
+            Some(met) if met.signal == signal => {
+                let later = self.fatal.as_ref().is_none_or(|known| known.order < met.order);
+                if later {
+                    self.fatal = Some(met);
+                }
+            }
+            _ if signal == libc::SIGSYS && self.seen.denied.is_none() => {
+                // Other threads of the process end with the same signal, but in the middle of their calls.
+                let denied = tracing::registers(tid).filter(|registers| registers.untouched);
+                self.seen.denied = denied.map(|registers| registers.syscall);
+            }
+            _ if signal == libc::SIGKILL => self.killed_itself |= is_killing(tid, self.main),
+            _ => {}
         }
     }
 
@@ -257,7 +275,10 @@ impl Watch {
             } else {
                 Ending::Signalled(self.death(libc::WTERMSIG(waited.status)))
             };
-            self.kill_everybody();
+            self.clearing = true;
+        }
+        if self.clearing {
+            self.clear();
         }
     }
 
@@ -268,60 +289,50 @@ impl Watch {
             return unseen;
         }
         match self.fatal.take() {
-            Some(met) if met.signal == signal => Death {
-                signal: named,
-                code: Some(met.info.code),
-                sender: sender(&met.info, self.main),
-                fault: met.fault,
-            },
+            Some(met) if met.signal == signal => {
+                Death { signal: named, code: Some(met.code), sender: met.sender, fault: met.fault }
+            }
             _ if self.killed_itself => Death { sender: Sender::Itself, ..unseen },
             _ if self.seen.denied.is_some() => Death { sender: Sender::Kernel, ..unseen },
             _ => unseen,
         }
     }
 
-    fn kill_everybody(&mut self) {
+    /// Kills everybody, also those whose birth no tracer saw.
+    fn clear(&mut self) {
         self.clearing = true;
         for tracee in self.tracees.values() {
             sys::send(tracee.process, libc::SIGKILL);
         }
-    }
-}
-
-impl Tracee {
-    fn of(process: pid_t, newborn: bool) -> Self {
-        Self { process, newborn, fault: None, handler_calls: None, met: None }
-    }
-}
-
-fn sender(info: &SignalInfo, process: pid_t) -> Sender {
-    match info.code {
-        1.. => Sender::Kernel,
-        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL if info.sender == process => Sender::Itself,
-        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => Sender::Process(info.sender),
-        // Its own timers, its own input and output.
-        _ => Sender::Itself,
+        if let Some(group) = self.group {
+            group.kill_all();
+        }
+        for child in sys::children() {
+            sys::send(child, libc::SIGKILL);
+        }
+        if !self.traced && !matches!(self.seen.ending, Ending::Vanished) {
+            // The rest of its process group; the number is not given away while somebody is in it.
+            sys::send(-self.main, libc::SIGKILL);
+        }
     }
 }
 
 /// Whether a thread is in the middle of killing its own process.
 fn is_killing(tid: pid_t, process: pid_t) -> bool {
-    let Some(registers) = sys::registers(tid) else { return false };
-    let [target, second] = registers.arguments;
-    let target = target as i32;
+    let Some(registers) = tracing::registers(tid) else { return false };
+    let [first, second, third] = registers.arguments.map(|argument| argument as c_int);
     match registers.syscall {
         // Its group and everybody are the process itself, too.
-        libc::SYS_kill => (target == process || target <= 0) && second as c_int == libc::SIGKILL,
-        libc::SYS_tgkill => target == process,
-        libc::SYS_tkill => process_of(target) == process,
-        libc::SYS_pidfd_send_signal => second as c_int == libc::SIGKILL,
+        libc::SYS_kill => (first == process || first <= 0) && second == libc::SIGKILL,
+        libc::SYS_tgkill => first == process && third == libc::SIGKILL,
+        libc::SYS_tkill => process_of(first) == Some(process) && second == libc::SIGKILL,
         _ => false,
     }
 }
 
-/// The process that a thread belongs to; the thread itself where it is gone already.
-fn process_of(tid: pid_t) -> pid_t {
-    status_field(tid, "Tgid:").and_then(|text| text.parse().ok()).unwrap_or(tid)
+/// The process that a thread belongs to, while it is there.
+fn process_of(tid: pid_t) -> Option<pid_t> {
+    status_field(tid, "Tgid:")?.parse().ok()
 }
 
 fn status_bytes(tid: pid_t, field: &str) -> u64 {

@@ -59,7 +59,7 @@ impl WasmCell {
         let stack = self.image.engine.configuration.stack;
         let lease = self.threads.lease(stack).map_err(no_thread)?;
         let signal = Arc::new(Signal::new(Arc::clone(lease.bell())));
-        let watch = self.watch(attempt, stop, &lease).map_err(no_thread)?;
+        let watch = self.watch(attempt, stop, &lease, &signal).map_err(no_thread)?;
         let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
         let run = Run {
             image: Arc::clone(&self.image),
@@ -94,6 +94,7 @@ impl WasmCell {
         attempt: &Attempt<'_>,
         stop: &StopHandle,
         lease: &Lease,
+        signal: &Arc<Signal>,
     ) -> std::io::Result<Watch> {
         let cpu = lease.time().used().map(|used| {
             let end = used.saturating_add(attempt.limits.cpu);
@@ -101,6 +102,7 @@ impl WasmCell {
         });
         let mut deadline = Deadline {
             stop: stop.clone(),
+            signal: Arc::clone(signal),
             engine: self.image.engine.engine.clone(),
             wall: attempt.began.checked_add(attempt.limits.wall),
             cpu,

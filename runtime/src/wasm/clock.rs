@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use wasmtime::Engine;
@@ -17,6 +17,7 @@ use wasmtime::Engine;
 use crate::evidence::StopReason;
 use crate::isolation::StopHandle;
 
+use super::signal::Signal;
 use super::threads::ThreadTime;
 
 /// How long the clock's thread stays without anything to wait for.
@@ -176,6 +177,8 @@ impl Clock {
 /// The alarm of one attempt: its wall time, its processor time, and the reminders after its stop.
 pub(super) struct Deadline {
     pub(super) stop: StopHandle,
+    /// Whoever stops the attempt fires it, too; the alarm does not rely on that.
+    pub(super) signal: Arc<Signal>,
     pub(super) engine: Engine,
     /// When its wall time is over. `None` lies beyond what the host's clock can say.
     pub(super) wall: Option<Instant>,
@@ -199,6 +202,7 @@ impl Deadline {
             }
         }
         if self.stop.reason().is_some() {
+            self.signal.fire();
             self.engine.increment_epoch();
             return Some(now + REMIND);
         }
@@ -222,6 +226,7 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bell::Bell;
     use super::*;
     use std::sync::mpsc;
 
@@ -258,5 +263,18 @@ mod tests {
         }
         drop(watch);
         assert!(calls.recv().is_err(), "the alarm is gone with its watch");
+    }
+
+    #[test]
+    fn a_deadline_wakes_its_guest_even_if_the_stop_did_not() {
+        let signal = Arc::new(Signal::new(Arc::new(Bell::new().unwrap())));
+        let (stop, engine, begin) = (StopHandle::new(), Engine::default(), Instant::now());
+        let mut deadline =
+            Deadline { stop, signal: Arc::clone(&signal), engine, wall: Some(begin), cpu: None };
+        assert_eq!(deadline.look(begin - REMIND), Some(begin));
+        assert!(!signal.is_fired());
+        assert_eq!(deadline.look(begin), Some(begin + REMIND));
+        assert!(signal.is_fired());
+        assert_eq!(deadline.stop.reason(), Some(StopReason::WallTime));
     }
 }

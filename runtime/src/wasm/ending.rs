@@ -23,10 +23,12 @@ pub(super) struct MemoryRefused;
 
 /// Says how a guest ended that ended with this error. `stack` is asked only where it matters.
 pub(super) fn of(error: &Error, stack: impl FnOnce() -> StackState) -> Ending {
-    typed(error, stack).unwrap_or_else(|| {
-        let root = error.root_cause().to_string();
-        Ending::Trapped(TrapCause::Other(root.lines().next().unwrap_or_default().to_owned()))
-    })
+    typed(error, stack).unwrap_or_else(|| Ending::Trapped(TrapCause::Other(words(error))))
+}
+
+/// What an error says, in one line. Around its root the engine wraps pictures of the place.
+pub(super) fn words(error: &Error) -> String {
+    error.root_cause().to_string().lines().next().unwrap_or_default().to_owned()
 }
 
 /// The same, as far as the error has a type that says something about the guest.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Error, Instance, Store, UpdateDeadline, Val};
+use wasmtime::{Error, Instance, Store, UpdateDeadline, Val, WasmBacktrace};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
@@ -179,8 +179,10 @@ fn call(
 
 fn ended(failed: &Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
     let Failed { error, instantiated } = failed;
-    let stack = || trace::stack_state(error, run.image.shape.stack_pointer, store);
-    let ending = if *instantiated {
+    let stack = || trace::stack_state(error, run.image.shape.stack, store);
+    // The start function runs while the instance is made, and what it calls may fail for the host's reasons.
+    let has_run = *instantiated || error.is::<WasmBacktrace>();
+    let ending = if has_run {
         ending::of(error, stack)
     } else {
         ending::typed(error, stack).unwrap_or_else(|| not_made(error))
@@ -192,8 +194,8 @@ fn ended(failed: &Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
     Outcome { trace, ..Outcome::of(ending) }
 }
 
-/// The instance could not be made, and it was not the guest's doing.
+/// The instance could not be made, and nothing of the guest has run.
 fn not_made(error: &Error) -> Ending {
-    let detail = format!("this host has no room for an instance: {error:#}");
+    let detail = format!("this host has no room for an instance: {}", ending::words(error));
     Ending::NeverStarted(Refusal { step: Step::Reserve, errno: None, detail })
 }

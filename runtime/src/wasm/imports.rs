@@ -18,8 +18,6 @@ use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::runtime::with_ambient_tokio_runtime;
 use wiggle::GuestMemory;
 
-use crate::evidence::StopReason;
-
 use super::ending::{Exit, Interrupted};
 use super::guest::GuestState;
 
@@ -107,7 +105,9 @@ fn send(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::R
     };
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
     let breach = if length > MOST_AT_ONCE {
-        Some(StopReason::Protocol)
+        Some(state.witness.refuse(format!(
+            "{length} bytes sent over the channel at once; at most {MOST_AT_ONCE} are allowed"
+        )))
     } else {
         let end = at.checked_add(length).ok_or(Trap::MemoryOutOfBounds)?;
         let said = bytes.get(at..end).ok_or(Trap::MemoryOutOfBounds)?;

@@ -16,7 +16,9 @@
 //! `StopHandle`, like everybody else who stops one, and that fires the attempt's `signal`: a flag that
 //! the guest's code is made to look at (by moving the engine's epoch on), and a bell that wakes its
 //! thread where it waits in a host call. Every guest looks at its own flag only, so a guest never dies of
-//! another one's deadline.
+//! another one's deadline. What the engine does in one go is not broken off: a single operation on a
+//! whole memory, or the unwinding of a very deep stack, goes to its end first, so a deadline can be
+//! overshot by seconds. How much that can be is bounded by the limits of memory and stack.
 //!
 //! Every cause of an end is a type (`ending`), never a text. A refused growth of memory, an exit and an
 //! interrupt are error types of our own; everything else is one of the engine's traps.

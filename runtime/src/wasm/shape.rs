@@ -1,14 +1,17 @@
 //! What a module says about itself before it runs, as far as the engine does not tell.
 
 use wasmparser::{
-    ConstExpr, ExternalKind, KnownCustom, MemoryType, Name, Operator, Parser, Payload, TableType,
-    TypeRef, ValType,
+    ConstExpr, ExternalKind, GlobalType, KnownCustom, MemoryType, Name, Operator, Parser, Payload,
+    ProducersSectionReader, TableType, TypeRef, ValType,
 };
 
 use super::meter::ELEMENT_BYTES;
 
 /// The name that LLVM gives to the pointer into the stack that it keeps in linear memory.
 const STACK_POINTER: &str = "__stack_pointer";
+
+/// What compilers with LLVM behind them call themselves in the section about a module's producers.
+const LLVM_TOOLS: [&str; 4] = ["rustc", "clang", "llvm", "lld"];
 
 const PAGE_LOG2: u32 = 16;
 
@@ -21,8 +24,20 @@ pub(super) struct Shape {
     pub(super) shares_memory: bool,
     /// Whether something runs by itself when it is instantiated.
     pub(super) has_start: bool,
-    /// The pointer into its own stack, where it keeps one.
-    pub(super) stack_pointer: Option<StackPointer>,
+    /// Whether it keeps a stack of its own in linear memory.
+    pub(super) stack: OwnStack,
+}
+
+/// What is known of a stack in linear memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum OwnStack {
+    /// There is nothing that could point to one.
+    #[default]
+    Absent,
+    /// There may be one, and nothing says which global points to it.
+    Unknown,
+    /// There is one, and this points to it.
+    Known(StackPointer),
 }
 
 /// The global that holds a module's own stack pointer.
@@ -34,38 +49,59 @@ pub(super) struct StackPointer {
     pub(super) top: u32,
 }
 
-/// The globals of a module, while it is read.
+/// What leads to the stack pointer of a module, while it is read.
 #[derive(Default)]
-struct Globals {
+struct Clues {
     imported: u32,
-    /// For each: its initial value, if it is a mutable i32 with a constant one.
-    defined: Vec<Option<u32>>,
+    /// For each global that is defined: what it is as a pointer.
+    defined: Vec<Candidate>,
+    /// Whether an imported one could be the pointer.
+    imports_pointer: bool,
     /// The index of the one that is called after the stack pointer.
     named: Option<u32>,
+    /// Whether an LLVM compiler made the module.
+    is_llvm: bool,
+    /// Bytes of the first memory at the start.
+    memory: Option<u64>,
+}
+
+/// One global, as a pointer.
+#[derive(Clone, Copy)]
+enum Candidate {
+    /// Of another type, or constant.
+    No,
+    /// A mutable i32 that begins with something to be computed.
+    Computed,
+    /// A mutable i32 that begins with this.
+    From(u32),
 }
 
 impl Shape {
     /// Reads a module that the engine has found to be valid.
     pub(super) fn of(module: &[u8]) -> wasmparser::Result<Self> {
         let mut shape = Self::default();
-        let mut globals = Globals::default();
+        let mut clues = Clues::default();
         for payload in Parser::new(0).parse_all(module) {
-            shape.take(payload?, &mut globals)?;
+            shape.take(payload?, &mut clues)?;
         }
-        shape.stack_pointer = globals.stack_pointer();
+        shape.stack = clues.stack();
         Ok(shape)
     }
 
-    fn take(&mut self, payload: Payload<'_>, globals: &mut Globals) -> wasmparser::Result<()> {
+    fn take(&mut self, payload: Payload<'_>, clues: &mut Clues) -> wasmparser::Result<()> {
         match payload {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
-                    globals.imported += u32::from(matches!(import?.ty, TypeRef::Global(_)));
+                    if let TypeRef::Global(ty) = import?.ty {
+                        clues.imported += 1;
+                        clues.imports_pointer |= may_point(ty);
+                    }
                 }
             }
             Payload::MemorySection(memories) => {
                 for memory in memories {
-                    self.take_memory(&memory?);
+                    let bytes = self.take_memory(&memory?);
+                    clues.memory.get_or_insert(bytes);
                 }
             }
             Payload::TableSection(tables) => {
@@ -76,35 +112,38 @@ impl Shape {
             Payload::GlobalSection(section) => {
                 for global in section {
                     let global = global?;
-                    let fits = global.ty.mutable && global.ty.content_type == ValType::I32;
-                    globals.defined.push(if fits { constant(&global.init_expr) } else { None });
+                    clues.defined.push(Candidate::of(global.ty, &global.init_expr));
                 }
             }
             Payload::ExportSection(exports) => {
                 for export in exports {
                     let export = export?;
                     if export.kind == ExternalKind::Global && export.name == STACK_POINTER {
-                        globals.named = Some(export.index);
+                        clues.named = Some(export.index);
                     }
                 }
             }
             Payload::StartSection { .. } => self.has_start = true,
-            Payload::CustomSection(section) => {
-                if let KnownCustom::Name(names) = section.as_known() {
-                    // Names are decoration: a section that can't be read names nothing.
-                    globals.named = globals.named.or_else(|| named_global(names));
+            // These are decoration: a section that can't be read says nothing.
+            Payload::CustomSection(section) => match section.as_known() {
+                KnownCustom::Name(names) => {
+                    clues.named = clues.named.or_else(|| named_global(names));
                 }
-            }
+                KnownCustom::Producers(producers) => clues.is_llvm |= names_llvm(producers),
+                _ => {}
+            },
             _ => {}
         }
         Ok(())
     }
 
-    fn take_memory(&mut self, memory: &MemoryType) {
+    /// Takes one memory, and says how large it is at the start.
+    fn take_memory(&mut self, memory: &MemoryType) -> u64 {
         let page = 1_u64 << memory.page_size_log2.unwrap_or(PAGE_LOG2);
         let bytes = memory.initial.saturating_mul(page);
         self.least_memory = self.least_memory.saturating_add(bytes);
         self.shares_memory |= memory.shared;
+        bytes
     }
 
     fn take_table(&mut self, table: &TableType) {
@@ -113,25 +152,83 @@ impl Shape {
     }
 }
 
-impl Globals {
-    /// The named one; without any name the first, which is where LLVM puts it.
-    fn stack_pointer(&self) -> Option<StackPointer> {
-        let index = match self.named {
-            Some(named) => usize::try_from(named.checked_sub(self.imported)?).ok()?,
-            None if self.imported == 0 => 0,
-            None => return None,
-        };
-        let top = self.defined.get(index).copied().flatten()?;
-        // A stack has room. What is no positive number is something else.
-        (top.cast_signed() > 0).then_some(StackPointer { index, top })
+impl Clues {
+    fn stack(&self) -> OwnStack {
+        if let Some(pointer) = self.pointer() {
+            return OwnStack::Known(pointer);
+        }
+        let may_point = |candidate: &Candidate| !matches!(candidate, Candidate::No);
+        match self.imports_pointer || self.defined.iter().any(may_point) {
+            true => OwnStack::Unknown,
+            false => OwnStack::Absent,
+        }
+    }
+
+    /// The named one. Without any name the first that can be one, which is where LLVM puts it; in a
+    /// module of anybody else's the first may be anything: a counter, the end of a heap.
+    fn pointer(&self) -> Option<StackPointer> {
+        if let Some(named) = self.named {
+            let index = usize::try_from(named.checked_sub(self.imported)?).ok()?;
+            return self.defined.get(index)?.pointer(index);
+        }
+        if !self.is_llvm || self.imported > 0 {
+            return None;
+        }
+        let mut defined = self.defined.iter().enumerate();
+        let pointer = defined
+            .find(|(_, candidate)| !matches!(candidate, Candidate::No))
+            .and_then(|(index, candidate)| candidate.pointer(index))?;
+        let within = self.memory.is_some_and(|memory| u64::from(pointer.top) <= memory);
+        within.then_some(pointer)
     }
 }
 
-fn constant(init: &ConstExpr<'_>) -> Option<u32> {
-    match init.get_operators_reader().read() {
-        Ok(Operator::I32Const { value }) => Some(value.cast_unsigned()),
-        _ => None,
+impl Candidate {
+    fn of(ty: GlobalType, init: &ConstExpr<'_>) -> Self {
+        if !may_point(ty) {
+            return Self::No;
+        }
+        match init.get_operators_reader().read() {
+            Ok(Operator::I32Const { value }) => Self::From(value.cast_unsigned()),
+            _ => Self::Computed,
+        }
     }
+
+    /// A stack has room. What begins with no positive number is something else.
+    fn pointer(self, index: usize) -> Option<StackPointer> {
+        match self {
+            Self::From(top) if top.cast_signed() > 0 => Some(StackPointer { index, top }),
+            _ => None,
+        }
+    }
+}
+
+fn may_point(ty: GlobalType) -> bool {
+    ty.mutable && ty.content_type == ValType::I32
+}
+
+fn names_llvm(producers: ProducersSectionReader<'_>) -> bool {
+    producers.into_iter().flatten().any(|field| {
+        let names = field.values.into_iter().flatten().map(|value| value.name);
+        match field.name {
+            // A vendor may stand before the name: `Ubuntu clang`.
+            "processed-by" => names.into_iter().any(|name| {
+                let name = name.to_ascii_lowercase();
+                LLVM_TOOLS.iter().any(|tool| name.contains(tool))
+            }),
+            "language" => names.into_iter().any(is_llvm_language),
+            _ => false,
+        }
+    })
+}
+
+/// Whether LLVM is what compiles a language to modules: Rust, and each edition of C and C++ (`C11`,
+/// `C_plus_plus_14`).
+fn is_llvm_language(name: &str) -> bool {
+    let edition = name.strip_prefix('C').map(str::as_bytes);
+    name == "Rust"
+        || edition.is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit))
+        || name.starts_with("C_plus_plus")
 }
 
 fn named_global(names: wasmparser::NameSectionReader<'_>) -> Option<u32> {
@@ -159,27 +256,79 @@ mod tests {
         assert_eq!(shape.least_memory, 3 * 65_536 + 16 * ELEMENT_BYTES);
     }
 
+    const POINTER: &str = "(memory 1) (global (mut i32) (i32.const 1024))";
+    const RUST: &str = "(@producers (language \"Rust\" \"\") (processed-by \"rustc\" \"1.90.0\"))";
+
+    #[track_caller]
+    fn assert_stack(body: &str, expected: OwnStack) {
+        assert_eq!(shape(&format!("(module {body})")).stack, expected, "{body}");
+    }
+
+    fn known(index: usize, top: u32) -> OwnStack {
+        OwnStack::Known(StackPointer { index, top })
+    }
+
     #[test]
-    fn the_stack_pointer_is_found_by_name_and_else_is_the_first_global() {
-        let pointer = |index, top| Some(StackPointer { index, top });
-        for (text, expected) in [
-            ("(module (global $__stack_pointer (mut i32) (i32.const 64)))", pointer(0, 64)),
+    fn a_stack_pointer_is_found_by_its_name() {
+        for (body, expected) in [
+            ("(global $__stack_pointer (mut i32) (i32.const 64))", known(0, 64)),
             (
-                "(module (global i32 (i32.const 1)) (global $__stack_pointer (mut i32) (i32.const 8)))",
-                pointer(1, 8),
+                "(global i32 (i32.const 1)) (global $__stack_pointer (mut i32) (i32.const 8))",
+                known(1, 8),
             ),
             (
-                "(module (global (mut i32) (i32.const 1))
-                   (global (export \"__stack_pointer\") (mut i32) (i32.const 8)))",
-                pointer(1, 8),
+                "(global (mut i32) (i32.const 1))
+                 (global (export \"__stack_pointer\") (mut i32) (i32.const 8))",
+                known(1, 8),
             ),
-            ("(module (global (mut i32) (i32.const 1024)))", pointer(0, 1024)),
-            ("(module (global (mut i32) (i32.const 0)))", None),
-            ("(module (global i32 (i32.const 1024)))", None),
-            ("(module (global (mut i64) (i64.const 1024)))", None),
-            ("(module)", None),
+            ("(global $__stack_pointer (mut i32) (i32.const 0))", OwnStack::Unknown),
         ] {
-            assert_eq!(shape(text).stack_pointer, expected, "{text}");
+            assert_stack(body, expected);
+        }
+    }
+
+    #[test]
+    fn without_its_name_it_is_guessed_in_what_llvm_made_and_nowhere_else() {
+        assert_stack(POINTER, OwnStack::Unknown);
+        for producers in [
+            RUST,
+            "(@producers (processed-by \"Ubuntu clang\" \"18\"))",
+            "(@producers (language \"C11\" \"\"))",
+            "(@producers (language \"C_plus_plus_14\" \"\"))",
+        ] {
+            assert_stack(&format!("{POINTER} {producers}"), known(0, 1024));
+        }
+        for producers in [
+            "(@producers (language \"Go\" \"\") (processed-by \"Go cmd/compile\" \"go1.25\"))",
+            "(@producers (sdk \"rustc\" \"\"))",
+            "(@custom \"producers\" \"\\02\\ff\")",
+        ] {
+            assert_stack(&format!("{POINTER} {producers}"), OwnStack::Unknown);
+        }
+    }
+
+    #[test]
+    fn what_is_guessed_points_into_the_memory() {
+        for (body, expected) in [
+            ("(memory 1) (global (mut i32) (i32.const 65536))", known(0, 65_536)),
+            ("(memory 1) (global (mut i32) (i32.const 65537))", OwnStack::Unknown),
+            ("(memory 1) (global (mut i32) (i32.const 0))", OwnStack::Unknown),
+            ("(memory 1) (global (mut i32) (i32.const -16))", OwnStack::Unknown),
+            ("(global (mut i32) (i32.const 1024))", OwnStack::Unknown),
+            (
+                "(memory 1) (global i32 (i32.const 1)) (global (mut i32) (i32.const 64))",
+                known(1, 64),
+            ),
+        ] {
+            assert_stack(&format!("{body} {RUST}"), expected);
+        }
+    }
+
+    #[test]
+    fn a_module_without_a_pointer_has_no_stack_of_its_own() {
+        for body in ["", "(global i32 (i32.const 1024))", "(global (mut i64) (i64.const 1024))"] {
+            assert_stack(body, OwnStack::Absent);
+            assert_stack(&format!("{body} {RUST}"), OwnStack::Absent);
         }
     }
 }

@@ -2,6 +2,11 @@
 //!
 //! A pipe or a terminal is waited for with the guest's bell, so that a guest that waits for input can be
 //! stopped. It is opened without waiting, too: a pipe that nobody writes to yet is just one without data.
+//!
+//! A descriptor of the host's is shared with others, who may read between our look and our read; its flags
+//! are shared, too, and not ours to change. A pipe is opened once more for that, so that a read from it
+//! never waits. For anything else (a terminal, a socket) a guest that lost such a race waits for the next
+//! input before it can be stopped.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -16,7 +21,7 @@ use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
 use crate::task::Stdin;
 
-use super::bell::Bell;
+use super::bell::{self, Bell};
 
 /// The most that one read gives.
 const MOST_AT_ONCE: usize = 64 * 1024;
@@ -24,11 +29,16 @@ const MOST_AT_ONCE: usize = 64 * 1024;
 /// An input that is open.
 pub(super) enum Source {
     Bytes(Bytes),
-    File {
-        file: Arc<File>,
-        /// Whether a read may have to wait.
-        waits: bool,
-    },
+    File(Opened),
+}
+
+/// A file, a pipe or a device of the host.
+pub(super) struct Opened {
+    file: Arc<File>,
+    /// Whether a read may have to wait.
+    waits: bool,
+    /// What is read in its stead: the same pipe, where `file` itself would wait.
+    pipe: Option<File>,
 }
 
 impl Source {
@@ -36,10 +46,10 @@ impl Source {
         match stdin {
             Stdin::Null => Ok(Self::nothing()),
             Stdin::Bytes(bytes) => Ok(Self::Bytes(Bytes::from_owner(Arc::clone(bytes)))),
-            Stdin::File(path) => {
-                let file = open_at_once(path)?;
-                let waits = !file.metadata()?.is_file();
-                Ok(Self::File { file: Arc::new(file), waits })
+            Stdin::File(path) => Ok(Self::File(Opened::new(open_at_once(path)?)?)),
+            #[cfg(unix)]
+            Stdin::Descriptor(descriptor) => {
+                Ok(Self::File(Opened::shared(descriptor.try_clone()?.into())?))
             }
         }
     }
@@ -47,6 +57,56 @@ impl Source {
     /// An input that is at its end.
     pub(super) fn nothing() -> Self {
         Self::Bytes(Bytes::new())
+    }
+}
+
+impl Opened {
+    fn new(file: File) -> io::Result<Self> {
+        let waits = !file.metadata()?.is_file();
+        Ok(Self { file: Arc::new(file), waits, pipe: None })
+    }
+
+    /// A file that others read from, too.
+    #[cfg(target_os = "linux")]
+    fn shared(file: File) -> io::Result<Self> {
+        use nix::fcntl::{FcntlArg, OFlag, fcntl};
+        use std::os::fd::AsRawFd as _;
+        use std::os::unix::fs::FileTypeExt as _;
+
+        let flags = OFlag::from_bits_truncate(fcntl(&file, FcntlArg::F_GETFL)?);
+        if flags & OFlag::O_ACCMODE == OFlag::O_WRONLY {
+            return Err(nix::errno::Errno::EBADF.into());
+        }
+        let is_pipe = file.metadata()?.file_type().is_fifo();
+        let again = || open_at_once(format!("/proc/self/fd/{}", file.as_raw_fd()).as_ref()).ok();
+        let pipe = if is_pipe { again() } else { None };
+        Ok(Self { pipe, ..Self::new(file)? })
+    }
+
+    #[cfg(all(unix, not(target_os = "linux")))]
+    fn shared(file: File) -> io::Result<Self> {
+        Self::new(file)
+    }
+
+    fn read(&self, size: usize) -> StreamResult<Bytes> {
+        let mut buffer = vec![0; size];
+        let mut file = self.pipe.as_ref().unwrap_or(&self.file);
+        match file.read(&mut buffer) {
+            Ok(0) if size > 0 => Err(StreamError::Closed),
+            Ok(read) => {
+                buffer.truncate(read);
+                Ok(buffer.into())
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(Bytes::new())
+            }
+            Err(error) => Err(StreamError::LastOperationFailed(error.into())),
+        }
     }
 }
 
@@ -82,7 +142,7 @@ impl Input {
 
     fn poll_ready(&self) -> Poll<()> {
         match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
-            Source::File { file, waits: true } if !super::bell::is_readable(file) => {
+            Source::File(Opened { file, waits: true, .. }) if !bell::is_readable(file) => {
                 self.bell.listen_to(file);
                 Poll::Pending
             }
@@ -110,7 +170,7 @@ impl InputStream for Input {
         match &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner) {
             Source::Bytes(left) if left.is_empty() => Err(StreamError::Closed),
             Source::Bytes(left) => Ok(left.split_to(size.min(left.len()))),
-            Source::File { file, .. } => read_file(file, size),
+            Source::File(opened) => opened.read(size),
         }
     }
 
@@ -126,28 +186,11 @@ impl InputStream for Input {
     }
 }
 
-fn read_file(mut file: &File, size: usize) -> StreamResult<Bytes> {
-    let mut buffer = vec![0; size];
-    match file.read(&mut buffer) {
-        Ok(0) if size > 0 => Err(StreamError::Closed),
-        Ok(read) => {
-            buffer.truncate(read);
-            Ok(buffer.into())
-        }
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) =>
-        {
-            Ok(Bytes::new())
-        }
-        Err(error) => Err(StreamError::LastOperationFailed(error.into())),
-    }
-}
-
 impl IsTerminal for Input {
     fn is_terminal(&self) -> bool {
         match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
             Source::Bytes(_) => false,
-            Source::File { file, .. } => io::IsTerminal::is_terminal(&**file),
+            Source::File(opened) => io::IsTerminal::is_terminal(&*opened.file),
         }
     }
 }
@@ -160,5 +203,17 @@ impl StdinStream for Input {
     fn async_stream(&self) -> Box<dyn tokio::io::AsyncRead + Send + Sync> {
         // Only a later version of WASI reads this way, and it is not offered.
         StdinStream::async_stream(&io::empty())
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_read_from_a_shared_pipe_never_waits_for_what_somebody_else_took() {
+        let (reader, _writer) = io::pipe().unwrap();
+        let pipe = Opened::shared(File::from(std::os::fd::OwnedFd::from(reader))).unwrap();
+        assert_eq!(pipe.read(1).unwrap(), Bytes::new());
     }
 }

@@ -6,7 +6,7 @@ use crate::evidence::{Frame, StackState};
 
 use super::guest::GuestState;
 use super::places::{Lookup, Places};
-use super::shape::StackPointer;
+use super::shape::OwnStack;
 
 /// How many frames a report carries.
 const MOST_FRAMES: usize = 20;
@@ -46,11 +46,15 @@ pub(super) fn plain(name: &str) -> String {
 /// out of bounds. The pointer itself tells them apart.
 pub(super) fn stack_state(
     error: &Error,
-    pointer: Option<StackPointer>,
+    stack: OwnStack,
     store: &mut Store<GuestState>,
 ) -> StackState {
-    // A module without such a pointer keeps nothing in linear memory that could run out.
-    let Some(pointer) = pointer else { return StackState::Sound };
+    let pointer = match stack {
+        // Nothing is kept in linear memory that could run out.
+        OwnStack::Absent => return StackState::Sound,
+        OwnStack::Unknown => return StackState::Unseen,
+        OwnStack::Known(pointer) => pointer,
+    };
     let Some(dump) = error.downcast_ref::<WasmCoreDump>() else { return StackState::Unseen };
     let global = dump.globals().get(pointer.index);
     let Some(Val::I32(value)) = global.map(|global| global.get(&mut *store)) else {

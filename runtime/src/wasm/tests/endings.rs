@@ -61,15 +61,27 @@ fn a_stack_in_linear_memory_is_seen_to_be_overrun() {
          call $f)
        (func (export \"_start\") call $f)";
     let overrun = TrapCause::MemoryOutOfBounds(StackState::Overrun);
+    let rust = "(@producers (processed-by \"rustc\" \"1.90.0\"))";
     for global in [
-        "(global $sp (mut i32) (i32.const 65536))",
+        &*format!("(global $sp (mut i32) (i32.const 65536)) {rust}"),
         "(global $one (mut i32) (i32.const 5)) (global $sp (export \"__stack_pointer\") (mut i32) (i32.const 65536))",
     ] {
         assert_trap(&format!("(module (memory 2) {global} {recursion})"), &overrun);
     }
     let wild = "(func (export \"_start\") (drop (i32.load (i32.const 0x7fffffff))))";
-    let text = format!("(module (memory 2) (global (mut i32) (i32.const 65536)) {wild})");
+    let text = format!("(module (memory 2) (global (mut i32) (i32.const 65536)) {rust} {wild})");
     assert_trap(&text, &TrapCause::MemoryOutOfBounds(StackState::Sound));
+}
+
+#[test]
+fn a_global_of_another_kind_is_not_taken_for_a_stack_pointer() {
+    let wild = "(func (export \"_start\") (global.set 0 (i32.add (global.get 0) (i32.const 64)))
+         (drop (i32.load (i32.const 0x7fffffff))))";
+    for global in ["(global $heap (mut i32) (i32.const 1024))", "(global (mut i32) (i32.const 1))"]
+    {
+        let text = format!("(module (memory 1) {global} {wild})");
+        assert_trap(&text, &TrapCause::MemoryOutOfBounds(StackState::Unseen));
+    }
 }
 
 #[test]
@@ -113,6 +125,34 @@ fn a_start_function_that_traps_is_a_trap() {
 }
 
 #[test]
+fn a_guest_that_ran_in_its_start_function_is_not_called_unstarted() {
+    // It writes, and then asks for more random numbers than the host gives at once.
+    let prints = "(module
+         (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+         (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))
+         (memory (export \"memory\") 2000) (data (i32.const 4) \"\\01\")
+         (func $f
+           (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+           (drop (call $random (i32.const 0) (i32.const 100000000))))
+         (start $f) (func (export \"_start\")))";
+    let no_memory = wasi(
+        "(func $f (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1)
+           (i32.const 16)))) (start $f) (func (export \"_start\"))",
+    );
+    for (text, written, words) in
+        [(prints, 1, "exceeds limit"), (&no_memory, 0, "it calls WASI and exports no memory")]
+    {
+        let evidence = run(text);
+        assert_eq!(evidence.usage.stdout_bytes, written);
+        let Ending::Trapped(TrapCause::Other(said)) = &evidence.ending else {
+            panic!("it ended with {:?}", evidence.ending)
+        };
+        assert!(said.contains(words) && !said.contains('\n'), "{said}");
+        assert_eq!(evidence.trace[0].function, "f");
+    }
+}
+
+#[test]
 fn a_bad_pointer_given_to_a_host_function_is_as_bad_as_one_that_is_used() {
     let write = |at: i32| {
         wasi(&format!(
@@ -139,7 +179,7 @@ fn sends(bytes: &[u8], at: i32, length: usize) -> String {
 
 #[test]
 fn the_channel_carries_testimony() {
-    let panic = PanicReport { message: "boom".to_owned(), place: None };
+    let panic = PanicReport { message: "boom".to_owned(), place: None, fatal: true };
     let mut bytes = encode(&FromGuest::Hello { version: VERSION }).unwrap();
     bytes.extend(encode(&FromGuest::Panic(panic.clone())).unwrap());
     let evidence = run(&sends(&bytes, 16, bytes.len()));
@@ -149,15 +189,20 @@ fn the_channel_carries_testimony() {
 
 #[test]
 fn a_breach_of_the_channel_ends_the_guest() {
-    for (text, broken) in [
-        (sends(&[0xff; 16], 16, 16), true),
-        (sends(b"", 16, 70_000), false),
-        (sends(b"", 16, u32::MAX as usize), false),
+    let most = "; at most 65540 are allowed";
+    for (text, words) in [
+        (sends(&[0xff; 16], 16, 16), String::new()),
+        (sends(b"", 16, 70_000), format!("70000 bytes sent over the channel at once{most}")),
+        (
+            sends(b"", 16, u32::MAX as usize),
+            format!("4294967295 bytes sent over the channel at once{most}"),
+        ),
     ] {
         let evidence = run(&text);
         assert_eq!(evidence.ending, Ending::Trapped(TrapCause::Interrupted));
         assert_eq!(evidence.stopped_by_us, Some(StopReason::Protocol));
-        assert_eq!(evidence.testimony.broken.is_some(), broken);
+        let broken = evidence.testimony.broken.unwrap();
+        assert!(!broken.is_empty() && broken.contains(&words), "{broken}");
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod endings;
 mod entries;
+#[cfg(target_os = "linux")]
+mod inputs;
 mod limits;
 mod loading;
 mod waiting;

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 use crate::evidence::{StopReason, TrapCause};
-use crate::task::Stdin;
 use crate::wasm::image::WasmImage;
 
 /// Sleeps for an hour.
@@ -28,12 +27,12 @@ fn spins() -> String {
     )
 }
 
-fn soon() -> Limits {
+pub(super) fn soon() -> Limits {
     Limits { wall: Duration::from_millis(100), ..limits() }
 }
 
 #[track_caller]
-fn assert_stopped(evidence: &Evidence, reason: StopReason) {
+pub(super) fn assert_stopped(evidence: &Evidence, reason: StopReason) {
     assert_eq!(evidence.ending, Ending::Trapped(TrapCause::Interrupted));
     assert_eq!(evidence.stopped_by_us, Some(reason));
 }
@@ -92,6 +91,29 @@ fn a_stop_before_the_start_is_seen() {
     let evidence = run_image(&*image, &program, &command(), &stop, &mut Deaf);
     assert_stopped(&evidence, StopReason::Shutdown);
     assert_eq!(evidence.usage.stdout_bytes, 0);
+}
+
+#[test]
+fn one_handle_ends_every_guest_that_it_was_given_to() {
+    let program = program(&spins());
+    let image = load(&program).unwrap();
+    let stop = StopHandle::new();
+    let begun = std::sync::Barrier::new(3);
+    let all = std::thread::scope(|scope| {
+        let guest = || {
+            let mut ear = |_: Event<'_>| {
+                begun.wait();
+            };
+            run_image(&*image, &program, &command(), &stop, &mut ear)
+        };
+        let all = [scope.spawn(guest), scope.spawn(guest)];
+        begun.wait();
+        stop.stop(StopReason::Cancelled);
+        all.map(|one| one.join().unwrap())
+    });
+    for evidence in all {
+        assert_stopped(&evidence, StopReason::Cancelled);
+    }
 }
 
 #[test]
@@ -165,90 +187,6 @@ fn an_ear_that_panics_takes_its_guest_with_it_and_nothing_else() {
     }
     let evidence = run_task(&program.limits(soon()), &command());
     assert_stopped(&evidence, StopReason::WallTime);
-}
-
-#[cfg(target_os = "linux")]
-mod pipes {
-    use std::io::Write as _;
-    use std::path::PathBuf;
-
-    use super::*;
-
-    /// A pipe with a name, taken away again in the end.
-    struct Pipe(PathBuf);
-
-    impl Pipe {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("sandtrap-{name}-{}", std::process::id()));
-            nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-            Self(path)
-        }
-
-        fn stdin(&self) -> Stdin {
-            Stdin::File(self.0.clone())
-        }
-    }
-
-    impl Drop for Pipe {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_file(&self.0);
-        }
-    }
-
-    /// Says that it is there, reads once, and exits with how many bytes it got.
-    fn reads() -> String {
-        wasi(
-            "(memory (export \"memory\") 1) (data (i32.const 4) \"\\01\")
-             (func (export \"_start\")
-               (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
-               (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 64))
-               (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
-               (call $proc_exit (i32.load (i32.const 16))))",
-        )
-    }
-
-    #[test]
-    fn a_deadline_ends_a_guest_that_waits_for_input() {
-        let pipe = Pipe::new("never");
-        let evidence = run_task(&program(&reads()).limits(soon()), &command().stdin(pipe.stdin()));
-        assert_stopped(&evidence, StopReason::WallTime);
-        assert_eq!(evidence.usage.stdout_bytes, 1);
-    }
-
-    #[test]
-    fn a_guest_that_waits_for_input_gets_it_when_it_comes() {
-        let pipe = Pipe::new("later");
-        let program = program(&reads());
-        let image = load(&program).unwrap();
-        let mut writer = None;
-        let mut ear = |_: Event<'_>| {
-            let mut file = std::fs::OpenOptions::new().write(true).open(&pipe.0).unwrap();
-            file.write_all(b"hello").unwrap();
-            writer = Some(file);
-        };
-        let task = command().stdin(pipe.stdin());
-        let evidence = run_image(&*image, &program, &task, &StopHandle::new(), &mut ear);
-        assert_eq!(evidence.ending, Ending::Exited(5));
-    }
-
-    /// Waits for input or a moment of time, whichever comes first; exits with the event's type.
-    const POLLS: &str = "(memory (export \"memory\") 1)
-         (func (export \"_start\")
-           (i32.store8 (i32.const 8) (i32.const 1))
-           (i32.store (i32.const 64) (i32.const 1))
-           (i64.store (i32.const 72) (i64.const 20000000))
-           (drop (call $poll (i32.const 0) (i32.const 200) (i32.const 2) (i32.const 400)))
-           (call $proc_exit (i32.load8_u (i32.const 210))))";
-
-    #[test]
-    fn a_guest_may_wait_for_input_and_for_time_at_once() {
-        let pipe = Pipe::new("polled");
-        let task = command().stdin(pipe.stdin());
-        assert_eq!(run_task(&program(&wasi(POLLS)), &task).ending, Ending::Exited(0), "the clock");
-        let hour = wasi(&POLLS.replace("20000000", "3600000000000"));
-        let evidence = run_task(&program(&hour), &command().stdin(Stdin::Bytes([1].into())));
-        assert_eq!(evidence.ending, Ending::Exited(1), "the input");
-    }
 }
 
 #[test]

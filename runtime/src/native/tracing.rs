@@ -1,0 +1,150 @@
+//! Tracing: what ptrace(2) offers, each request behind a safe function.
+//!
+//! # Safety
+//!
+//! Every block names the contract of the request and what fulfils it. Requests reach only tracees of the
+//! calling thread; for any other the kernel answers with an error and does nothing.
+#![expect(unsafe_code, reason = "ptrace; see the contract at each block")]
+
+use libc::{c_int, c_long, pid_t};
+
+/// What ptrace is asked for at the first stop of a tracee.
+pub(super) const TRACE_OPTIONS: c_int = libc::PTRACE_O_EXITKILL
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACEEXIT
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACESYSGOOD
+    | libc::PTRACE_O_TRACEVFORK;
+
+/// How a stopped tracee goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// To its next signal or event.
+    Freely,
+    /// To its next system call at the latest.
+    ToSyscall,
+    /// One instruction; into the first one of its handler, if a signal is delivered.
+    Step,
+}
+
+/// Lets a stopped tracee go on, with a signal or with 0. It may be gone: then its end is waited for.
+pub(super) fn resume(tid: pid_t, how: Resume, signal: c_int) {
+    let request = match how {
+        Resume::Freely => libc::PTRACE_CONT,
+        Resume::ToSyscall => libc::PTRACE_SYSCALL,
+        Resume::Step => libc::PTRACE_SINGLESTEP,
+    };
+    // SAFETY: these requests take no address and an integer as data; a tracee that is gone is ESRCH.
+    unsafe {
+        libc::ptrace(request, tid, 0, c_long::from(signal));
+    }
+}
+
+/// Sets the options that make every descendant a tracee, too.
+pub(super) fn set_options(tid: pid_t) {
+    // SAFETY: takes no address and an integer as data.
+    unsafe {
+        libc::ptrace(libc::PTRACE_SETOPTIONS, tid, 0, c_long::from(TRACE_OPTIONS));
+    }
+}
+
+/// The number that belongs to the event at which a tracee stands.
+pub(super) fn event_message(tid: pid_t) -> u64 {
+    let mut message: libc::c_ulong = 0;
+    // SAFETY: the kernel writes one unsigned long to the address given as data.
+    unsafe {
+        libc::ptrace(libc::PTRACE_GETEVENTMSG, tid, 0, std::ptr::from_mut(&mut message));
+    }
+    message
+}
+
+/// What the kernel says of the signal at which a tracee stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SignalInfo {
+    pub(super) code: i32,
+    pub(super) sender: pid_t,
+    pub(super) address: u64,
+}
+
+/// The signal at which a tracee stands, or `None` when it stands in a group stop.
+pub(super) fn signal_info(tid: pid_t) -> Option<SignalInfo> {
+    // SAFETY: `siginfo_t` is plain data; all zeroes is a value of it.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes one siginfo_t to the address given as data.
+    let answer =
+        unsafe { libc::ptrace(libc::PTRACE_GETSIGINFO, tid, 0, std::ptr::from_mut(&mut info)) };
+    if answer != 0 {
+        return None;
+    }
+    // SAFETY: reads plain integers of the union that the kernel filled; the caller uses the field only
+    // with the codes that it belongs to.
+    let sender = unsafe { info.si_pid() };
+    // SAFETY: the same.
+    let address = unsafe { info.si_addr() };
+    Some(SignalInfo { code: info.si_code, sender, address: address as u64 })
+}
+
+/// The registers that matter here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Registers {
+    pub(super) instruction: u64,
+    pub(super) stack_pointer: u64,
+    /// The number of the system call it is in, or -1.
+    pub(super) syscall: i64,
+    /// The first three arguments of that call.
+    pub(super) arguments: [u64; 3],
+    /// Whether the kernel had not begun with that call: a filter stood in front of it.
+    pub(super) untouched: bool,
+}
+
+/// The registers of a stopped tracee, in the widest form, also for a 32-bit program.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn registers(tid: pid_t) -> Option<Registers> {
+    // SAFETY: `user_regs_struct` is plain integers; all zeroes is a value of it.
+    let mut raw: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    // SAFETY: this request fills exactly that struct at the address given as data.
+    let answer =
+        unsafe { libc::ptrace(libc::PTRACE_GETREGS, tid, 0, std::ptr::from_mut(&mut raw)) };
+    (answer == 0).then_some(Registers {
+        instruction: raw.rip,
+        stack_pointer: raw.rsp,
+        syscall: raw.orig_rax as i64,
+        arguments: [raw.rdi, raw.rsi, raw.rdx],
+        // A filter that kills puts the number back to where the call found it; a call that had begun has
+        // an answer there.
+        untouched: raw.rax == raw.orig_rax,
+    })
+}
+
+/// The registers of a stopped tracee; not those of a 32-bit program.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn registers(tid: pid_t) -> Option<Registers> {
+    const NT_PRSTATUS: c_long = 1;
+    const NT_ARM_SYSTEM_CALL: c_long = 0x404;
+    // SAFETY: `user_regs_struct` is plain integers; all zeroes is a value of it.
+    let mut raw: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let mut syscall: c_int = -1;
+    let whole = register_set(tid, NT_PRSTATUS, &mut raw)
+        && register_set(tid, NT_ARM_SYSTEM_CALL, &mut syscall);
+    whole.then_some(Registers {
+        instruction: raw.pc,
+        stack_pointer: raw.sp,
+        syscall: syscall.into(),
+        arguments: [raw.regs[0], raw.regs[1], raw.regs[2]],
+        // The first argument and the answer share a register here, so nothing can be told.
+        untouched: true,
+    })
+}
+
+/// Reads one register set, and says whether it filled all of `place`.
+#[cfg(target_arch = "aarch64")]
+fn register_set<T>(tid: pid_t, set: c_long, place: &mut T) -> bool {
+    let mut part =
+        libc::iovec { iov_base: std::ptr::from_mut(place).cast(), iov_len: size_of::<T>() };
+    // SAFETY: the kernel writes at most `iov_len` bytes to `iov_base`, which is `place`; both types this
+    // is called with are plain integers.
+    let answer =
+        unsafe { libc::ptrace(libc::PTRACE_GETREGSET, tid, set, std::ptr::from_mut(&mut part)) };
+    answer == 0 && part.iov_len == size_of::<T>()
+}
