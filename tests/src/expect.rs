@@ -271,7 +271,6 @@ fn natives() -> Vec<Row> {
         row("thread_bomb").native(StoppedProcesses).with(roomy),
         row("ud2").native(CrashedAbort),
         row("undecodable_instruction").native(CrashedIllegalInstruction),
-        row("untraced_bomb").native(StoppedProcesses).with(roomy),
         row("untraced_sibling").native(Completed).with(|limits| limits.processes = 3),
         row("write_rodata").native(CrashedMemoryFault),
     ]
