@@ -223,8 +223,8 @@ fn roomy(limits: &mut Limits) {
 fn natives() -> Vec<Row> {
     use Label::{
         Completed, CrashedAbort, CrashedBadCall, CrashedIllegalInstruction, CrashedKilled,
-        CrashedMemoryFault, CrashedOutOfMemory, CrashedStackOverflow, DeniedSyscall,
-        StoppedCpuTime, StoppedFiles, StoppedProcesses, StoppedWallTime,
+        CrashedMemoryFault, CrashedStackOverflow, DeniedSyscall, StoppedCpuTime, StoppedFiles,
+        StoppedProcesses, StoppedWallTime,
     };
     const ALONE: &str = "a module has no signals, no threads, no descriptors of the host and no \
                          processes, so there is nothing to build";
@@ -271,6 +271,7 @@ fn natives() -> Vec<Row> {
         row("thread_bomb").native(StoppedProcesses).with(roomy),
         row("ud2").native(CrashedAbort),
         row("undecodable_instruction").native(CrashedIllegalInstruction),
+        row("untraced_bomb").native(StoppedProcesses).with(roomy),
         row("untraced_sibling").native(Completed).with(|limits| limits.processes = 3),
         row("write_rodata").native(CrashedMemoryFault),
     ]

@@ -26,6 +26,9 @@ const SLACK: u64 = 64;
 const REMOVALS: u32 = 2000;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(1);
 
+/// A crowd needs longer to die than to be listed: it is not killed anew before each removal.
+const KILL_EVERY: u32 = 32;
+
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1);
 
 /// Where groups can be made on this host.
@@ -221,26 +224,28 @@ impl Group {
         Census { list: self.memory.join("cgroup.procs") }
     }
 
-    /// Kills everything in it.
-    pub(super) fn kill_all(&self) {
+    /// Kills everything in it. Tells how many were sent a signal, where they are killed one by one.
+    pub(super) fn kill_all(&self) -> usize {
         if self.version == Version::V2 && put(&self.memory, "cgroup.kill", 1).is_ok() {
-            return;
+            return 0;
         }
         if let Some(pids) = &self.pids {
             // Nobody may be born any more while the living are killed one by one.
             let _ = put(pids, "pids.max", 0);
         }
-        kill_below(&self.memory);
+        kill_below(&self.memory)
     }
 
     fn remove(&self) {
         for folder in [Some(&self.memory), self.pids.as_ref()].into_iter().flatten() {
-            for _ in 0..REMOVALS {
+            for attempt in 0..REMOVALS {
                 match fs::remove_dir(folder) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
                         // Somebody who is dying is still in it, or somebody who outran the first kill, or
                         // a group that a guest with the right to do so made below it.
-                        self.kill_all();
+                        if attempt % KILL_EVERY == 0 {
+                            self.kill_all();
+                        }
                         remove_below(folder);
                         std::thread::sleep(REMOVAL_PAUSE);
                     }
@@ -251,12 +256,15 @@ impl Group {
     }
 }
 
-fn kill_below(folder: &Path) {
+fn kill_below(folder: &Path) -> usize {
     let list = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+    let mut killed = 0;
     for pid in list.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1) {
         super::sys::send(pid, libc::SIGKILL);
+        killed += 1;
     }
-    for_each_below(folder, kill_below);
+    for_each_below(folder, |below| killed += kill_below(below));
+    killed
 }
 
 fn remove_below(folder: &Path) {
@@ -267,7 +275,7 @@ fn remove_below(folder: &Path) {
     });
 }
 
-fn for_each_below(folder: &Path, act: impl Fn(&Path)) {
+fn for_each_below(folder: &Path, mut act: impl FnMut(&Path)) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             act(&entry.path());

@@ -65,6 +65,8 @@ pub(super) struct Watch<'a> {
     killed_itself: bool,
     seen: Watched,
     clearing: bool,
+    /// How many more have to end before everybody is killed anew.
+    ends_to_come: usize,
 }
 
 impl<'a> Watch<'a> {
@@ -99,6 +101,7 @@ impl<'a> Watch<'a> {
             killed_itself: false,
             seen,
             clearing: false,
+            ends_to_come: 0,
         }
     }
 
@@ -266,8 +269,9 @@ impl<'a> Watch<'a> {
     }
 
     fn ended(&mut self, waited: &Waited) {
-        self.tracees.remove(&waited.pid);
+        let was_tracee = self.tracees.remove(&waited.pid).is_some();
         self.family.remove(waited.pid);
+        self.ends_to_come = self.ends_to_come.saturating_sub(1);
         if waited.pid == self.main {
             self.seen.cpu = waited.cpu;
             self.seen.ending = if libc::WIFEXITED(waited.status) {
@@ -275,9 +279,12 @@ impl<'a> Watch<'a> {
             } else {
                 Ending::Signalled(self.death(libc::WTERMSIG(waited.status)))
             };
-            self.clearing = true;
+            return self.clear();
         }
-        if self.clearing {
+        // Somebody may have outrun the kill. To ask for the survivors after each of a thousand ends would cost
+        // more than the ends; after every half of them it costs little.
+        let last_tracee = was_tracee && self.tracees.is_empty();
+        if self.clearing && (self.ends_to_come == 0 || last_tracee) {
             self.clear();
         }
     }
@@ -304,12 +311,12 @@ impl<'a> Watch<'a> {
         for tracee in self.tracees.values() {
             sys::send(tracee.process, libc::SIGKILL);
         }
-        if let Some(group) = self.group {
-            group.kill_all();
+        let in_group = self.group.map_or(0, Group::kill_all);
+        let children = sys::children();
+        for child in &children {
+            sys::send(*child, libc::SIGKILL);
         }
-        for child in sys::children() {
-            sys::send(child, libc::SIGKILL);
-        }
+        self.ends_to_come = in_group.max(children.len()).max(self.tracees.len()) / 2;
         if !self.traced && !matches!(self.seen.ending, Ending::Vanished) {
             // The rest of its process group; the number is not given away while somebody is in it.
             sys::send(-self.main, libc::SIGKILL);

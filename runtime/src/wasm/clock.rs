@@ -226,8 +226,8 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
-    use super::super::bell::Bell;
     use super::*;
+    use crate::wasm::bell::Bell;
     use std::sync::mpsc;
 
     #[test]
