@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
+use std::time::Instant;
 
 pub(super) struct Bell {
     clapper: clapper::Clapper,
@@ -31,8 +32,14 @@ impl Bell {
 
     /// Waits until it is rung or the input can be read. May end for nothing.
     pub(super) fn wait(&self) {
+        self.wait_until(None);
+    }
+
+    /// The same, but not longer than until then.
+    pub(super) fn wait_until(&self, until: Option<Instant>) {
         let input = self.input.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.clapper.wait(input.as_deref());
+        let longest = until.map(|until| until.saturating_duration_since(Instant::now()));
+        self.clapper.wait(input.as_deref(), longest);
     }
 }
 
@@ -51,7 +58,9 @@ mod clapper {
     use std::io;
     use std::os::fd::AsFd as _;
 
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::time::Duration;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
     use nix::sys::eventfd::{EfdFlags, EventFd};
 
     pub(super) struct Clapper(EventFd);
@@ -67,11 +76,11 @@ mod clapper {
             let _ = self.0.write(1);
         }
 
-        pub(super) fn wait(&self, input: Option<&File>) {
+        pub(super) fn wait(&self, input: Option<&File>, longest: Option<Duration>) {
             let mut watched = vec![PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
             watched.extend(input.map(|input| PollFd::new(input.as_fd(), PollFlags::POLLIN)));
             // Interrupted by a signal or not: the caller looks again.
-            let _ = poll(&mut watched, PollTimeout::NONE);
+            let _ = ppoll(&mut watched, longest.map(Into::into), None);
             // Nothing to read means that it was the input.
             let _ = self.0.read();
         }
@@ -91,6 +100,10 @@ mod clapper {
     use std::fs::File;
     use std::io;
     use std::sync::{Condvar, Mutex, PoisonError};
+    use std::time::Duration;
+
+    /// As good as for ever.
+    const LONG: Duration = Duration::from_secs(1 << 30);
 
     #[derive(Default)]
     pub(super) struct Clapper {
@@ -108,12 +121,11 @@ mod clapper {
             self.changed.notify_all();
         }
 
-        pub(super) fn wait(&self, _: Option<&File>) {
-            let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-            while !*rung {
-                rung = self.changed.wait(rung).unwrap_or_else(PoisonError::into_inner);
-            }
-            *rung = false;
+        pub(super) fn wait(&self, _: Option<&File>, longest: Option<Duration>) {
+            let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+            let waited =
+                self.changed.wait_timeout_while(rung, longest.unwrap_or(LONG), |rung| !*rung);
+            *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
         }
     }
 

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Error, Instance, Store, UpdateDeadline, Val, WasmBacktrace};
-use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::p1::WasiP1Ctx;
 
-use crate::channel::{Stream, Witness};
+use crate::channel::Witness;
 use crate::evidence::{Ending, Frame, Refusal, RefusedMemory, Step, Testimony};
 use crate::isolation::StopHandle;
 use crate::limits::Limits;
@@ -19,14 +17,14 @@ use super::entrance::{Entrance, value};
 use super::image::Prepared;
 use super::meter::Meter;
 use super::signal::Signal;
-use super::sinks::{Outlet, Sink};
+use super::sinks::Outlet;
 use super::stdin::Input;
 use super::trace;
+use super::wasi::{Given, Wasi};
 
 /// What host functions find of the guest that calls them.
 pub(super) struct GuestState {
-    pub(super) wasi: WasiP1Ctx,
-    pub(super) signal: Arc<Signal>,
+    pub(super) wasi: Wasi,
     pub(super) stop: StopHandle,
     pub(super) witness: Witness,
     meter: Meter,
@@ -103,18 +101,20 @@ fn store(run: &Run) -> Store<GuestState> {
 }
 
 fn state(run: &Run) -> GuestState {
-    let mut wasi = WasiCtxBuilder::new();
-    wasi.stdin(run.input.clone())
-        .stdout(Sink::new(Stream::Stdout, &run.outlet))
-        .stderr(Sink::new(Stream::Stderr, &run.outlet))
-        .arg(&run.image.argv0);
-    if let Entrance::Command { args, .. } = &run.entrance {
-        wasi.args(args);
-    }
-    wasi.envs(&run.image.env);
+    let args: &[String] = match &run.entrance {
+        Entrance::Command { args, .. } => args,
+        Entrance::Call { .. } => &[],
+    };
+    let given = Given {
+        name: &run.image.argv0,
+        args,
+        env: &run.image.env,
+        input: &run.input,
+        outlet: &run.outlet,
+        signal: &run.signal,
+    };
     GuestState {
-        wasi: wasi.build_p1(),
-        signal: Arc::clone(&run.signal),
+        wasi: Wasi::new(&given),
         stop: run.stop.clone(),
         witness: Witness::new(run.limits.result),
         meter: Meter::new(run.limits.memory),

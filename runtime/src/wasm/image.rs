@@ -83,10 +83,8 @@ fn environment(permissions: &Permissions) -> Result<Vec<(String, String)>, LoadE
 }
 
 fn unlinked(name: &str, module: &Module, error: &wasmtime::Error) -> LoadError {
-    if error.is::<UnknownImportError>()
-        && let Ok(missing) = imports::missing(module)
-        && !missing.is_empty()
-    {
+    let missing = imports::missing(module);
+    if error.is::<UnknownImportError>() && !missing.is_empty() {
         let missing: Vec<String> = missing.iter().map(|import| format!("`{import}`")).collect();
         let detail = format!(
             "`{name}` imports what nobody offers: {}; there is WASI preview 1, and `sandtrap.send`",
@@ -109,6 +107,11 @@ impl WasmImage {
     /// How many guests hold it.
     pub(super) fn guests(&self) -> usize {
         Arc::strong_count(&self.prepared) - 1
+    }
+
+    /// What its guests are made of.
+    pub(super) fn prepared(&self) -> Arc<Prepared> {
+        Arc::clone(&self.prepared)
     }
 }
 

@@ -43,6 +43,7 @@ mod stdin;
 mod tests;
 mod threads;
 mod trace;
+mod wasi;
 
 use std::fmt;
 use std::sync::Arc;

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use super::bell::Bell;
 use super::ending::Interrupted;
@@ -49,6 +50,21 @@ impl Signal {
                 return Ok(output);
             }
             self.bell.wait();
+        }
+    }
+
+    /// Waits on this thread until `is_ready` says so or it is `until`, as long as the guest is not to end.
+    pub(super) fn wait_until(
+        &self,
+        until: Option<Instant>,
+        is_ready: impl Fn() -> bool,
+    ) -> Result<(), Interrupted> {
+        loop {
+            self.check()?;
+            if is_ready() || until.is_some_and(|until| until <= Instant::now()) {
+                return Ok(());
+            }
+            self.bell.wait_until(until);
         }
     }
 }

@@ -140,6 +140,11 @@ impl Input {
         Self { source: Arc::new(Mutex::new(source)), bell }
     }
 
+    /// Whether a read would not wait. If it would, the bell's next wait ends when that changes.
+    pub(super) fn is_ready(&self) -> bool {
+        self.poll_ready().is_ready()
+    }
+
     fn poll_ready(&self) -> Poll<()> {
         match &*self.source.lock().unwrap_or_else(PoisonError::into_inner) {
             Source::File(Opened { file, waits: true, .. }) if !bell::is_readable(file) => {

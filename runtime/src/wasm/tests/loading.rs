@@ -42,8 +42,8 @@ fn every_import_that_nobody_offers_is_named() {
     let text = r#"(module
         (import "env" "launch" (func)) (import "env" "memory" (memory 1))
         (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
-        (import "wasi_unstable" "fd_write" (func)))"#;
-    let words = "`env.launch`, `env.memory`, `wasi_unstable.fd_write`; there is WASI preview 1";
+        (import "wasi_threads" "fd_write" (func)))"#;
+    let words = "`env.launch`, `env.memory`, `wasi_threads.fd_write`; there is WASI preview 1";
     assert_refused(&program(text), &Step::Import, words);
 }
 

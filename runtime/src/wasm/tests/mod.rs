@@ -7,6 +7,7 @@ mod inputs;
 mod limits;
 mod loading;
 mod waiting;
+mod wasi;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

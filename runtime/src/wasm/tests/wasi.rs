@@ -1,0 +1,182 @@
+//! WASI as guests find it: the same on every thread, whatever stands around the call.
+
+use std::sync::mpsc;
+
+use super::*;
+use crate::task::{Entry, Stdin};
+use crate::wasm::bell::Bell;
+use crate::wasm::entrance::Entrance;
+use crate::wasm::guest::{self, Outcome, Run};
+use crate::wasm::image::WasmImage;
+use crate::wasm::signal::Signal;
+use crate::wasm::sinks::{MOST_ON_THEIR_WAY, Outlet, Said};
+use crate::wasm::stdin::{Input, Source};
+
+/// Runs a guest to its end on this very thread, and gives what it wrote, too.
+fn run_here(program: &Program, stdin: &Stdin) -> (Outcome, Vec<u8>) {
+    let wall = WasmWall::new();
+    let limits = &program.policy().limits;
+    let engine = wall.engines.for_limits(limits).unwrap();
+    let image = WasmImage::prepare(program, engine, Arc::clone(&wall.threads)).unwrap().prepared();
+    let entry = Entry::Command { args: vec!["one".into(), "two".into()], stdin: Stdin::Null };
+    let bell = Arc::new(Bell::new().unwrap());
+    let signal = Arc::new(Signal::new(Arc::clone(&bell)));
+    let stop = StopHandle::new();
+    let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
+    let run = Run {
+        entrance: Entrance::of(&image, &entry).unwrap(),
+        limits: limits.clone(),
+        input: Input::new(Source::open(stdin).unwrap(), bell),
+        outlet: Arc::new(Outlet::new(speaker, &signal, limits, &stop)),
+        image,
+        signal,
+        stop,
+    };
+    let mut outcome = None;
+    guest::run(run, |told| outcome = Some(told));
+    let written = listener.try_iter().flat_map(|said| match said {
+        Said::Wrote(_, bytes) => bytes.to_vec(),
+        Said::Ended(_) => Vec::new(),
+    });
+    let written = written.collect();
+    (outcome.unwrap(), written)
+}
+
+/// Uses everything of WASI that could wait or block: sleeps, waits for its input, reads it, and the rest.
+/// Exits with 0, or with the number of what failed.
+fn uses_everything() -> String {
+    wasi(
+        r#"(import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "clock_res_get" (func $res (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "args_sizes_get" (func $sizes (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "args_get" (func $args (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $stat (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_seek" (func $seek (param i32 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+        (memory (export "memory") 1)
+        (func $want (param $is i32) (param $wanted i32) (param $number i32)
+          (if (i32.ne (local.get $is) (local.get $wanted))
+            (then (call $proc_exit (local.get $number)))))
+        (func (export "_start")
+          (call $want (call $random (i32.const 1024) (i32.const 1000)) (i32.const 0) (i32.const 1))
+          (call $want (call $time (i32.const 0) (i64.const 1) (i32.const 64)) (i32.const 0) (i32.const 2))
+          (call $want (call $time (i32.const 1) (i64.const 1) (i32.const 72)) (i32.const 0) (i32.const 3))
+          (call $want (call $res (i32.const 1) (i32.const 80)) (i32.const 0) (i32.const 4))
+          (call $want (call $sizes (i32.const 64) (i32.const 68)) (i32.const 0) (i32.const 5))
+          (call $want (i32.load (i32.const 64)) (i32.const 3) (i32.const 6))
+          (call $want (call $args (i32.const 2048) (i32.const 3072)) (i32.const 0) (i32.const 7))
+          (call $want (call $stat (i32.const 0) (i32.const 64)) (i32.const 0) (i32.const 8))
+          (call $want (call $seek (i32.const 0) (i64.const 0) (i32.const 0) (i32.const 64)) (i32.const 70) (i32.const 9))
+          (call $want (call $yield) (i32.const 0) (i32.const 10))
+          ;; Sleeps for a millisecond.
+          (i64.store (i32.const 4096) (i64.const 41)) (i32.store8 (i32.const 4104) (i32.const 0))
+          (i32.store (i32.const 4112) (i32.const 1)) (i64.store (i32.const 4120) (i64.const 1000000))
+          (call $want (call $poll (i32.const 4096) (i32.const 5120) (i32.const 1) (i32.const 64)) (i32.const 0) (i32.const 11))
+          (call $want (i32.load (i32.const 64)) (i32.const 1) (i32.const 12))
+          (call $want (i32.load (i32.const 5120)) (i32.const 41) (i32.const 13))
+          ;; Waits for its input, and an hour at most.
+          (i64.store (i32.const 4120) (i64.const 3600000000000))
+          (i64.store (i32.const 4144) (i64.const 42)) (i32.store8 (i32.const 4152) (i32.const 1))
+          (i32.store (i32.const 4160) (i32.const 0))
+          (call $want (call $poll (i32.const 4096) (i32.const 5120) (i32.const 2) (i32.const 64)) (i32.const 0) (i32.const 14))
+          (call $want (i32.load (i32.const 64)) (i32.const 1) (i32.const 15))
+          (call $want (i32.load (i32.const 5120)) (i32.const 42) (i32.const 16))
+          ;; Reads it, and writes what it read.
+          (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 100))
+          (call $want (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 64)) (i32.const 0) (i32.const 17))
+          (i32.store (i32.const 4) (i32.load (i32.const 64)))
+          (call $want (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)) (i32.const 0) (i32.const 18))
+          (call $want (call $close (i32.const 0)) (i32.const 0) (i32.const 19))
+          (call $want (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 64)) (i32.const 8) (i32.const 20)))"#,
+    )
+}
+
+#[track_caller]
+fn assert_all_works(stdin: &Stdin) {
+    let (outcome, written) = run_here(&program(&uses_everything()), stdin);
+    assert_eq!(outcome.ending, Ending::Exited(0));
+    assert_eq!(written, b"hello");
+}
+
+#[test]
+fn no_call_needs_a_runtime_or_is_in_the_way_of_one() {
+    let stdin = Stdin::Bytes(Arc::from(*b"hello"));
+    assert_all_works(&stdin);
+    // Neither has timers: whoever used them would panic.
+    let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    single.block_on(async { assert_all_works(&stdin) });
+    let many = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    many.block_on(async { assert_all_works(&stdin) });
+    let on_a_worker = stdin.clone();
+    many.block_on(many.spawn(async move { assert_all_works(&on_a_worker) })).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_input_that_comes_late_is_waited_for_inside_a_runtime_too() {
+    use std::io::Write as _;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let stdin = Stdin::Descriptor(Arc::new(reader.into()));
+    std::thread::scope(|scope| {
+        scope.spawn(move || writer.write_all(b"hello").unwrap());
+        runtime.block_on(async { assert_all_works(&stdin) });
+    });
+}
+
+#[test]
+fn a_clock_that_shows_a_time_long_past_is_ready_at_once() {
+    // Absolute times: of the wall in 1970, and of a monotonic clock that has just begun.
+    for clock in [0, 1] {
+        let text = wasi(&format!(
+            "(memory (export \"memory\") 1)
+             (func (export \"_start\")
+               (i32.store (i32.const 16) (i32.const {clock})) (i64.store (i32.const 24) (i64.const 1))
+               (i32.store16 (i32.const 40) (i32.const 1))
+               (if (call $poll (i32.const 0) (i32.const 104) (i32.const 1) (i32.const 200)) (then unreachable))
+               (call $proc_exit (i32.load (i32.const 200))))"
+        ));
+        assert_eq!(run(&text).ending, Ending::Exited(1), "clock {clock}");
+    }
+}
+
+#[test]
+fn waiting_for_what_there_is_not_is_an_error_of_the_guests() {
+    // Descriptor 7 is not there; 1 can't be read; 0 can't be written; clocks 2 and 3 can't be waited for.
+    for (kind, what, error) in [(1, 7, 8), (1, 1, 8), (2, 0, 8), (0, 2, 28), (0, 3, 28)] {
+        let text = wasi(&format!(
+            "(memory (export \"memory\") 1)
+             (func (export \"_start\")
+               (i32.store8 (i32.const 8) (i32.const {kind})) (i32.store (i32.const 16) (i32.const {what}))
+               (call $proc_exit
+                 (call $poll (i32.const 0) (i32.const 104) (i32.const 1) (i32.const 200))))"
+        ));
+        assert_eq!(run(&text).ending, Ending::Exited(error), "{kind} {what}");
+    }
+    let nothing = wasi(
+        "(memory (export \"memory\") 1)
+         (func (export \"_start\")
+           (call $proc_exit (call $poll (i32.const 0) (i32.const 104) (i32.const 0) (i32.const 200))))",
+    );
+    assert_eq!(run(&nothing).ending, Ending::Exited(28));
+}
+
+#[test]
+fn every_function_of_preview_1_is_there_and_its_forerunner_too() {
+    let names: Vec<_> = crate::wasm::wasi::names().collect();
+    for (module, count) in [("wasi_snapshot_preview1", 46), ("wasi_unstable", 45)] {
+        assert_eq!(names.iter().filter(|(of, _)| *of == module).count(), count, "{module}");
+    }
+    let old = wasi(
+        "(memory (export \"memory\") 1)
+         (func (export \"_start\")
+           (i64.store (i32.const 0) (i64.const 7)) (i32.store (i32.const 24) (i32.const 1))
+           (i64.store (i32.const 32) (i64.const 1000))
+           (if (call $poll (i32.const 0) (i32.const 104) (i32.const 1) (i32.const 200)) (then unreachable))
+           (call $proc_exit (i32.load (i32.const 104))))",
+    );
+    let evidence = run(&old.replace("wasi_snapshot_preview1", "wasi_unstable"));
+    assert_eq!(evidence.ending, Ending::Exited(7));
+}
