@@ -8,6 +8,7 @@ pub use crate::ending::{
     Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, TrapCause,
 };
 use crate::task::Value;
+use crate::trace::Trace;
 
 /// Everything known about how one attempt ended.
 #[derive(Clone, Debug)]
@@ -31,7 +32,7 @@ pub struct Evidence {
     /// What it wrote and returned.
     pub output: Output,
     /// Where it was, innermost frame first.
-    pub trace: Vec<Frame>,
+    pub trace: Trace,
     /// Which guards stood around it.
     pub guards: Vec<Guard>,
     /// The process, where there was one.
@@ -51,7 +52,7 @@ impl Evidence {
             oom_kills: 0,
             usage: Usage::default(),
             output: Output::default(),
-            trace: Vec::new(),
+            trace: Trace::default(),
             guards: Vec::new(),
             pid: None,
         }
@@ -219,15 +220,6 @@ impl Output {
     }
 }
 
-/// One step of a backtrace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// The function's name, or its number in the module.
-    pub function: String,
-    /// File and line, where the program carries them.
-    pub place: Option<String>,
-}
-
 /// One guard around a task, and whether it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
@@ -270,15 +262,6 @@ impl Guard {
     /// A guard that could not be put up, and why.
     pub fn missing(name: &'static str, why: impl Into<String>) -> Self {
         Self { name, state: GuardState::Missing, why: Some(why.into()) }
-    }
-}
-
-impl std::fmt::Display for Frame {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.place {
-            Some(place) => write!(f, "{} ({place})", self.function),
-            None => f.write_str(&self.function),
-        }
     }
 }
 

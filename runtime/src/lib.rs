@@ -62,6 +62,7 @@
 //! A wall gathers [`Evidence`] and judges nothing. [`classify`] is pure and reaches the verdict; its rules stand at
 //! the head of its source. The evidence is in the report, too: [`Report::facts`], and [`Record`] as JSON.
 
+mod builder;
 mod channel;
 mod classify;
 mod ending;
@@ -83,16 +84,17 @@ mod report;
 mod runtime;
 mod signals;
 mod task;
+mod trace;
 mod verdict;
 mod wasm;
 
+pub use builder::RuntimeBuilder;
 pub use classify::classify;
 pub use error::Error;
 pub use event::Event;
 pub use evidence::{
-    Basis, Death, Denied, Ending, Evidence, Fault, Frame, Guard, GuardState, Opcode, Output,
-    Refusal, RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause,
-    Usage,
+    Basis, Death, Denied, Ending, Evidence, Fault, Guard, GuardState, Opcode, Output, Refusal,
+    RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause, Usage,
 };
 pub use isolation::{
     Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle, Vitals,
@@ -107,6 +109,7 @@ pub use runtime::{Loaded, Runtime};
 pub use sandtrap_protocol::{ErrorReport, PanicReport};
 pub use signals::Signal;
 pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, TaskId, Value, Wall};
+pub use trace::{Frame, Trace};
 pub use verdict::{
     Crash, CrashCause, Denial, Failure, Killer, Stop, Unstarted, UnstartedReason, Verdict,
 };

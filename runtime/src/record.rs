@@ -4,10 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::evidence::{Denied, Ending, Fault, Frame, Guard, RefusedMemory, Step};
+use crate::evidence::{Denied, Ending, Fault, Guard, RefusedMemory, Step};
 use crate::limits::Limits;
 use crate::report::Report;
 use crate::task::Value;
+use crate::trace::Frame;
 use crate::verdict::{CrashCause, Failure, Verdict};
 
 /// The version of the object's shape.
@@ -142,7 +143,7 @@ impl From<&Report> for Record {
 fn task_record(report: &Report) -> TaskRecord {
     TaskRecord {
         id: report.task.id.to_string(),
-        program: report.task.program.clone(),
+        program: report.task.program.to_string(),
         isolation: report.task.wall.name(),
         entry: if report.task.function.is_some() { "call" } else { "command" },
         function: report.task.function.clone(),

@@ -1,10 +1,13 @@
 //! The report: everything the caller gets about one task, whatever happened to it.
 
+use std::sync::Arc;
+
 use crate::evidence::{
-    Denied, Ending, Evidence, Frame, Guard, Output, RefusedMemory, Source, StopReason, Usage,
+    Denied, Ending, Evidence, Guard, Output, RefusedMemory, Source, StopReason, Usage,
 };
 use crate::limits::Limits;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
+use crate::trace::Trace;
 use crate::verdict::Verdict;
 
 /// One task, one report, one verdict.
@@ -34,7 +37,7 @@ pub struct TaskSummary {
     /// The task's id.
     pub id: TaskId,
     /// The program's path or name.
-    pub program: String,
+    pub program: Arc<str>,
     /// The wall it ran in.
     pub wall: Wall,
     /// The export that was called, if it was a call.
@@ -59,7 +62,7 @@ pub struct Facts {
     /// Kills by the kernel within its memory group.
     pub oom_kills: u64,
     /// Where it was, innermost frame first.
-    pub trace: Vec<Frame>,
+    pub trace: Trace,
 }
 
 impl Report {
@@ -93,6 +96,6 @@ impl TaskSummary {
             Entry::Call { function, .. } => Some(function.clone()),
             Entry::Command { .. } => None,
         };
-        Self { id: task.id.clone(), program: program.name(), wall, function, pid: None }
+        Self { id: task.id.clone(), program: Arc::clone(program.name()), wall, function, pid: None }
     }
 }

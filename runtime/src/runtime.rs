@@ -6,15 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::builder::RuntimeBuilder;
 use crate::classify::classify;
 use crate::error::Error;
 use crate::evidence::{Evidence, Step};
 use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle};
 use crate::limits::Limits;
-use crate::native::NativeWall;
 use crate::report::{Report, TaskSummary};
 use crate::task::{Program, Task, Wall};
-use crate::wasm::WasmWall;
 
 /// Runs code that may blow up. Make one for a process and keep it; clones share everything.
 #[derive(Clone)]
@@ -34,7 +33,12 @@ pub struct Loaded {
 impl Runtime {
     /// A runtime with both walls.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self { wasm: Arc::new(WasmWall::new()), native: Arc::new(NativeWall::new()) })
+        Self::builder().build()
+    }
+
+    /// A runtime that is made to measure.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::default()
     }
 
     /// A runtime whose walls are replaced by others: a scripted one for tests, or one of your own.

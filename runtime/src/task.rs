@@ -55,6 +55,7 @@ impl Wall {
 /// The code a task runs: a file, or the bytes of a module.
 #[derive(Clone, Debug)]
 pub struct Program {
+    name: Arc<str>,
     source: ProgramSource,
     wall: Option<Wall>,
     policy: Policy,
@@ -98,7 +99,11 @@ impl Program {
     }
 
     fn from_source(source: ProgramSource) -> Self {
-        Self { source, wall: None, policy: Policy::default() }
+        let name = match &source {
+            ProgramSource::File(path) => path.display().to_string().into(),
+            ProgramSource::Module { name, .. } => name.as_str().into(),
+        };
+        Self { name, source, wall: None, policy: Policy::default() }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -141,11 +146,8 @@ impl Program {
     }
 
     /// How reports call it: its path, or the name of a module in memory.
-    pub fn name(&self) -> String {
-        match &self.source {
-            ProgramSource::File(path) => path.display().to_string(),
-            ProgramSource::Module { name, .. } => name.clone(),
-        }
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
     }
 
     /// The file, where the program is one.

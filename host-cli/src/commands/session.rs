@@ -27,7 +27,8 @@ impl Session<'_> {
 
         let stop = StopHandle::new();
         let mut streams = self.open_streams(&program, &stop)?;
-        let runtime = Runtime::new().context("cannot make the runtime")?;
+        // One guest, then the end: a pool of places would cost more than it saves.
+        let runtime = Runtime::builder().instances(0).build().context("cannot make the runtime")?;
         signals::watch(&stop)?;
         let report = runtime.run_with(program, &task, &stop, &mut streams);
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandtrap::{
     Basis, Death, Denied, Ending, ErrorReport, Evidence, Fault, Frame, Limits, Opcode, PanicReport,
     Policy, Program, Refusal, RefusedMemory, Report, Sender, Signal, Source, StackState, Step,
-    StopReason, Task, TaskSummary, TrapCause, Usage, Value, Wall, classify,
+    StopReason, Task, TaskSummary, Trace, TrapCause, Usage, Value, Wall, classify,
 };
 
 use super::diagnosis;
@@ -36,9 +36,9 @@ fn used(evidence: Evidence) -> Evidence {
     Evidence { usage, ..evidence }
 }
 
-fn frames(names: &[(&str, usize)]) -> Vec<Frame> {
+fn frames(names: &[(&str, usize)]) -> Trace {
     let frame = |name: &str| Frame { function: name.to_owned(), place: None };
-    names.iter().flat_map(|(name, count)| vec![frame(name); *count]).collect()
+    names.iter().flat_map(|(name, count)| vec![frame(name); *count]).collect::<Vec<_>>().into()
 }
 
 fn death(signal: i32, sender: Sender, fault: Option<Fault>) -> Ending {

@@ -1,7 +1,6 @@
 //! One attempt from the caller's side: start it, listen until it ends, and gather the evidence.
 
-use std::cell;
-use std::panic::AssertUnwindSafe;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::{Duration, Instant};
@@ -15,12 +14,15 @@ use crate::task::Entry;
 
 use super::clock::{self, Deadline, Watch};
 use super::entrance::Entrance;
-use super::guest::{self, Outcome, Run};
-use super::image::{self, Prepared};
+use super::guest::{self, Outcome, Remains, Run};
+use super::image::Prepared;
+use super::lend;
+use super::room::Room;
 use super::signal::Signal;
-use super::sinks::{MOST_ON_THEIR_WAY, Outlet, Said};
+use super::sinks::{MOST_ON_THEIR_WAY, Outlet, Said, Way};
+use super::stage::Stage;
 use super::stdin::{self, Input};
-use super::threads::{Lease, Threads};
+use super::threads::Threads;
 
 /// Room for one guest. It is used once.
 pub(super) struct WasmCell {
@@ -38,7 +40,7 @@ impl WasmCell {
     /// Everything that can be refused before a guest exists.
     fn admit(&self, attempt: &Attempt<'_>) -> Result<(Entrance, stdin::Source), LoadError> {
         check_limits(&self.image, attempt.limits)?;
-        let entrance = Entrance::of(&self.image, attempt.entry)?;
+        let entrance = self.image.doors.enter(&self.image.module, attempt.entry)?;
         let source = match attempt.entry {
             Entry::Command { stdin, .. } => stdin::Source::open(stdin).map_err(|error| {
                 LoadError::at(Step::Accept, format!("{stdin} cannot be opened as stdin: {error}"))
@@ -56,58 +58,90 @@ impl WasmCell {
         ear: &mut dyn Ear,
     ) -> Result<Evidence, LoadError> {
         let (entrance, source) = self.admit(attempt)?;
+        let room = Room::take(&self.image.shape)
+            .ok_or_else(|| LoadError::at(Step::Reserve, Room::why_none()))?;
         let stack = self.image.engine.configuration.stack;
-        let lease = self.threads.lease(stack).map_err(no_thread)?;
-        let signal = Arc::new(Signal::new(Arc::clone(lease.bell())));
-        let watch = self.watch(attempt, stop, &lease, &signal).map_err(no_thread)?;
-        let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
-        let run = Run {
-            image: Arc::clone(&self.image),
-            entrance,
-            limits: attempt.limits.clone(),
-            input: Input::new(source, Arc::clone(lease.bell())),
-            outlet: Arc::new(Outlet::new(speaker.clone(), &signal, attempt.limits, stop)),
-            signal: Arc::clone(&signal),
+        let stage = Stage::find(&self.threads, stack).map_err(no_thread)?;
+        let count = stage.count(attempt.began);
+        let signal = Arc::new(Signal::new(Arc::clone(stage.bell())));
+        let deadline = Deadline {
             stop: stop.clone(),
+            signal: Arc::clone(&signal),
+            engine: self.image.engine.engine.clone(),
+            wall: attempt.began.checked_add(attempt.limits.wall),
+            cpu: count.end(attempt.limits.cpu),
         };
-        let (engine, alarm) = (self.image.engine.engine.clone(), watch.id());
+        let first = deadline.next(attempt.began, Some(attempt.limits.cpu));
+        let watch = clock::watch(first, Arc::new(deadline)).map_err(no_thread)?;
+        let (engine, alarm, fired) =
+            (self.image.engine.engine.clone(), watch.id(), Arc::clone(&signal));
         let _stops = stop.on_stop(move || {
-            signal.fire();
+            fired.fire();
             engine.increment_epoch();
             clock::hurry(alarm);
         });
-        let _abandoned = StopOnPanic(stop);
-        let time = lease.time();
-        let before = time.used();
-        lease.run(move || {
-            let used = || Some(time.used()?.saturating_sub(before?));
-            perform(run, &speaker, watch, || used().unwrap_or_default());
-        });
+        let run = |way| Run {
+            image: Arc::clone(&self.image),
+            entrance,
+            limits: attempt.limits.clone(),
+            input: Input::new(source, Arc::clone(stage.bell())),
+            outlet: Arc::new(Outlet::new(way, &signal, attempt.limits, stop)),
+            signal: Arc::clone(&signal),
+            stop: stop.clone(),
+            _room: room,
+        };
         let mut streams = Streams::new(attempt);
-        let outcome = listen(&listener, &mut streams, ear);
+        let outcome = match &stage {
+            Stage::Here(_) => {
+                let outcome = self.here(run(Way::Here), watch, &mut streams, stop, ear);
+                Outcome { cpu: count.used(&signal), ..outcome }
+            }
+            Stage::Lent(lease) => {
+                let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
+                let run = run(Way::Channel(speaker.clone()));
+                let _abandoned = StopOnPanic(stop);
+                let cpu = move |signal: &Signal| count.used(signal);
+                lease.run(move || perform(run, &speaker, watch, cpu));
+                listen(&listener, &mut streams, ear)
+            }
+        };
         Ok(self.evidence(outcome, streams, attempt, stop))
     }
 
-    /// Has the clock look after the attempt.
-    fn watch(
+    /// Runs the guest on this thread. The clock looks after it until it has ended, and not longer.
+    fn here(
         &self,
-        attempt: &Attempt<'_>,
+        run: Run,
+        watch: Watch,
+        streams: &mut Streams,
         stop: &StopHandle,
-        lease: &Lease,
-        signal: &Arc<Signal>,
-    ) -> std::io::Result<Watch> {
-        let cpu = lease.time().used().map(|used| {
-            let end = used.saturating_add(attempt.limits.cpu);
-            (lease.time(), end)
-        });
-        let mut deadline = Deadline {
-            stop: stop.clone(),
-            signal: Arc::clone(signal),
-            engine: self.image.engine.engine.clone(),
-            wall: attempt.began.checked_add(attempt.limits.wall),
-            cpu,
+        ear: &mut dyn Ear,
+    ) -> Outcome {
+        let signal = Arc::clone(&run.signal);
+        let mut panicked = None;
+        let mut hear = |stream, bytes: &[u8]| {
+            if panicked.is_some() {
+                return;
+            }
+            // The guest's side counts against the same limit and ends the guest at it.
+            let begin = Instant::now();
+            let heard = AssertUnwindSafe(|| streams.take(stream, bytes, &mut *ear));
+            // Nothing unwinds through the guest: it ends first, and then the panic goes on.
+            if let Err(payload) = panic::catch_unwind(heard) {
+                panicked = Some(payload);
+                stop.stop(StopReason::Cancelled);
+            }
+            signal.was_elsewhere(begin.elapsed());
         };
-        clock::watch(deadline.first(Instant::now()), move |now| deadline.look(now))
+        let (outcome, remains) = lend::lend(&mut hear, || survive(run));
+        drop(watch);
+        if let Some(payload) = panicked {
+            panic::resume_unwind(payload);
+        }
+        if let Some(remains) = remains {
+            self.threads.clear_away(remains, outcome.peak_memory);
+        }
+        outcome
     }
 
     fn evidence(
@@ -133,7 +167,7 @@ impl WasmCell {
             usage,
             output,
             trace: outcome.trace,
-            guards: image::guards(self.image.engine.configuration.counts_fuel),
+            guards: self.image.guards.clone(),
             ..Evidence::of(Source::Trap, outcome.ending)
         }
     }
@@ -187,23 +221,27 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// On the guest's thread: runs it and says how it ended, whatever happens.
-fn perform(run: Run, speaker: &SyncSender<Said>, watch: Watch, cpu: impl Fn() -> Duration) {
-    // The clock looks after the guest until it has ended, even if the caller has gone; not longer, or it
-    // might stop what is over.
-    let watch = cell::Cell::new(Some(watch));
-    let tell = |outcome: Outcome| {
-        drop(watch.take());
-        let said = Said::Ended(Box::new(Outcome { cpu: cpu(), ..outcome }));
-        // Nobody listens any more if the ear has panicked; then nobody wants to know.
-        let _ = speaker.send(said);
-    };
-    // A host function that panics is our own mistake, and must not become the caller's.
-    let unwound = std::panic::catch_unwind(AssertUnwindSafe(|| guest::run(run, tell)));
-    if let Err(payload) = unwound {
-        let words = format!("host panic: {}", words_of(payload.as_ref()));
-        tell(Outcome::of(Ending::Trapped(TrapCause::Other(words))));
+/// Runs a guest to its end, whatever happens.
+fn survive(run: Run) -> (Outcome, Option<Remains>) {
+    match panic::catch_unwind(AssertUnwindSafe(|| guest::run(run))) {
+        Ok((outcome, remains)) => (outcome, Some(remains)),
+        // A host function that panics is our own mistake, and must not become the caller's.
+        Err(payload) => {
+            let words = format!("host panic: {}", words_of(payload.as_ref()));
+            (Outcome::of(Ending::Trapped(TrapCause::Other(words))), None)
+        }
     }
+}
+
+/// On a thread of ours: runs the guest and says how it ended. The clock looks after it until then, even if
+/// the caller has gone; not longer, or it might stop what is over.
+fn perform(run: Run, speaker: &SyncSender<Said>, watch: Watch, cpu: impl Fn(&Signal) -> Duration) {
+    let signal = Arc::clone(&run.signal);
+    let (outcome, remains) = survive(run);
+    drop(watch);
+    // Nobody listens any more if the ear has panicked; then nobody wants to know.
+    let _ = speaker.send(Said::Ended(Box::new(Outcome { cpu: cpu(&signal), ..outcome })));
+    drop(remains);
 }
 
 fn words_of(payload: &(dyn std::any::Any + Send)) -> &str {

@@ -1,13 +1,14 @@
 //! One clock for all attempts of the process. It sleeps until the earliest due time; nothing ticks.
 //!
-//! An `Alarm` is called when it is due and says when it wants to be called again. The clock's thread is
-//! started by the first alarm and ends by itself when there has been none for a while.
+//! An alarm is looked at when it is due and says when it wants to be looked at again. The clock's thread
+//! is started by the first alarm and ends by itself when there has been none for a while. It is woken
+//! only for an alarm that is due before it would wake anyway: attempts that follow each other with the
+//! same limit cost it nothing.
 //!
 //! The epoch of the engine is what makes a guest's code look at its flag, but one look can be missed: a
 //! guest that has just looked, for another guest's sake, sets its next deadline after our step of the
 //! epoch. So an attempt that was stopped keeps its alarm, which steps again until the guest has ended.
 
-use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,8 +30,13 @@ const REMIND: Duration = Duration::from_millis(2);
 /// The shortest pause between two looks at the processor time of a guest.
 const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
-/// What is called at the due time. Says when to call again, if ever.
-type Alarm = Box<dyn FnMut(Instant) -> Option<Instant> + Send>;
+/// What an alarm without an end is due at: when it makes no difference any more.
+const FAR: Duration = Duration::from_secs(3_600);
+
+/// What is looked at when it is due. Says when to look again, if ever.
+pub(super) trait Alarm: Send + Sync {
+    fn look(&self, now: Instant) -> Option<Instant>;
+}
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::default);
 
@@ -42,98 +48,108 @@ struct Clock {
 
 #[derive(Default)]
 struct State {
-    next_id: u64,
     is_running: bool,
-    due: BTreeMap<(Instant, u64), Alarm>,
-    /// Where each alarm stands. One that is just being called stands nowhere in `due`.
-    places: HashMap<u64, Instant>,
+    /// Until when the clock's thread sleeps, if it does.
+    wakes_at: Option<Instant>,
+    places: Vec<Option<Place>>,
+    free: Vec<usize>,
+}
+
+/// Where an alarm stands.
+struct Place {
+    alarm: Arc<dyn Alarm>,
+    /// `None` while it is being looked at.
+    due: Option<Instant>,
 }
 
 /// Keeps an alarm set. It is taken away when this is dropped.
 pub(super) struct Watch {
-    id: u64,
+    place: usize,
 }
 
-/// Names an alarm, to have it called early.
+/// Names an alarm, to have it looked at early.
 #[derive(Clone, Copy)]
-pub(super) struct AlarmId(u64);
+pub(super) struct AlarmId(usize);
 
 /// Sets an alarm.
-pub(super) fn watch(
-    first: Instant,
-    alarm: impl FnMut(Instant) -> Option<Instant> + Send + 'static,
-) -> io::Result<Watch> {
-    CLOCK.set(first, Box::new(alarm))
+pub(super) fn watch(first: Instant, alarm: Arc<dyn Alarm>) -> io::Result<Watch> {
+    CLOCK.set(first, alarm)
 }
 
-/// Has an alarm called now. One that is no longer set is nobody's concern.
-pub(super) fn hurry(AlarmId(id): AlarmId) {
-    CLOCK.hurry(id);
+/// Has an alarm looked at now. Another one that has taken its place is looked at for nothing.
+pub(super) fn hurry(AlarmId(place): AlarmId) {
+    CLOCK.hurry(place);
 }
 
 impl Watch {
     pub(super) fn id(&self) -> AlarmId {
-        AlarmId(self.id)
+        AlarmId(self.place)
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut state = CLOCK.state();
-        if let Some(at) = state.places.remove(&self.id) {
-            state.due.remove(&(at, self.id));
-        }
+        state.places[self.place] = None;
+        state.free.push(self.place);
     }
 }
 
 impl Clock {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Alarms are called outside of the lock, so nothing can panic with the state half changed.
+        // Alarms are looked at outside of the lock, so nothing can panic with the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&'static self, at: Instant, alarm: Alarm) -> io::Result<Watch> {
+    fn set(&'static self, due: Instant, alarm: Arc<dyn Alarm>) -> io::Result<Watch> {
         let mut state = self.state();
         if !state.is_running {
             std::thread::Builder::new().name("sandtrap-clock".into()).spawn(|| self.run())?;
             state.is_running = true;
         }
-        let id = state.next_id;
-        state.next_id += 1;
-        self.place(&mut state, at, id, alarm);
-        Ok(Watch { id })
+        let set = Some(Place { alarm, due: Some(due) });
+        let place = match state.free.pop() {
+            Some(free) => {
+                state.places[free] = set;
+                free
+            }
+            None => {
+                state.places.push(set);
+                state.places.len() - 1
+            }
+        };
+        self.wake_before(&mut state, due);
+        Ok(Watch { place })
     }
 
-    fn place(&self, state: &mut State, at: Instant, id: u64, alarm: Alarm) {
-        state.places.insert(id, at);
-        state.due.insert((at, id), alarm);
-        if state.due.keys().next() == Some(&(at, id)) {
+    fn wake_before(&self, state: &mut State, due: Instant) {
+        if state.wakes_at.is_some_and(|at| due < at) {
+            // Nobody needs to wake it a second time.
+            state.wakes_at = None;
             self.changed.notify_one();
         }
     }
 
-    fn hurry(&self, id: u64) {
+    fn hurry(&self, place: usize) {
         let now = Instant::now();
         let mut state = self.state();
-        let Some(place) = state.places.get_mut(&id) else { return };
-        let before = std::mem::replace(place, now);
-        // If it is just being called, its place alone says that it is to be called again.
-        if let Some(alarm) = state.due.remove(&(before, id)) {
-            self.place(&mut state, now, id, alarm);
-        }
+        let Some(Some(place)) = state.places.get_mut(place) else { return };
+        // If it is just being looked at, this says that it is to be looked at again.
+        place.due = Some(now);
+        self.wake_before(&mut state, now);
     }
 
     fn run(&self) {
         let mut state = self.state();
         loop {
             let now = Instant::now();
-            match state.due.first_key_value().map(|((at, _), _)| *at) {
-                Some(at) if at <= now => state = self.call_first(state, now),
-                Some(at) => state = self.sleep(state, at - now).0,
+            match state.earliest() {
+                Some((due, place)) if due <= now => state = self.look(state, place, now),
+                Some((due, _)) => state = self.sleep(state, now, due - now).0,
                 None => {
-                    let (after, timed_out) = self.sleep(state, IDLE);
+                    let (after, timed_out) = self.sleep(state, now, IDLE);
                     state = after;
-                    if timed_out && state.due.is_empty() {
+                    if timed_out && state.earliest().is_none() {
                         state.is_running = false;
                         return;
                     }
@@ -144,33 +160,43 @@ impl Clock {
 
     fn sleep<'a>(
         &self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
+        now: Instant,
         pause: Duration,
     ) -> (MutexGuard<'a, State>, bool) {
-        let (state, timeout) =
+        state.wakes_at = now.checked_add(pause);
+        let (mut state, timeout) =
             self.changed.wait_timeout(state, pause).unwrap_or_else(PoisonError::into_inner);
+        state.wakes_at = None;
         (state, timeout.timed_out())
     }
 
-    fn call_first<'a>(
+    fn look<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
+        place: usize,
         now: Instant,
     ) -> MutexGuard<'a, State> {
-        let Some(((at, id), mut alarm)) = state.due.pop_first() else { return state };
+        let Some(set) = state.places[place].as_mut() else { return state };
+        set.due = None;
+        let alarm = Arc::clone(&set.alarm);
         drop(state);
-        let next = alarm(now);
+        let next = alarm.look(now);
         let mut state = self.state();
-        let Some(place) = state.places.get(&id).copied() else { return state };
-        let was_hurried = place != at;
-        let next = if was_hurried { Some(place) } else { next };
-        match next {
-            Some(next) => self.place(&mut state, next, id, alarm),
-            None => {
-                state.places.remove(&id);
-            }
+        if let Some(Some(set)) = state.places.get_mut(place)
+            && Arc::ptr_eq(&set.alarm, &alarm)
+        {
+            // It may have been hurried meanwhile; then that counts.
+            set.due = set.due.or(next).or(now.checked_add(FAR));
         }
         state
+    }
+}
+
+impl State {
+    fn earliest(&self) -> Option<(Instant, usize)> {
+        let set = self.places.iter().enumerate();
+        set.filter_map(|(place, set)| Some((set.as_ref()?.due?, place))).min()
     }
 }
 
@@ -187,17 +213,32 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// When to look for the first time.
-    pub(super) fn first(&self, now: Instant) -> Instant {
-        self.next(now).unwrap_or_else(|| now + Duration::from_secs(3_600))
+    /// When to look, if so much processor time is left.
+    pub(super) fn next(&self, now: Instant, cpu_left: Option<Duration>) -> Instant {
+        // A thread cannot use up its time faster than the clock on the wall runs.
+        let cpu = cpu_left.and_then(|left| now.checked_add(left.max(LEAST_PAUSE)));
+        let next = match (self.wall, cpu) {
+            (Some(wall), Some(cpu)) => Some(wall.min(cpu)),
+            (wall, cpu) => wall.or(cpu),
+        };
+        next.unwrap_or(now + FAR)
     }
 
+    fn cpu_left(&self) -> Option<Duration> {
+        let (time, end) = self.cpu.as_ref()?;
+        // What the thread did for the caller's ear is not the guest's.
+        Some((*end + self.signal.elsewhere()).saturating_sub(time.used()?))
+    }
+}
+
+impl Alarm for Deadline {
     /// Looks, stops the attempt if it is due, and says when to look again.
-    pub(super) fn look(&mut self, now: Instant) -> Option<Instant> {
+    fn look(&self, now: Instant) -> Option<Instant> {
+        let cpu_left = self.cpu_left();
         if self.stop.reason().is_none() {
             if self.wall.is_some_and(|wall| wall <= now) {
                 self.stop.stop(StopReason::WallTime);
-            } else if self.cpu_left() == Some(Duration::ZERO) {
+            } else if cpu_left == Some(Duration::ZERO) {
                 self.stop.stop(StopReason::CpuTime);
             }
         }
@@ -206,21 +247,7 @@ impl Deadline {
             self.engine.increment_epoch();
             return Some(now + REMIND);
         }
-        Some(self.first(now))
-    }
-
-    /// A thread cannot use up its time faster than the clock on the wall runs.
-    fn next(&self, now: Instant) -> Option<Instant> {
-        let cpu = self.cpu_left().and_then(|left| now.checked_add(left.max(LEAST_PAUSE)));
-        match (self.wall, cpu) {
-            (Some(wall), Some(cpu)) => Some(wall.min(cpu)),
-            (wall, cpu) => wall.or(cpu),
-        }
-    }
-
-    fn cpu_left(&self) -> Option<Duration> {
-        let (time, end) = self.cpu.as_ref()?;
-        Some(end.saturating_sub(time.used()?))
+        Some(self.next(now, cpu_left))
     }
 }
 
@@ -230,51 +257,66 @@ mod tests {
     use crate::wasm::bell::Bell;
     use std::sync::mpsc;
 
-    #[test]
-    fn alarms_are_called_in_their_order_and_again_when_they_ask_for_it() {
-        let (called, calls) = mpsc::channel();
-        let begin = Instant::now();
-        let late = called.clone();
-        let _late = watch(begin + Duration::from_millis(40), move |_| {
-            late.send("late").unwrap();
-            None
-        });
-        let mut rest = 2;
-        let _early = watch(begin + Duration::from_millis(1), move |now| {
-            called.send("early").unwrap();
-            rest -= 1;
-            (rest > 0).then_some(now)
-        });
-        assert_eq!(calls.iter().take(3).collect::<Vec<_>>(), ["early", "early", "late"]);
+    /// Says its name, and wants to be looked at again at once, so many times.
+    struct Says {
+        name: &'static str,
+        to: mpsc::Sender<&'static str>,
+        rest: Mutex<u32>,
+        again: Instant,
     }
 
-    #[test]
-    fn an_alarm_far_away_can_be_called_now() {
-        let (called, calls) = mpsc::channel();
-        let far = Instant::now() + Duration::from_secs(3_600);
-        let watch = watch(far, move |_| {
-            called.send(()).unwrap();
-            Some(far)
-        });
-        let watch = watch.unwrap();
-        for _ in 0..3 {
-            hurry(watch.id());
-            calls.recv().unwrap();
+    impl Alarm for Says {
+        fn look(&self, _: Instant) -> Option<Instant> {
+            let mut rest = self.rest.lock().unwrap();
+            // The end of a test takes away who listens.
+            let _ = self.to.send(self.name);
+            *rest = rest.checked_sub(1)?;
+            Some(self.again)
         }
-        drop(watch);
-        assert!(calls.recv().is_err(), "the alarm is gone with its watch");
+    }
+
+    fn says(name: &'static str, to: &mpsc::Sender<&'static str>, rest: u32) -> Arc<Says> {
+        Arc::new(Says { name, to: to.clone(), rest: Mutex::new(rest), again: Instant::now() })
     }
 
     #[test]
-    fn a_deadline_wakes_its_guest_even_if_the_stop_did_not() {
-        let signal = Arc::new(Signal::new(Arc::new(Bell::new().unwrap())));
-        let (stop, engine, begin) = (StopHandle::new(), Engine::default(), Instant::now());
-        let mut deadline =
-            Deadline { stop, signal: Arc::clone(&signal), engine, wall: Some(begin), cpu: None };
-        assert_eq!(deadline.look(begin - REMIND), Some(begin));
-        assert!(!signal.is_fired());
-        assert_eq!(deadline.look(begin), Some(begin + REMIND));
-        assert!(signal.is_fired());
-        assert_eq!(deadline.stop.reason(), Some(StopReason::WallTime));
+    fn alarms_are_looked_at_in_their_order_and_again_when_they_ask_for_it() {
+        let (to, said) = mpsc::channel();
+        let begin = Instant::now();
+        let late = begin + Duration::from_millis(40);
+        let _late = watch(late, says("late", &to, 0)).unwrap();
+        let _early = watch(begin + Duration::from_millis(1), says("early", &to, 2)).unwrap();
+        let said: Vec<_> = said.iter().take(4).collect();
+        assert_eq!(said, ["early", "early", "early", "late"]);
+        assert!(begin.elapsed() >= Duration::from_millis(40));
+    }
+
+    #[test]
+    fn an_alarm_that_is_taken_away_is_not_looked_at_and_one_in_a_hurry_is() {
+        let (to, said) = mpsc::channel();
+        let hour = Instant::now() + Duration::from_secs(3_600);
+        let gone = watch(hour, says("gone", &to, 0)).unwrap();
+        drop(gone);
+        let hurried = watch(hour, says("hurried", &to, 0)).unwrap();
+        hurry(hurried.id());
+        assert_eq!(said.recv(), Ok("hurried"));
+    }
+
+    #[test]
+    fn a_stopped_attempt_is_reminded_until_it_is_over() {
+        let deadline = |wall| Deadline {
+            stop: StopHandle::new(),
+            signal: Arc::new(Signal::new(Arc::new(Bell::new().unwrap()))),
+            engine: Engine::default(),
+            wall,
+            cpu: None,
+        };
+        let now = Instant::now();
+        let quiet = deadline(Some(now + Duration::from_secs(1)));
+        assert_eq!(quiet.look(now), quiet.wall);
+        let due = deadline(Some(now));
+        assert_eq!(due.look(now), Some(now + REMIND));
+        assert_eq!(due.stop.reason(), Some(StopReason::WallTime));
+        assert!(due.signal.is_fired());
     }
 }

@@ -1,7 +1,8 @@
 //! The engines: one for each configuration that programs ask for, with the imports linked to it.
 //!
-//! An engine fixes what cannot be changed from attempt to attempt: the stack's size and whether
-//! instructions are counted. Modules and stores of different engines are never mixed.
+//! An engine fixes what cannot be changed from attempt to attempt: the stack's size, whether instructions
+//! are counted, and where the memory of instances comes from. Modules and stores of different engines are
+//! never mixed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use crate::limits::Limits;
 
 use super::guest::GuestState;
 use super::imports;
+use super::pool::{self, Memory};
 
 /// What a guest is run by.
 pub(super) struct GuestEngine {
@@ -29,27 +31,52 @@ pub(super) struct Configuration {
     pub(super) stack: usize,
     /// Whether instructions are counted.
     pub(super) counts_fuel: bool,
+    /// Where the memory of its instances comes from.
+    pub(super) memory: Memory,
+}
+
+impl Configuration {
+    /// What a program with these limits is run by.
+    pub(super) fn new(limits: &Limits, memory: Memory) -> Self {
+        Self { stack: limits.stack.as_usize(), counts_fuel: limits.fuel.is_some(), memory }
+    }
 }
 
 /// All engines of one wall.
-#[derive(Default)]
 pub(super) struct Engines {
     made: Mutex<HashMap<Configuration, Arc<GuestEngine>>>,
+    places: u32,
 }
 
 impl Engines {
-    /// The engine for these limits, made at the first request.
-    pub(super) fn for_limits(&self, limits: &Limits) -> Result<Arc<GuestEngine>, LoadError> {
-        let configuration =
-            Configuration { stack: limits.stack.as_usize(), counts_fuel: limits.fuel.is_some() };
+    pub(super) fn new(places: u32) -> Self {
+        Self { made: Mutex::default(), places }
+    }
+
+    /// For how many guests a pool has room.
+    pub(super) fn places(&self) -> u32 {
+        self.places
+    }
+
+    /// The engine for this configuration, made at the first request.
+    pub(super) fn get(&self, wanted: Configuration) -> Result<Arc<GuestEngine>, LoadError> {
         // An engine is inserted whole or not at all, so a panic elsewhere leaves the map in order.
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(engine) = made.get(&configuration) {
+        if let Some(engine) = made.get(&wanted) {
             return Ok(Arc::clone(engine));
         }
-        let engine = Arc::new(GuestEngine::new(configuration).map_err(no_engine)?);
-        made.insert(configuration, Arc::clone(&engine));
+        let engine = Arc::new(GuestEngine::new(wanted).map_err(no_engine)?);
+        made.insert(wanted, Arc::clone(&engine));
         Ok(engine)
+    }
+}
+
+#[cfg(test)]
+impl Engines {
+    /// Has this engine used for its configuration from now on.
+    pub(super) fn put(&self, engine: GuestEngine) {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.insert(engine.configuration, Arc::new(engine));
     }
 }
 
@@ -58,10 +85,17 @@ fn no_engine(error: wasmtime::Error) -> LoadError {
 }
 
 impl GuestEngine {
-    fn new(configuration: Configuration) -> wasmtime::Result<Self> {
-        let engine = Engine::new(&config(configuration))?;
+    fn new(wanted: Configuration) -> wasmtime::Result<Self> {
+        // A host that doesn't give out so much address space can still run one guest at a time.
+        let pooled = config(wanted);
+        let engine = match Engine::new(&pooled) {
+            Err(_) if wanted.memory != Memory::OnDemand => {
+                Engine::new(&config(Configuration { memory: Memory::OnDemand, ..wanted }))?
+            }
+            made => made?,
+        };
         let linker = imports::offer(&engine)?;
-        Ok(Self { engine, linker, configuration })
+        Ok(Self { engine, linker, configuration: wanted })
     }
 }
 
@@ -82,5 +116,8 @@ fn config(configuration: Configuration) -> Config {
     config.wasm_threads(true);
     config.shared_memory(false);
     config.wasm_memory64(false);
+    // What a store keeps for concurrent tasks of a component is made anew for each guest, for nothing.
+    config.concurrency_support(false);
+    config.allocation_strategy(pool::strategy(configuration.memory));
     config
 }

@@ -1,12 +1,13 @@
 //! How a task enters a module: its entry, checked against what the module exports.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
 use wasmtime::{ExternType, FuncType, Module, ModuleExport, Val, ValType};
 
 use crate::evidence::Step;
 use crate::isolation::LoadError;
 use crate::task::{Entry, Value};
-
-use super::image::Prepared;
 
 const COMMAND: &str = "_start";
 const REACTOR: &str = "_initialize";
@@ -22,36 +23,78 @@ pub(super) enum Entrance {
         args: Vec<String>,
     },
     Call {
-        /// What has to be called first, where the module says so.
-        initialize: Option<ModuleExport>,
-        function: ModuleExport,
+        callee: Arc<Callee>,
         arguments: Vec<Val>,
-        /// How many values come back.
-        results: usize,
     },
 }
 
-impl Entrance {
+/// An exported function that can be called from outside.
+pub(super) struct Callee {
+    /// What has to be called first, where the module says so.
+    pub(super) initialize: Option<ModuleExport>,
+    pub(super) function: ModuleExport,
+    params: Vec<ValType>,
+    /// How many values come back.
+    pub(super) results: usize,
+}
+
+/// How a module can be entered, found out once for all attempts.
+pub(super) struct Doors {
+    /// As a command, or why not. `None` within: it runs by itself when it is instantiated.
+    command: Result<Option<ModuleExport>, LoadError>,
+    /// Functions that were called already.
+    known: RwLock<HashMap<String, Arc<Callee>>>,
+}
+
+impl Doors {
+    pub(super) fn of(name: &str, module: &Module, has_start: bool) -> Self {
+        Self { command: command(name, module, has_start), known: RwLock::default() }
+    }
+
     /// Checks an entry. What does not fit is refused before anything of the module runs.
-    pub(super) fn of(image: &Prepared, entry: &Entry) -> Result<Self, LoadError> {
+    pub(super) fn enter(&self, module: &Module, entry: &Entry) -> Result<Entrance, LoadError> {
         match entry {
-            Entry::Command { args, .. } => command(image, args),
-            Entry::Call { function, arguments } => call(&image.module, function, arguments),
+            Entry::Command { args, .. } => {
+                let start = self.command.clone()?;
+                let args = args.iter().map(|arg| arg.to_str().map(str::to_owned));
+                let args = args.collect::<Option<_>>().ok_or_else(|| {
+                    rejected("an argument is not UTF-8, which modules require".into())
+                })?;
+                Ok(Entrance::Command { start, args })
+            }
+            Entry::Call { function, arguments } => {
+                let callee = self.callee(module, function)?;
+                callee.check(function, arguments)?;
+                let arguments = arguments.iter().map(val).collect();
+                Ok(Entrance::Call { callee, arguments })
+            }
         }
+    }
+
+    fn callee(&self, module: &Module, name: &str) -> Result<Arc<Callee>, LoadError> {
+        // A callee is inserted whole or not at all, so a panic elsewhere leaves the map in order.
+        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let callee = Arc::new(Callee::of(module, name)?);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name.to_owned(), Arc::clone(&callee));
+        Ok(callee)
     }
 }
 
-fn command(image: &Prepared, args: &[std::ffi::OsString]) -> Result<Entrance, LoadError> {
-    let start = match function_type(&image.module, COMMAND) {
-        Some(ty) if is_plain(&ty) => image.module.get_export_index(COMMAND),
-        Some(_) => {
-            let fault = "is no command: its `_start` takes or returns something";
-            return Err(super::source::refused(&image.name, fault));
-        }
-        None if image.shape.has_start => None,
+fn command(
+    name: &str,
+    module: &Module,
+    has_start: bool,
+) -> Result<Option<ModuleExport>, LoadError> {
+    let fault = match function_type(module, COMMAND) {
+        Some(ty) if is_plain(&ty) => return Ok(module.get_export_index(COMMAND)),
+        Some(_) => "is no command: its `_start` takes or returns something".to_owned(),
+        None if has_start => return Ok(None),
         None => {
-            let functions = functions(&image.module);
-            let fault = match functions.is_empty() {
+            let functions = functions(module);
+            match functions.is_empty() {
                 true => {
                     "is no command: it has no `_start`, and no other function to call".to_owned()
                 }
@@ -59,44 +102,58 @@ fn command(image: &Prepared, args: &[std::ffi::OsString]) -> Result<Entrance, Lo
                     "is no command: it has no `_start`. Call one of its functions instead: {}",
                     list(&functions)
                 ),
-            };
-            return Err(super::source::refused(&image.name, &fault));
+            }
         }
     };
-    let args = args.iter().map(|arg| arg.to_str().map(str::to_owned)).collect::<Option<_>>();
-    let args =
-        args.ok_or_else(|| rejected("an argument is not UTF-8, which modules require".into()))?;
-    Ok(Entrance::Command { start, args })
+    Err(super::source::refused(name, &fault))
 }
 
-fn call(module: &Module, name: &str, arguments: &[Value]) -> Result<Entrance, LoadError> {
-    let (Some(ty), Some(function)) = (function_type(module, name), module.get_export_index(name))
-    else {
-        let functions = functions(module);
-        let detail = match functions.is_empty() {
-            true => format!("there is no function `{name}`; the module exports none at all"),
-            false => {
-                format!("there is no function `{name}`; the module exports {}", list(&functions))
-            }
+impl Callee {
+    fn of(module: &Module, name: &str) -> Result<Self, LoadError> {
+        let (Some(ty), Some(function)) =
+            (function_type(module, name), module.get_export_index(name))
+        else {
+            let functions = functions(module);
+            return Err(rejected(match functions.is_empty() {
+                true => format!("there is no function `{name}`; the module exports none at all"),
+                false => format!(
+                    "there is no function `{name}`; the module exports {}",
+                    list(&functions)
+                ),
+            }));
         };
-        return Err(rejected(detail));
-    };
-    let fits = ty.params().len() == arguments.len()
-        && ty.params().zip(arguments).all(|(ty, value)| type_name(&ty) == value_type(*value));
-    if !fits {
+        if let Some(odd) = ty.results().find(|ty| !is_number(ty)) {
+            let odd = type_name(&odd);
+            return Err(rejected(format!("`{name}` returns {odd}, which can't be passed on")));
+        }
+        let initialize = function_type(module, REACTOR)
+            .filter(|ty| is_plain(ty) && name != REACTOR)
+            .and_then(|_| module.get_export_index(REACTOR));
+        let (params, results) = (ty.params().collect(), ty.results().len());
+        Ok(Self { initialize, function, params, results })
+    }
+
+    fn check(&self, name: &str, arguments: &[Value]) -> Result<(), LoadError> {
+        let params = &self.params;
+        let fits = params.len() == arguments.len()
+            && params.iter().zip(arguments).all(|(ty, value)| takes(ty, *value));
+        if fits {
+            return Ok(());
+        }
         let given = tuple(arguments.iter().map(|value| value_type(*value).to_owned()));
-        let wanted = tuple(ty.params().map(|ty| type_name(&ty)));
-        return Err(rejected(format!("`{name}` takes {wanted}, and was given {given}")));
+        let wanted = tuple(params.iter().map(type_name));
+        Err(rejected(format!("`{name}` takes {wanted}, and was given {given}")))
     }
-    if let Some(odd) = ty.results().find(|ty| !is_number(ty)) {
-        let odd = type_name(&odd);
-        return Err(rejected(format!("`{name}` returns {odd}, which can't be passed on")));
-    }
-    let initialize = function_type(module, REACTOR)
-        .filter(|ty| is_plain(ty) && name != REACTOR)
-        .and_then(|_| module.get_export_index(REACTOR));
-    let (arguments, results) = (arguments.iter().map(val).collect(), ty.results().len());
-    Ok(Entrance::Call { initialize, function, arguments, results })
+}
+
+fn takes(ty: &ValType, value: Value) -> bool {
+    matches!(
+        (ty, value),
+        (ValType::I32, Value::I32(_))
+            | (ValType::I64, Value::I64(_))
+            | (ValType::F32, Value::F32(_))
+            | (ValType::F64, Value::F64(_))
+    )
 }
 
 fn rejected(detail: String) -> LoadError {

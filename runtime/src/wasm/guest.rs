@@ -3,19 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Error, Instance, Store, UpdateDeadline, Val, WasmBacktrace};
+use wasmtime::{
+    Error, Func, Instance, ModuleExport, PoolConcurrencyLimitError, Store, UpdateDeadline, Val,
+    WasmBacktrace,
+};
 
 use crate::channel::Witness;
-use crate::evidence::{Ending, Frame, Refusal, RefusedMemory, Step, Testimony};
+use crate::evidence::{Ending, Refusal, RefusedMemory, Step, Testimony};
 use crate::isolation::StopHandle;
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
 use crate::task::Value;
+use crate::trace::Trace;
 
 use super::ending;
 use super::entrance::{Entrance, value};
 use super::image::Prepared;
 use super::meter::Meter;
+use super::room::Room;
 use super::signal::Signal;
 use super::sinks::Outlet;
 use super::stdin::Input;
@@ -39,12 +44,14 @@ pub(super) struct Run {
     pub(super) outlet: Arc<Outlet>,
     pub(super) signal: Arc<Signal>,
     pub(super) stop: StopHandle,
+    /// Held until the guest is gone.
+    pub(super) _room: Room,
 }
 
 /// What is known of a guest when it has ended.
 pub(super) struct Outcome {
     pub(super) ending: Ending,
-    pub(super) trace: Vec<Frame>,
+    pub(super) trace: Trace,
     pub(super) testimony: Testimony,
     pub(super) refused_memory: Option<RefusedMemory>,
     pub(super) peak_memory: u64,
@@ -57,7 +64,7 @@ impl Outcome {
     pub(super) fn of(ending: Ending) -> Self {
         Self {
             ending,
-            trace: Vec::new(),
+            trace: Trace::default(),
             testimony: Testimony::default(),
             refused_memory: None,
             peak_memory: 0,
@@ -68,14 +75,21 @@ impl Outcome {
     }
 }
 
-/// Runs a guest to its end. `told` gets the outcome before the guest's memory is given back, which may
-/// take longer than the guest took.
-pub(super) fn run(run: Run, told: impl FnOnce(Outcome)) {
+/// What is left of a guest that has ended. Dropping it gives back its memory, which may take longer than
+/// the guest took.
+pub(super) struct Remains {
+    _store: Store<GuestState>,
+    /// Its room is free only after the store is gone.
+    _run: Run,
+}
+
+/// Runs a guest to its end.
+pub(super) fn run(run: Run) -> (Outcome, Remains) {
     let mut store = store(&run);
     let result = enter(&run, &mut store);
     let mut outcome = match result {
         Ok(values) => Outcome { values, ..Outcome::of(Ending::Exited(0)) },
-        Err(error) => ended(&error, &run, &mut store),
+        Err(failed) => ended(failed, &run, &mut store),
     };
     let counted = run.limits.fuel.filter(|_| run.image.engine.configuration.counts_fuel);
     outcome.fuel = counted.and_then(|all| Some(all.saturating_sub(store.get_fuel().ok()?)));
@@ -84,7 +98,7 @@ pub(super) fn run(run: Run, told: impl FnOnce(Outcome)) {
     outcome.peak_memory = state.meter.peak();
     let deaf = Witness::new(ByteSize::bytes(0));
     outcome.testimony = std::mem::replace(&mut state.witness, deaf).finish();
-    told(outcome);
+    (outcome, Remains { _store: store, _run: run })
 }
 
 fn store(run: &Run) -> Store<GuestState> {
@@ -147,55 +161,69 @@ fn enter(run: &Run, store: &mut Store<GuestState>) -> Result<Vec<Value>, Failed>
     match &run.entrance {
         Entrance::Command { start, .. } => {
             if let Some(start) = start {
-                call(&instance, store, start, &[], 0)?;
+                begin(&instance, store, start)?;
             }
             Ok(Vec::new())
         }
-        Entrance::Call { initialize, function, arguments, results } => {
-            if let Some(initialize) = initialize {
-                call(&instance, store, initialize, &[], 0)?;
+        Entrance::Call { callee, arguments } => {
+            if let Some(initialize) = &callee.initialize {
+                begin(&instance, store, initialize)?;
             }
-            let values = call(&instance, store, function, arguments, *results)?;
+            let function = exported(&instance, store, &callee.function)?;
+            let mut values = vec![Val::I32(0); callee.results];
+            function.call(&mut *store, arguments, &mut values)?;
             Ok(values.iter().filter_map(value).collect())
         }
     }
 }
 
-fn call(
+/// Calls what takes nothing and returns nothing.
+fn begin(
     instance: &Instance,
     store: &mut Store<GuestState>,
-    export: &wasmtime::ModuleExport,
-    arguments: &[Val],
-    results: usize,
-) -> wasmtime::Result<Vec<Val>> {
-    let function = instance
-        .get_module_export(&mut *store, export)
-        .and_then(wasmtime::Extern::into_func)
-        .ok_or_else(|| wasmtime::format_err!("an export is gone that the module has"))?;
-    let mut values = vec![Val::I32(0); results];
-    function.call(&mut *store, arguments, &mut values)?;
-    Ok(values)
+    export: &ModuleExport,
+) -> wasmtime::Result<()> {
+    exported(instance, store, export)?.typed::<(), ()>(&*store)?.call(&mut *store, ())
 }
 
-fn ended(failed: &Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
+fn exported(
+    instance: &Instance,
+    store: &mut Store<GuestState>,
+    export: &ModuleExport,
+) -> wasmtime::Result<Func> {
+    instance
+        .get_module_export(&mut *store, export)
+        .and_then(wasmtime::Extern::into_func)
+        .ok_or_else(|| wasmtime::format_err!("an export is gone that the module has"))
+}
+
+fn ended(failed: Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
     let Failed { error, instantiated } = failed;
-    let stack = || trace::stack_state(error, run.image.shape.stack, store);
+    let stack = || trace::stack_state(&error, run.image.shape.stack, store);
     // The start function runs while the instance is made, and what it calls may fail for the host's reasons.
-    let has_run = *instantiated || error.is::<WasmBacktrace>();
+    let has_run = instantiated || error.is::<WasmBacktrace>();
     let ending = if has_run {
-        ending::of(error, stack)
+        ending::of(&error, stack)
     } else {
-        ending::typed(error, stack).unwrap_or_else(|| not_made(error))
+        ending::typed(&error, stack).unwrap_or_else(|| not_made(&error))
     };
     let trace = match ending {
-        Ending::Trapped(_) => trace::frames(error, &run.image.places),
-        _ => Vec::new(),
+        Ending::Trapped(_) => {
+            let image = Arc::clone(&run.image);
+            Trace::later(move || trace::frames(&error, &image.places))
+        }
+        _ => Trace::default(),
     };
     Outcome { trace, ..Outcome::of(ending) }
 }
 
 /// The instance could not be made, and nothing of the guest has run.
 fn not_made(error: &Error) -> Ending {
-    let detail = format!("this host has no room for an instance: {}", ending::words(error));
+    let detail = match error.is::<PoolConcurrencyLimitError>() {
+        true => "all places for guests are taken; wait for one to end, or make a runtime with \
+                 more of them (`Runtime::builder().instances(…)`)"
+            .to_owned(),
+        false => format!("this host has no room for an instance: {}", ending::words(error)),
+    };
     Ending::NeverStarted(Refusal { step: Step::Reserve, errno: None, detail })
 }

@@ -12,10 +12,12 @@ use crate::permissions::Permissions;
 use crate::task::Program;
 
 use super::cell::WasmCell;
-use super::engines::GuestEngine;
+use super::engines::{Configuration, Engines, GuestEngine};
+use super::entrance::Doors;
 use super::guest::GuestState;
 use super::imports;
 use super::places::Places;
+use super::pool::Memory;
 use super::shape::Shape;
 use super::source;
 use super::threads::{ThreadTime, Threads};
@@ -28,11 +30,12 @@ pub(super) struct WasmImage {
 
 /// What every guest of one program is made of.
 pub(super) struct Prepared {
-    pub(super) name: String,
     pub(super) engine: Arc<GuestEngine>,
     pub(super) module: Module,
     pub(super) linked: InstancePre<GuestState>,
     pub(super) shape: Shape,
+    pub(super) doors: Doors,
+    pub(super) guards: Vec<Guard>,
     pub(super) places: Places,
     /// What the guest finds as its own name.
     pub(super) argv0: String,
@@ -42,29 +45,37 @@ pub(super) struct Prepared {
 impl WasmImage {
     pub(super) fn prepare(
         program: &Program,
-        engine: Arc<GuestEngine>,
+        engines: &Engines,
         threads: Arc<Threads>,
     ) -> Result<Self, LoadError> {
-        let name = program.name();
+        let name: &str = program.name();
         let env = environment(&program.policy().permissions)?;
         let bytes = source::read(program.source())?;
         let invalid = |error: &str| {
-            source::refused(&name, &format!("is not a valid module: {}", first_lines(error)))
+            source::refused(name, &format!("is not a valid module: {}", first_lines(error)))
         };
+        let shape = Shape::of(&bytes);
+        let memory = shape
+            .as_ref()
+            .map_or(Memory::OnDemand, |shape| Memory::fit_for(shape, engines.places()));
+        let engine = engines.get(Configuration::new(&program.policy().limits, memory))?;
         let module =
             Module::new(&engine.engine, &bytes).map_err(|error| invalid(&format!("{error:#}")))?;
-        let shape = Shape::of(&bytes).map_err(|error| invalid(&error.to_string()))?;
+        let shape = shape.map_err(|error| invalid(&error.to_string()))?;
         if shape.shares_memory {
             let fault = "declares a memory to share between threads; build it for a single thread";
-            return Err(source::refused(&name, fault));
+            return Err(source::refused(name, fault));
         }
         let linked = engine
             .linker
             .instantiate_pre(&module)
-            .map_err(|error| unlinked(&name, &module, &error))?;
+            .map_err(|error| unlinked(name, &module, &error))?;
         let places = Places::of(&bytes);
-        let argv0 = Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let prepared = Prepared { name, engine, module, linked, shape, places, argv0, env };
+        let argv0 = Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let doors = Doors::of(name, &module, shape.has_start);
+        let guards = guards(engine.configuration.counts_fuel);
+        let prepared =
+            Prepared { engine, module, linked, shape, doors, guards, places, argv0, env };
         Ok(Self { prepared: Arc::new(prepared), threads })
     }
 }
@@ -108,11 +119,6 @@ impl WasmImage {
     pub(super) fn guests(&self) -> usize {
         Arc::strong_count(&self.prepared) - 1
     }
-
-    /// What its guests are made of.
-    pub(super) fn prepared(&self) -> Arc<Prepared> {
-        Arc::clone(&self.prepared)
-    }
 }
 
 impl Image for WasmImage {
@@ -121,12 +127,12 @@ impl Image for WasmImage {
     }
 
     fn guards(&self) -> Vec<Guard> {
-        guards(self.prepared.engine.configuration.counts_fuel)
+        self.prepared.guards.clone()
     }
 }
 
 /// The guards around every guest.
-pub(super) fn guards(counts_fuel: bool) -> Vec<Guard> {
+fn guards(counts_fuel: bool) -> Vec<Guard> {
     let mut guards: Vec<Guard> =
         ["linear-memory", "capabilities", "memory-limit", "stack-limit", "wall-limit"]
             .map(Guard::in_force)

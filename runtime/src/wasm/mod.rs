@@ -5,12 +5,11 @@
 //! A program is compiled once into an `image`, together with the imports it will be given, and every
 //! attempt gets a fresh `guest`: store, instance, memory. Nothing of an attempt is left for the next one.
 //!
-//! Guests run on `threads` of our own, never on the caller's, for three reasons. The caller's stack may
-//! be too small for the stack limit; a guest's stack overflow must be the engine's to catch. The caller
-//! may stand inside an async runtime, where a blocking host function would panic. And what the guest
-//! writes has to reach an ear that is only borrowed: the caller's thread listens at the other end of a
-//! bounded channel while the guest runs, so nothing is collected in between and a slow ear slows the
-//! guest down. The threads are reused; an attempt costs two hand-overs, not a new thread.
+//! A `stage` is found for each guest: the caller's own thread, if the guest's stack fits on what is left
+//! of its stack, else one of the `threads` of our own; a guest's stack overflow must be the engine's to
+//! catch. On the caller's thread the ear is `lend` to the guest. From another thread what it writes comes
+//! over a bounded channel, so nothing is collected in between and a slow ear slows the guest down. No host
+//! function enters an async runtime, so the caller may stand inside of one.
 //!
 //! One `clock` serves all attempts of the process. At the due time it stops the attempt through its
 //! `StopHandle`, like everybody else who stops one, and that fires the attempt's `signal`: a flag that
@@ -32,12 +31,16 @@ mod entrance;
 mod guest;
 mod image;
 mod imports;
+mod lend;
 mod meter;
 mod places;
+mod pool;
+mod room;
 mod shape;
 mod signal;
 mod sinks;
 mod source;
+mod stage;
 mod stdin;
 #[cfg(test)]
 mod tests;
@@ -62,15 +65,15 @@ pub(crate) struct WasmWall {
 }
 
 impl WasmWall {
-    pub(crate) fn new() -> Self {
-        Self { engines: Engines::default(), threads: Arc::default() }
+    /// A wall with room for so many guests in a pool of memory; without any, each guest's is made anew.
+    pub(crate) fn new(places: u32) -> Self {
+        Self { engines: Engines::new(places), threads: Arc::default() }
     }
 }
 
 impl Isolation for WasmWall {
     fn load(&self, program: &Program) -> Result<Arc<dyn Image>, LoadError> {
-        let engine = self.engines.for_limits(&program.policy().limits)?;
-        let image = WasmImage::prepare(program, engine, Arc::clone(&self.threads))?;
+        let image = WasmImage::prepare(program, &self.engines, Arc::clone(&self.threads))?;
         Ok(Arc::new(image))
     }
 }

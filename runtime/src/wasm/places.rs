@@ -9,7 +9,7 @@ use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
 use wasmparser::{Parser, Payload};
 
 use super::trace::plain;
-use crate::evidence::Frame;
+use crate::trace::Frame;
 
 /// Debug information above this is left alone: reading it would take longer than anybody waits.
 const MOST_BYTES: usize = 64 << 20;

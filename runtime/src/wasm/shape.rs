@@ -20,6 +20,11 @@ const PAGE_LOG2: u32 = 16;
 pub(super) struct Shape {
     /// Bytes of all memories and tables together at the start.
     pub(super) least_memory: u64,
+    /// How many memories and tables it defines.
+    pub(super) memories: u32,
+    pub(super) tables: u32,
+    /// Elements that its largest table may ever have.
+    pub(super) most_elements: u64,
     /// Whether one of its memories is to be shared between threads.
     pub(super) shares_memory: bool,
     /// Whether something runs by itself when it is instantiated.
@@ -142,11 +147,14 @@ impl Shape {
         let page = 1_u64 << memory.page_size_log2.unwrap_or(PAGE_LOG2);
         let bytes = memory.initial.saturating_mul(page);
         self.least_memory = self.least_memory.saturating_add(bytes);
+        self.memories += 1;
         self.shares_memory |= memory.shared;
         bytes
     }
 
     fn take_table(&mut self, table: &TableType) {
+        self.tables += 1;
+        self.most_elements = self.most_elements.max(table.maximum.unwrap_or(u64::MAX));
         let bytes = table.initial.saturating_mul(ELEMENT_BYTES);
         self.least_memory = self.least_memory.saturating_add(bytes);
     }

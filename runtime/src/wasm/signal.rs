@@ -7,21 +7,30 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::bell::Bell;
 use super::ending::Interrupted;
 
 pub(super) struct Signal {
     fired: AtomicBool,
+    /// Whether the guest has waited in a host call.
+    has_waited: AtomicBool,
+    /// Nanoseconds that the guest's thread worked for somebody else: for the caller's ear.
+    elsewhere: AtomicU64,
     bell: Arc<Bell>,
 }
 
 impl Signal {
     pub(super) fn new(bell: Arc<Bell>) -> Self {
-        Self { fired: AtomicBool::new(false), bell }
+        Self {
+            fired: AtomicBool::new(false),
+            has_waited: AtomicBool::new(false),
+            elsewhere: AtomicU64::new(0),
+            bell,
+        }
     }
 
     /// Says that the guest is to end. The flag is up before anybody is woken.
@@ -32,6 +41,21 @@ impl Signal {
 
     pub(super) fn is_fired(&self) -> bool {
         self.fired.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn has_waited(&self) -> bool {
+        self.has_waited.load(Ordering::Relaxed)
+    }
+
+    /// Says that the guest's thread worked so long for somebody else.
+    pub(super) fn was_elsewhere(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.elsewhere.fetch_add(nanos, Ordering::Relaxed);
+    }
+
+    /// How long it did.
+    pub(super) fn elsewhere(&self) -> Duration {
+        Duration::from_nanos(self.elsewhere.load(Ordering::Relaxed))
     }
 
     /// An error if the guest is to end.
@@ -49,6 +73,7 @@ impl Signal {
             if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
                 return Ok(output);
             }
+            self.has_waited.store(true, Ordering::Relaxed);
             self.bell.wait();
         }
     }
@@ -64,6 +89,7 @@ impl Signal {
             if is_ready() || until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(());
             }
+            self.has_waited.store(true, Ordering::Relaxed);
             self.bell.wait_until(until);
         }
     }

@@ -1,5 +1,5 @@
-//! Where a guest's stdout and stderr go: over one bounded channel, so in the order in which they were
-//! written, to the thread that listens.
+//! Where a guest's stdout and stderr go: straight to the ear of the thread that it runs on, or over one
+//! bounded channel to the thread that listens; in the order in which they were written either way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +17,7 @@ use crate::limits::Limits;
 
 use super::ending::Interrupted;
 use super::guest::Outcome;
+use super::lend;
 use super::signal::Signal;
 
 /// How many pieces may be on their way. The guest waits when there are more.
@@ -33,9 +34,28 @@ pub(super) enum Said {
     Ended(Box<Outcome>),
 }
 
+/// How a guest's output reaches its listener.
+pub(super) enum Way {
+    /// The guest runs on the listener's own thread, and the ear is lent to it.
+    Here,
+    /// The listener is another thread.
+    Channel(SyncSender<Said>),
+}
+
+impl Way {
+    fn tell(&self, stream: Stream, bytes: Bytes) -> Result<(), Interrupted> {
+        let heard = match self {
+            Self::Here => lend::hear(stream, &bytes),
+            Self::Channel(listener) => listener.send(Said::Wrote(stream, bytes)).is_ok(),
+        };
+        // Without a listener there is nobody to run for.
+        if heard { Ok(()) } else { Err(Interrupted) }
+    }
+}
+
 /// Both streams of one guest, as far as they have something in common.
 pub(super) struct Outlet {
-    listener: SyncSender<Said>,
+    way: Way,
     signal: Arc<Signal>,
     stop: StopHandle,
     /// Bytes that still fit under the limit.
@@ -43,14 +63,9 @@ pub(super) struct Outlet {
 }
 
 impl Outlet {
-    pub(super) fn new(
-        listener: SyncSender<Said>,
-        signal: &Arc<Signal>,
-        limits: &Limits,
-        stop: &StopHandle,
-    ) -> Self {
+    pub(super) fn new(way: Way, signal: &Arc<Signal>, limits: &Limits, stop: &StopHandle) -> Self {
         let (signal, stop) = (Arc::clone(signal), stop.clone());
-        Self { listener, signal, stop, room: AtomicU64::new(limits.output.as_u64()) }
+        Self { way, signal, stop, room: AtomicU64::new(limits.output.as_u64()) }
     }
 
     /// Passes on what fits under the limit; the guest ends if that is not all.
@@ -63,8 +78,7 @@ impl Outlet {
         let over = bytes.split_off(fits);
         self.room.store(room - fits as u64, Ordering::Relaxed);
         if !bytes.is_empty() {
-            // Without a listener there is nobody to run for.
-            self.listener.send(Said::Wrote(stream, bytes)).map_err(|_| Interrupted)?;
+            self.way.tell(stream, bytes)?;
         }
         if over.is_empty() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The threads that guests run on. They are kept between attempts, and end when nobody keeps them.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -15,10 +15,21 @@ const MOST_IDLE: usize = 64;
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// Remains above this are cleared away beside the caller.
+const MUCH: u64 = 16 << 20;
+
+/// The stack of a thread that clears away.
+const CLEARING_STACK: usize = 0;
+
+/// How many guests are cleared away beside their callers at once. Whoever makes more of them waits, or memory
+/// would fill with what is over.
+const MOST_CLEARING: usize = 2;
+
 /// Threads without work.
 #[derive(Default)]
 pub(super) struct Threads {
     idle: Mutex<Vec<GuestThread>>,
+    clearing: AtomicUsize,
 }
 
 /// One thread. It ends when it has done its work and nobody can give it more.
@@ -55,8 +66,43 @@ impl Threads {
         Some(idle.remove(index))
     }
 
+    /// Drops what is left of a guest that held so much memory. To give much of it back takes longer than
+    /// its caller shall wait for a verdict.
+    pub(super) fn clear_away(self: &Arc<Self>, remains: impl Send + 'static, memory: u64) {
+        if memory < MUCH {
+            return drop(remains);
+        }
+        let clearing = Clearing::begin(self);
+        if let Some(clearing) = clearing
+            && let Ok(lease) = self.lease(CLEARING_STACK)
+        {
+            lease.run(move || {
+                drop(remains);
+                drop(clearing);
+            });
+        }
+    }
+
     fn idle(&self) -> MutexGuard<'_, Vec<GuestThread>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One guest that is being cleared away.
+struct Clearing(Arc<Threads>);
+
+impl Clearing {
+    fn begin(threads: &Arc<Threads>) -> Option<Self> {
+        let one_more = |count| (count < MOST_CLEARING).then_some(count + 1);
+        let order = Ordering::AcqRel;
+        threads.clearing.fetch_update(order, Ordering::Acquire, one_more).ok()?;
+        Some(Self(Arc::clone(threads)))
+    }
+}
+
+impl Drop for Clearing {
+    fn drop(&mut self) {
+        self.0.clearing.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -127,7 +173,7 @@ impl ThreadTime {
     /// Whether a limit of processor time can be enforced on this system.
     pub(super) const IS_SEEN: bool = true;
 
-    fn of_this_thread() -> Self {
+    pub(super) fn of_this_thread() -> Self {
         /// The scheduler's own count (2) of one thread (4), as the kernel encodes it for every
         /// architecture: the C library makes the same number in `pthread_getcpuclockid`.
         const THREAD_SCHEDULED: i32 = 6;
@@ -146,7 +192,7 @@ impl ThreadTime {
     /// Whether a limit of processor time can be enforced on this system.
     pub(super) const IS_SEEN: bool = false;
 
-    fn of_this_thread() -> Self {
+    pub(super) fn of_this_thread() -> Self {
         Self {}
     }
 

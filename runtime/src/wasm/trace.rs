@@ -2,7 +2,8 @@
 
 use wasmtime::{Error, FrameInfo, Store, Val, WasmBacktrace, WasmCoreDump};
 
-use crate::evidence::{Frame, StackState};
+use crate::evidence::StackState;
+use crate::trace::Frame;
 
 use super::guest::GuestState;
 use super::places::{Lookup, Places};

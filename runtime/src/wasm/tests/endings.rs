@@ -5,8 +5,9 @@ use sandtrap_protocol::{FromGuest, PanicReport, VERSION, encode};
 use super::*;
 use crate::evidence::{Source, StackState, StopReason, TrapCause};
 use crate::quantity::ByteSize;
-use crate::wasm::engines::GuestEngine;
+use crate::wasm::engines::{Configuration, GuestEngine};
 use crate::wasm::image::WasmImage;
+use crate::wasm::pool::Memory;
 
 #[track_caller]
 fn assert_trap(text: &str, expected: &TrapCause) {
@@ -221,14 +222,15 @@ fn a_host_function_that_panics_ends_the_guest_and_not_the_caller() {
     let program = program(
         "(module (import \"host\" \"panics\" (func $f)) (func (export \"_start\") call $f))",
     );
-    let wall = WasmWall::new();
-    let engine = wall.engines.for_limits(&program.policy().limits).unwrap();
+    let wall = WasmWall::new(80);
+    let wanted = Configuration::new(&program.policy().limits, Memory::Pool(80));
+    let engine = wall.engines.get(wanted).unwrap();
     let mut linker = engine.linker.clone();
     let panics = || -> () { panic!("a host function that panics, as a test") };
     linker.func_wrap("host", "panics", panics).unwrap();
     let (engine, configuration) = (engine.engine.clone(), engine.configuration);
-    let engine = Arc::new(GuestEngine { engine, linker, configuration });
-    let image = WasmImage::prepare(&program, engine, Arc::clone(&wall.threads)).unwrap();
+    wall.engines.put(GuestEngine { engine, linker, configuration });
+    let image = WasmImage::prepare(&program, &wall.engines, Arc::clone(&wall.threads)).unwrap();
     for _ in 0..2 {
         let evidence = run_image(&image, &program, &command(), &StopHandle::new(), &mut Deaf);
         let words = "host panic: a host function that panics, as a test".to_owned();

@@ -54,7 +54,7 @@ fn program(text: &str) -> Program {
 }
 
 fn load(program: &Program) -> Result<Arc<dyn Image>, LoadError> {
-    WasmWall::new().load(program)
+    WasmWall::new(80).load(program)
 }
 
 fn run(text: &str) -> Evidence {

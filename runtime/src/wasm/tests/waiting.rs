@@ -173,9 +173,8 @@ fn a_caller_inside_an_async_runtime_is_no_trouble() {
 #[test]
 fn an_ear_that_panics_takes_its_guest_with_it_and_nothing_else() {
     let program = program(&spins());
-    let wall = WasmWall::new();
-    let engine = wall.engines.for_limits(&program.policy().limits).unwrap();
-    let image = WasmImage::prepare(&program, engine, Arc::clone(&wall.threads)).unwrap();
+    let wall = WasmWall::new(80);
+    let image = WasmImage::prepare(&program, &wall.engines, Arc::clone(&wall.threads)).unwrap();
     let stop = StopHandle::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut ear = |_: Event<'_>| panic!("an ear that panics, as a test");

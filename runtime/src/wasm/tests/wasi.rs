@@ -1,46 +1,7 @@
 //! WASI as guests find it: the same on every thread, whatever stands around the call.
 
-use std::sync::mpsc;
-
 use super::*;
-use crate::task::{Entry, Stdin};
-use crate::wasm::bell::Bell;
-use crate::wasm::entrance::Entrance;
-use crate::wasm::guest::{self, Outcome, Run};
-use crate::wasm::image::WasmImage;
-use crate::wasm::signal::Signal;
-use crate::wasm::sinks::{MOST_ON_THEIR_WAY, Outlet, Said};
-use crate::wasm::stdin::{Input, Source};
-
-/// Runs a guest to its end on this very thread, and gives what it wrote, too.
-fn run_here(program: &Program, stdin: &Stdin) -> (Outcome, Vec<u8>) {
-    let wall = WasmWall::new();
-    let limits = &program.policy().limits;
-    let engine = wall.engines.for_limits(limits).unwrap();
-    let image = WasmImage::prepare(program, engine, Arc::clone(&wall.threads)).unwrap().prepared();
-    let entry = Entry::Command { args: vec!["one".into(), "two".into()], stdin: Stdin::Null };
-    let bell = Arc::new(Bell::new().unwrap());
-    let signal = Arc::new(Signal::new(Arc::clone(&bell)));
-    let stop = StopHandle::new();
-    let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
-    let run = Run {
-        entrance: Entrance::of(&image, &entry).unwrap(),
-        limits: limits.clone(),
-        input: Input::new(Source::open(stdin).unwrap(), bell),
-        outlet: Arc::new(Outlet::new(speaker, &signal, limits, &stop)),
-        image,
-        signal,
-        stop,
-    };
-    let mut outcome = None;
-    guest::run(run, |told| outcome = Some(told));
-    let written = listener.try_iter().flat_map(|said| match said {
-        Said::Wrote(_, bytes) => bytes.to_vec(),
-        Said::Ended(_) => Vec::new(),
-    });
-    let written = written.collect();
-    (outcome.unwrap(), written)
-}
+use crate::task::Stdin;
 
 /// Uses everything of WASI that could wait or block: sleeps, waits for its input, reads it, and the rest.
 /// Exits with 0, or with the number of what failed.
@@ -95,9 +56,10 @@ fn uses_everything() -> String {
 
 #[track_caller]
 fn assert_all_works(stdin: &Stdin) {
-    let (outcome, written) = run_here(&program(&uses_everything()), stdin);
-    assert_eq!(outcome.ending, Ending::Exited(0));
-    assert_eq!(written, b"hello");
+    let task = Task::command(["one", "two"]).stdin(stdin.clone());
+    let evidence = run_task(&program(&uses_everything()), &task);
+    assert_eq!(evidence.ending, Ending::Exited(0));
+    assert_eq!(evidence.output.stdout_text(), "hello");
 }
 
 #[test]

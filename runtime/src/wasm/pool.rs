@@ -1,0 +1,75 @@
+//! Where the memory of instances comes from: out of a pool that is reserved once, or from the system.
+//!
+//! A place in the pool keeps what its last guest's module looked like at the start, so the next guest of
+//! that module finds it ready, and only the pages that were written are set back. Which ones were, the
+//! kernel knows; without its help all that is kept would have to be written anew, so then nothing is kept.
+
+use std::fs;
+
+use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::shape::Shape;
+
+/// Where the memory of an engine's instances comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Memory {
+    /// From the system, each time. Right for a single run, and for modules no pool is made for.
+    OnDemand,
+    /// Out of a pool with so many places.
+    Pool(u32),
+}
+
+/// Elements of a table in the pool. Compilers make one for each function whose address is taken.
+const MOST_ELEMENTS: usize = 100_000;
+
+/// Bytes the engine keeps for one instance, its functions' addresses above all.
+const MOST_FOR_ONE: usize = 16 << 20;
+
+/// Bytes that all places together may keep between guests, and one of them.
+const MOST_KEPT: usize = 1 << 30;
+const MOST_KEPT_BY_ONE: usize = 16 << 20;
+
+impl Memory {
+    /// The memory for a module, if `places` guests are to find room in a pool.
+    pub(super) fn fit_for(shape: &Shape, places: u32) -> Self {
+        let fits =
+            shape.memories <= 1 && shape.tables <= 1 && shape.most_elements <= MOST_ELEMENTS as u64;
+        if fits && places > 0 { Self::Pool(places) } else { Self::OnDemand }
+    }
+}
+
+/// How the engine is told.
+pub(super) fn strategy(memory: Memory) -> InstanceAllocationStrategy {
+    match memory {
+        Memory::OnDemand => InstanceAllocationStrategy::OnDemand,
+        Memory::Pool(places) => InstanceAllocationStrategy::Pooling(pool(places)),
+    }
+}
+
+fn pool(places: u32) -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_core_instances(places)
+        .total_component_instances(places)
+        .total_memories(places)
+        .total_tables(places)
+        .total_stacks(places)
+        .max_unused_warm_slots(places)
+        .max_core_instance_size(MOST_FOR_ONE)
+        .max_component_instance_size(MOST_FOR_ONE)
+        .table_elements(MOST_ELEMENTS);
+    if knows_written_pages() {
+        let kept = (MOST_KEPT / places as usize).min(MOST_KEPT_BY_ONE);
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(kept)
+            .table_keep_resident(kept.min(MOST_ELEMENTS * size_of::<usize>()));
+    }
+    pool
+}
+
+/// Whether the kernel can say which pages a guest has written, and all of them: those that were swapped out
+/// it leaves out, and the next guest would find them as they were. So not on a host with swap.
+fn knows_written_pages() -> bool {
+    let swaps = fs::read_to_string("/proc/swaps");
+    let has_no_swap = swaps.is_ok_and(|swaps| swaps.lines().count() <= 1);
+    has_no_swap && PoolingAllocationConfig::is_pagemap_scan_available()
+}
