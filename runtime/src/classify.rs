@@ -75,6 +75,7 @@ fn lasting_stop(reason: StopReason) -> Option<Stop> {
         StopReason::Output => Some(Stop::Output),
         StopReason::Result => Some(Stop::Result),
         StopReason::Processes => Some(Stop::Processes),
+        StopReason::Files => Some(Stop::Files),
         StopReason::WallTime
         | StopReason::CpuTime
         | StopReason::Protocol
@@ -99,6 +100,7 @@ fn stopped_or(evidence: &Evidence, otherwise: impl FnOnce() -> Verdict) -> Verdi
         Some(StopReason::Output) => Verdict::Stopped(Stop::Output),
         Some(StopReason::Result) => Verdict::Stopped(Stop::Result),
         Some(StopReason::Processes) => Verdict::Stopped(Stop::Processes),
+        Some(StopReason::Files) => Verdict::Stopped(Stop::Files),
         Some(StopReason::Cancelled) => Verdict::Stopped(Stop::Cancelled),
         Some(StopReason::Shutdown) => Verdict::Stopped(Stop::Shutdown),
         Some(StopReason::Protocol) => {

@@ -115,6 +115,8 @@ pub enum StopReason {
     Result,
     /// The process limit.
     Processes,
+    /// The limit of a file's size.
+    Files,
     /// It broke the rules of its channel.
     Protocol,
     /// The caller asked for it.
@@ -125,12 +127,13 @@ pub enum StopReason {
 
 impl StopReason {
     /// Every reason, in a fixed order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::WallTime,
         Self::CpuTime,
         Self::Output,
         Self::Result,
         Self::Processes,
+        Self::Files,
         Self::Protocol,
         Self::Cancelled,
         Self::Shutdown,
@@ -144,6 +147,7 @@ impl StopReason {
             Self::Output => "output",
             Self::Result => "result",
             Self::Processes => "processes",
+            Self::Files => "files",
             Self::Protocol => "protocol",
             Self::Cancelled => "cancelled",
             Self::Shutdown => "shutdown",

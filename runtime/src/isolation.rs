@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crate::event::Event;
 use crate::evidence::{Evidence, Guard, Refusal, Step, StopReason};
 use crate::limits::Limits;
+use crate::permissions::GrantError;
 use crate::task::{Capture, Entry, Program, TaskId};
 
 /// One kind of wall.
@@ -114,6 +115,12 @@ impl LoadError {
     /// The facts, for evidence.
     pub fn into_refusal(self) -> Refusal {
         self.refusal
+    }
+}
+
+impl From<GrantError> for LoadError {
+    fn from(error: GrantError) -> Self {
+        Self::at(Step::Accept, error.to_string()).with_errno(error.errno())
     }
 }
 

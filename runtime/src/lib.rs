@@ -101,7 +101,7 @@ pub use isolation::{
 };
 pub use label::{Label, UnknownLabel};
 pub use limits::{LEAST_MEMORY, LimitError, Limits};
-pub use permissions::{GuardMode, Permissions};
+pub use permissions::{Access, DirGrant, GrantError, GuardMode, Network, Permissions};
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;
 pub use report::{Facts, Report, TaskSummary};

@@ -55,6 +55,7 @@ impl Runtime {
 
     fn load_behind(&self, wall: Wall, program: Program) -> Result<Loaded, Error> {
         check(&program.policy().limits)?;
+        program.policy().permissions.check().map_err(LoadError::from)?;
         let isolation = match wall {
             Wall::Wasm => &self.wasm,
             Wall::Native => &self.native,

@@ -6,6 +6,7 @@ mod contract;
 mod crash_matrix;
 mod doors;
 mod fallbacks;
+mod files;
 mod house_rules;
 mod labels;
 mod soak;

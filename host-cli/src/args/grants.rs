@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use sandtrap::{GuardMode, Permissions};
+use sandtrap::{DirGrant, GuardMode, Network, Permissions};
 
 use super::values;
 
@@ -21,6 +21,16 @@ pub(crate) struct GrantArgs {
     #[arg(long = "inherit-env", value_name = "NAME")]
     inherited: Vec<OsString>,
 
+    /// Let the guest reach a directory, and all in it, under its own name or another one: to look at it
+    /// (`ro`) or to change it, too (`rw`); may be repeated [default: none, and `ro`]
+    #[arg(long = "dir", value_name = "HOST[:GUEST][:ro|rw]")]
+    #[arg(value_parser = OsStringValueParser::new().try_map(values::dir_grant))]
+    dirs: Vec<DirGrant>,
+
+    /// Let the guest reach no network, or the host's own. Modules have no call that would reach one
+    #[arg(long, value_name = "NET", default_value = "none")]
+    net: NetArg,
+
     /// Where this host lacks a guard: refuse to run, or run and name it in the report
     #[arg(long, value_name = "MODE", default_value = "best-effort")]
     guards: GuardsArg,
@@ -31,6 +41,13 @@ pub(crate) struct GrantArgs {
 enum GuardsArg {
     Required,
     BestEffort,
+}
+
+/// The networks, as they are called on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum NetArg {
+    None,
+    Host,
 }
 
 impl GrantArgs {
@@ -44,6 +61,12 @@ impl GrantArgs {
         for (name, value) in &self.pairs {
             permissions.grant_env(name, value);
         }
+        permissions.dirs.clone_from(&self.dirs);
+        permissions.net = match self.net {
+            NetArg::None => Network::None,
+            NetArg::Host => Network::Host,
+        };
+        permissions.check().map_err(|error| error.to_string())?;
         Ok(permissions)
     }
 
@@ -67,6 +90,7 @@ fn not_set(name: &OsString) -> String {
 mod tests {
     use super::*;
     use clap::Parser;
+    use sandtrap::Access;
 
     #[derive(Parser)]
     struct Line {
@@ -93,6 +117,23 @@ mod tests {
     fn inheriting_what_is_not_set_is_refused_by_name() {
         let error = permissions(&["--inherit-env", "SANDTRAP_NO_SUCH_THING"]).unwrap_err();
         assert!(error.contains("--inherit-env SANDTRAP_NO_SUCH_THING: it is not set"), "{error}");
+    }
+
+    #[test]
+    fn directories_and_the_network_are_granted_as_they_are_written() {
+        let line = ["--dir", "a", "--dir", "b:/b:rw", "--dir", "c:ro", "--net", "host"];
+        let found = permissions(&line).unwrap();
+        let mut expected = Permissions { net: Network::Host, ..Permissions::default() };
+        expected.grant_dir("a", "a", Access::ReadOnly);
+        expected.grant_dir("b", "/b", Access::ReadWrite);
+        expected.grant_dir("c", "c", Access::ReadOnly);
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn two_directories_of_one_name_are_refused() {
+        let error = permissions(&["--dir", "a:/x", "--dir", "b:/x/"]).unwrap_err();
+        assert!(error.contains("the guest would find `a` as `/x/`, too"), "{error}");
     }
 
     #[test]

@@ -228,6 +228,8 @@ mod tests {
             (&["run", "--fuel", "-1", "x"], "write it as in 1000000"),
             (&["run", "--processes", "many", "x"], "write it as in 4"),
             (&["run", "--env", "LANG", "x"], "write it as in LANG=C"),
+            (&["run", "--dir", ":rw", "x"], "write it as in data:/data:rw"),
+            (&["run", "--dir", "a::ro", "x"], "write it as in data:/data:rw"),
             (&["call", "m.wasm", "f", "--arg", "5"], "write it as in i32:5"),
             (&["explain", "stack-overflow"], "crashed.stack-overflow"),
         ] {

@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::num::IntErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use sandtrap::{ByteSize, Label, QuantityError, Value};
+use sandtrap::{Access, ByteSize, DirGrant, Label, QuantityError, Value};
 
 use crate::explain;
 
@@ -48,6 +49,24 @@ pub(crate) fn env_pair(text: OsString) -> Result<(OsString, OsString), String> {
             Ok((part(&bytes[..split]), part(&bytes[split + 1..])))
         }
     }
+}
+
+/// `HOST[:GUEST][:ro|rw]`. What the guest calls it is what the host does, unless said otherwise.
+pub(crate) fn dir_grant(text: OsString) -> Result<DirGrant, String> {
+    let bytes = text.as_bytes();
+    let (rest, access) = match bytes.strip_suffix(b":rw") {
+        Some(rest) => (rest, Access::ReadWrite),
+        None => (bytes.strip_suffix(b":ro").unwrap_or(bytes), Access::ReadOnly),
+    };
+    let (host, guest) = match rest.iter().rposition(|byte| *byte == b':') {
+        Some(split) => (&rest[..split], &rest[split + 1..]),
+        None => (rest, rest),
+    };
+    if host.is_empty() || guest.is_empty() {
+        return Err(format!("`{}` lacks a name; write it as in data:/data:rw", text.display()));
+    }
+    let path = |bytes| PathBuf::from(OsStr::from_bytes(bytes));
+    Ok(DirGrant { host: path(host), guest: path(guest), access })
 }
 
 /// `TYPE:NUMBER`, one argument of an export.

@@ -99,11 +99,11 @@ pub(super) const PROCESSES: Page = Page {
 
 pub(super) const FILES: Page = Page {
     summary: "It wrote a larger file than it may.",
-    meaning: "One file grew beyond --file-bytes. The kernel refused the write that would have passed the \
-              limit; what was written before it is there.",
+    meaning: "One file grew beyond --file-bytes. The write that would have passed the limit was refused; what \
+              was written before it is there.",
     native: "SIGXFSZ from the kernel. A guest that ignores this signal gets an error from its write \
              instead, and may go on.",
-    wasm: "Not seen: modules write no files of the host.",
+    wasm: "A write, or a change of size, that would have passed the limit; nothing of that one was written.",
     causes: &["A log or a temporary file in a loop.", "A result that is legitimately large."],
     advice: &["Raise it: --file-bytes 1GiB.", "Split what is written into several files."],
 };

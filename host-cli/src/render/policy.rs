@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sandtrap::{GuardMode, Policy, Wall, show_duration};
+use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Wall, show_duration};
 
 /// The policy as people read it. Values of variables are not shown: they may be secrets.
 pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
@@ -31,7 +31,15 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("file-bytes", limits.file_bytes.to_string()),
             ],
         ),
-        ("Permissions", vec![("environment", env), ("guards", guards.to_owned())]),
+        (
+            "Permissions",
+            vec![
+                ("environment", env),
+                ("directories", directories(&policy.permissions.dirs)),
+                ("network", network(policy.permissions.net).to_owned()),
+                ("guards", guards.to_owned()),
+            ],
+        ),
         (
             "Wall",
             vec![(
@@ -50,4 +58,29 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
         }
     }
     text
+}
+
+fn directories(dirs: &[DirGrant]) -> String {
+    if dirs.is_empty() {
+        return "none".to_owned();
+    }
+    let each = dirs.iter().map(|dir| {
+        let access = match dir.access {
+            Access::ReadOnly => "read-only",
+            Access::ReadWrite => "read-write",
+        };
+        let name = match dir.keeps_its_name() {
+            true => String::new(),
+            false => format!(" as {}", dir.guest.display()),
+        };
+        format!("{}{name} ({access})", dir.host.display())
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn network(net: Network) -> &'static str {
+    match net {
+        Network::None => "none",
+        Network::Host => "the host's",
+    }
 }

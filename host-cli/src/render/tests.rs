@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use sandtrap::{
-    Basis, Death, Denied, Ending, ErrorReport, Evidence, Fault, Frame, Limits, Opcode, PanicReport,
-    Policy, Program, Refusal, RefusedMemory, Report, Sender, Signal, Source, StackState, Step,
-    StopReason, Task, TaskSummary, Trace, TrapCause, Usage, Value, Wall, classify,
+    Access, Basis, Death, Denied, Ending, ErrorReport, Evidence, Fault, Frame, Limits, Network,
+    Opcode, PanicReport, Policy, Program, Refusal, RefusedMemory, Report, Sender, Signal, Source,
+    StackState, Step, StopReason, Task, TaskSummary, Trace, TrapCause, Usage, Value, Wall,
+    classify,
 };
 
 use super::diagnosis;
@@ -247,6 +248,7 @@ fn each_of_our_stops_says_why() {
         (StopReason::Output, "at the output limit of 16 MiB"),
         (StopReason::Result, "at the result limit of 64 MiB"),
         (StopReason::Processes, "at the processes limit of 1"),
+        (StopReason::Files, "at the file-bytes limit of 64 MiB"),
         (StopReason::Protocol, "ended for a breach of the channel's rules"),
         (StopReason::Cancelled, "as somebody asked (Ctrl-C)"),
         (StopReason::Shutdown, "as sandtrap was told to end"),
@@ -282,8 +284,15 @@ fn refusals_and_kernel_kills_are_counted() {
 fn the_policy_names_every_limit_and_hides_values() {
     let mut policy = Policy::default();
     policy.permissions.grant_env("TOKEN", "secret");
+    let text = super::policy(&policy, None);
+    assert!(text.contains("  directories  none\n  network      none\n"), "{text}");
+    policy.permissions.grant_dir("a", "a", Access::ReadOnly);
+    policy.permissions.grant_dir("b", "/b", Access::ReadWrite);
+    policy.permissions.net = Network::Host;
     let text = super::policy(&policy, Some(Wall::Native));
     assert!(text.contains("  memory       256 MiB\n"), "{text}");
     assert!(text.contains("  environment  TOKEN\n") && !text.contains("secret"), "{text}");
     assert!(text.contains("  in           native\n"), "{text}");
+    let dirs = "  directories  a (read-only), b as /b (read-write)\n  network      the host's\n";
+    assert!(text.contains(dirs), "{text}");
 }

@@ -44,6 +44,7 @@ impl NativeImage {
             return Err(LoadError::at(Step::Accept, detail));
         };
         look_at(path)?;
+        look_at_dirs(&program.policy().permissions)?;
         let policy = program.policy();
         Ok(Self {
             path: path.to_owned(),
@@ -96,6 +97,24 @@ impl Image for NativeImage {
     fn guards(&self) -> Vec<Guard> {
         fixed_guards()
     }
+}
+
+/// Refuses directories that a process would not find as they were granted.
+fn look_at_dirs(permissions: &Permissions) -> Result<(), LoadError> {
+    for dir in &permissions.dirs {
+        dir.look()?;
+        if !dir.keeps_its_name() {
+            let detail = format!(
+                "a process finds the directory `{}` under its own name only, not as `{}`: files are \
+                 not confined behind the native wall yet; grant it without another name, or run a \
+                 module behind the wasm wall",
+                dir.host.display(),
+                dir.guest.display()
+            );
+            return Err(LoadError::at(Step::Accept, detail));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what can't be executed, before there is a process.

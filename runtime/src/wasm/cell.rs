@@ -224,7 +224,7 @@ impl Drop for StopOnPanic<'_> {
 /// Runs a guest to its end, whatever happens.
 fn survive(run: Run) -> (Outcome, Option<Remains>) {
     match panic::catch_unwind(AssertUnwindSafe(|| guest::run(run))) {
-        Ok((outcome, remains)) => (outcome, Some(remains)),
+        Ok(ended) => ended,
         // A host function that panics is our own mistake, and must not become the caller's.
         Err(payload) => {
             let words = format!("host panic: {}", words_of(payload.as_ref()));

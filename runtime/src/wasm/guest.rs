@@ -10,7 +10,7 @@ use wasmtime::{
 
 use crate::channel::Witness;
 use crate::evidence::{Ending, Refusal, RefusedMemory, Step, Testimony};
-use crate::isolation::StopHandle;
+use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
 use crate::task::Value;
@@ -84,8 +84,13 @@ pub(super) struct Remains {
 }
 
 /// Runs a guest to its end.
-pub(super) fn run(run: Run) -> (Outcome, Remains) {
-    let mut store = store(&run);
+pub(super) fn run(run: Run) -> (Outcome, Option<Remains>) {
+    let mut store = match store(&run) {
+        Ok(store) => store,
+        Err(refused) => {
+            return (Outcome::of(Ending::NeverStarted(refused.into_refusal())), None);
+        }
+    };
     let result = enter(&run, &mut store);
     let mut outcome = match result {
         Ok(values) => Outcome { values, ..Outcome::of(Ending::Exited(0)) },
@@ -98,11 +103,11 @@ pub(super) fn run(run: Run) -> (Outcome, Remains) {
     outcome.peak_memory = state.meter.peak();
     let deaf = Witness::new(ByteSize::bytes(0));
     outcome.testimony = std::mem::replace(&mut state.witness, deaf).finish();
-    (outcome, Remains { _store: store, _run: run })
+    (outcome, Some(Remains { _store: store, _run: run }))
 }
 
-fn store(run: &Run) -> Store<GuestState> {
-    let mut store = Store::new(&run.image.engine.engine, state(run));
+fn store(run: &Run) -> Result<Store<GuestState>, LoadError> {
+    let mut store = Store::new(&run.image.engine.engine, state(run)?);
     store.limiter(|state| &mut state.meter);
     let signal = Arc::clone(&run.signal);
     // Whenever anybody's time is over, all guests of the engine look; each at its own flag.
@@ -111,10 +116,10 @@ fn store(run: &Run) -> Store<GuestState> {
         signal.check()?;
         Ok(UpdateDeadline::Continue(1))
     });
-    store
+    Ok(store)
 }
 
-fn state(run: &Run) -> GuestState {
+fn state(run: &Run) -> Result<GuestState, LoadError> {
     let args: &[String] = match &run.entrance {
         Entrance::Command { args, .. } => args,
         Entrance::Call { .. } => &[],
@@ -123,16 +128,19 @@ fn state(run: &Run) -> GuestState {
         name: &run.image.argv0,
         args,
         env: &run.image.env,
+        dirs: &run.image.dirs,
         input: &run.input,
         outlet: &run.outlet,
+        limits: &run.limits,
         signal: &run.signal,
+        stop: &run.stop,
     };
-    GuestState {
-        wasi: Wasi::new(&given),
+    Ok(GuestState {
+        wasi: Wasi::new(&given)?,
         stop: run.stop.clone(),
         witness: Witness::new(run.limits.result),
         meter: Meter::new(run.limits.memory),
-    }
+    })
 }
 
 /// An error, and whether the guest had come into being before it.

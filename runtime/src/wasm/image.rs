@@ -21,6 +21,7 @@ use super::pool::Memory;
 use super::shape::Shape;
 use super::source;
 use super::threads::{ThreadTime, Threads};
+use super::wasi::Dirs;
 
 /// A program behind the Wasm wall.
 pub(super) struct WasmImage {
@@ -40,6 +41,7 @@ pub(super) struct Prepared {
     /// What the guest finds as its own name.
     pub(super) argv0: String,
     pub(super) env: Vec<(String, String)>,
+    pub(super) dirs: Dirs,
 }
 
 impl WasmImage {
@@ -49,7 +51,8 @@ impl WasmImage {
         threads: Arc<Threads>,
     ) -> Result<Self, LoadError> {
         let name: &str = program.name();
-        let env = environment(&program.policy().permissions)?;
+        let permissions = &program.policy().permissions;
+        let (env, dirs) = (environment(permissions)?, Dirs::of(permissions)?);
         let bytes = source::read(program.source())?;
         let invalid = |error: &str| {
             source::refused(name, &format!("is not a valid module: {}", first_lines(error)))
@@ -75,7 +78,7 @@ impl WasmImage {
         let doors = Doors::of(name, &module, shape.has_start);
         let guards = guards(engine.configuration.counts_fuel);
         let prepared =
-            Prepared { engine, module, linked, shape, doors, guards, places, argv0, env };
+            Prepared { engine, module, linked, shape, doors, guards, places, argv0, env, dirs };
         Ok(Self { prepared: Arc::new(prepared), threads })
     }
 }

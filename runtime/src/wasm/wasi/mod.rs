@@ -1,14 +1,19 @@
 //! WASI preview 1 for one guest: the reference implementation, and what we put in front of it.
 //!
 //! Every function is called on the guest's own thread, polled there, and left alone the moment the guest is
-//! to end. No runtime is entered: a guest may run on a thread that stands inside an async runtime of the
-//! caller's, where nothing may block on another one. Nothing needs one, either: files are read and written
-//! on the guest's thread, and the only calls that wait, for a clock or for an input, wait on the guest's
-//! bell.
+//! to end. Nothing blocks on a runtime: a guest may run on a thread that stands inside one of the caller's,
+//! where that would panic. Little needs one, either: files are read and written on the guest's thread, and
+//! what waits for a clock or for an input waits on the guest's bell. Only what opens a file, and might wait
+//! for ever, is done on another thread.
 
+mod bounds;
 mod clocks;
+mod dirs;
+mod files;
 mod functions;
+mod opening;
 mod poll;
+mod random;
 
 use std::sync::Arc;
 
@@ -17,23 +22,37 @@ use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{WasiP1Ctx, types};
 
 use crate::channel::Stream;
+use crate::evidence::Step;
+use crate::isolation::{LoadError, StopHandle};
+use crate::limits::Limits;
 
 use super::signal::Signal;
 use super::sinks::{Outlet, Sink};
 use super::stdin::Input;
 
 use clocks::Clocks;
+use files::Files;
+use opening::Places;
 
+pub(super) use dirs::Dirs;
 pub(super) use functions::{names, offer};
 
-/// What one guest finds of WASI.
+/// WASI for one guest.
 pub(super) struct Wasi {
-    reference: WasiP1Ctx,
-    clocks: Clocks,
-    input: Input,
+    world: World,
     signal: Arc<Signal>,
     /// The guest's memory, once it has called for the first time.
     memory: Option<Memory>,
+}
+
+/// What one guest finds of the world.
+struct World {
+    reference: WasiP1Ctx,
+    clocks: Clocks,
+    input: Input,
+    files: Files,
+    places: Option<Arc<Places>>,
+    signal: Arc<Signal>,
 }
 
 /// What a guest is given.
@@ -44,16 +63,23 @@ pub(super) struct Given<'a> {
     pub(super) args: &'a [String],
     /// Its environment.
     pub(super) env: &'a [(String, String)],
+    /// The directories it may reach.
+    pub(super) dirs: &'a Dirs,
     /// What it reads.
     pub(super) input: &'a Input,
     /// Where it writes.
     pub(super) outlet: &'a Arc<Outlet>,
+    /// Its limits.
+    pub(super) limits: &'a Limits,
     /// What ends its waiting.
     pub(super) signal: &'a Arc<Signal>,
+    /// What ends it.
+    pub(super) stop: &'a StopHandle,
 }
 
 impl Wasi {
-    pub(super) fn new(given: &Given<'_>) -> Self {
+    /// Fails if the guest can't be given what it was granted.
+    pub(super) fn new(given: &Given<'_>) -> Result<Self, LoadError> {
         let clocks = Clocks::of_this_host();
         let mut context = WasiCtxBuilder::new();
         context
@@ -66,13 +92,20 @@ impl Wasi {
             .arg(given.name)
             .args(given.args)
             .envs(given.env);
-        Self {
-            reference: context.build_p1(),
-            clocks,
-            input: given.input.clone(),
-            signal: Arc::clone(given.signal),
-            memory: None,
+        given.dirs.open(&mut context)?;
+        let files = Files::new(given.limits, given.dirs.count(), given.stop);
+        if files.are_too_many() {
+            let most = given.limits.open_files;
+            let detail = format!(
+                "its streams and directories are more than the open-files limit of {most}; raise it"
+            );
+            return Err(LoadError::at(Step::FitLimits, detail));
         }
+        let signal = Arc::clone(given.signal);
+        let (input, places) = (given.input.clone(), given.dirs.places());
+        let reference = context.build_p1();
+        let world = World { reference, clocks, input, files, places, signal: Arc::clone(&signal) };
+        Ok(Self { world, signal, memory: None })
     }
 }
 

@@ -12,7 +12,7 @@ use wiggle::{GuestError, GuestMemory, GuestPtr, GuestType};
 
 use crate::wasm::ending::Interrupted;
 
-use super::{Wasi, code, told};
+use super::{World, code, told};
 
 /// How many things a guest may wait for at once. Each costs the host a multiple of what it costs the guest.
 const MOST_SUBSCRIPTIONS: u32 = 1024;
@@ -80,31 +80,31 @@ impl Version for p0::types::Subscription {
 }
 
 /// `poll_oneoff` of preview 1.
-pub(super) fn poll_oneoff(
-    wasi: &mut Wasi,
+pub(super) async fn poll_oneoff(
+    world: &mut World,
     memory: &mut GuestMemory<'_>,
     subscriptions: i32,
     events: i32,
     count: i32,
     ready: i32,
 ) -> wasmtime::Result<i32> {
-    poll::<types::Subscription>(wasi, memory, subscriptions, events, count, ready)
+    poll::<types::Subscription>(world, memory, subscriptions, events, count, ready)
 }
 
 /// `poll_oneoff` of `wasi_unstable`. Its events look the same.
-pub(super) fn poll_oneoff_unstable(
-    wasi: &mut Wasi,
+pub(super) async fn poll_oneoff_unstable(
+    world: &mut World,
     memory: &mut GuestMemory<'_>,
     subscriptions: i32,
     events: i32,
     count: i32,
     ready: i32,
 ) -> wasmtime::Result<i32> {
-    poll::<p0::types::Subscription>(wasi, memory, subscriptions, events, count, ready)
+    poll::<p0::types::Subscription>(world, memory, subscriptions, events, count, ready)
 }
 
 fn poll<V: Version>(
-    wasi: &mut Wasi,
+    world: &mut World,
     memory: &mut GuestMemory<'_>,
     subscriptions: i32,
     events: i32,
@@ -116,21 +116,21 @@ fn poll<V: Version>(
         return Ok(code(Errno::Inval));
     }
     let first = GuestPtr::<V>::new(subscriptions.cast_unsigned());
-    let all = match subscribe(wasi, memory, first.as_array(count)) {
+    let all = match subscribe(world, memory, first.as_array(count)) {
         Ok(all) => all,
         Err(error) => return told(error),
     };
-    wait(wasi, &all)?;
+    wait(world, &all)?;
     let events = GuestPtr::new(events.cast_unsigned());
     let ready = GuestPtr::new(ready.cast_unsigned());
-    match tell(wasi, memory, &all, events, ready) {
+    match tell(world, memory, &all, events, ready) {
         Ok(()) => Ok(code(Errno::Success)),
         Err(error) => told(error.into()),
     }
 }
 
 fn subscribe<V: Version>(
-    wasi: &mut Wasi,
+    world: &mut World,
     memory: &mut GuestMemory<'_>,
     all: GuestPtr<[V]>,
 ) -> Result<Vec<Subscription>, types::Error> {
@@ -141,9 +141,9 @@ fn subscribe<V: Version>(
     let wishes = each.collect::<Result<Vec<_>, types::Error>>()?;
     let each = wishes.into_iter().map(|(userdata, wish)| {
         let source = match wish {
-            Wish::Clock { id, timeout, is_absolute } => clock(wasi, id, timeout, is_absolute)?,
-            Wish::Read(fd) => readable(wasi, memory, fd)?,
-            Wish::Write(fd) => writable(wasi, memory, fd)?,
+            Wish::Clock { id, timeout, is_absolute } => clock(world, id, timeout, is_absolute)?,
+            Wish::Read(fd) => readable(world, memory, fd)?,
+            Wish::Write(fd) => writable(world, memory, fd)?,
         };
         Ok(Subscription { userdata, source })
     });
@@ -151,17 +151,17 @@ fn subscribe<V: Version>(
 }
 
 fn clock(
-    wasi: &Wasi,
+    world: &World,
     id: types::Clockid,
     timeout: u64,
     is_absolute: bool,
 ) -> Result<Source, types::Error> {
     let due = match id {
-        types::Clockid::Monotonic => wasi.clocks.due(timeout, is_absolute),
+        types::Clockid::Monotonic => world.clocks.due(timeout, is_absolute),
         types::Clockid::Realtime if is_absolute => {
-            wasi.clocks.due(timeout.saturating_sub(wasi.clocks.wall()), false)
+            world.clocks.due(timeout.saturating_sub(world.clocks.wall()), false)
         }
-        types::Clockid::Realtime => wasi.clocks.due(timeout, false),
+        types::Clockid::Realtime => world.clocks.due(timeout, false),
         types::Clockid::ProcessCputimeId | types::Clockid::ThreadCputimeId => {
             return Err(Errno::Inval.into());
         }
@@ -177,32 +177,32 @@ enum Kind {
 }
 
 fn kind(
-    wasi: &mut Wasi,
+    world: &mut World,
     memory: &mut GuestMemory<'_>,
     fd: types::Fd,
 ) -> Result<Kind, types::Error> {
-    match wasi.reference.fd_tell(memory, fd) {
+    match world.reference.fd_tell(memory, fd) {
         Ok(position) => return Ok(Kind::File { position }),
         // That is what the streams say.
         Err(error) if error.downcast_ref() == Some(&Errno::Spipe) => {}
         Err(error) => return Err(error),
     }
     // Of a stream this is known without asking the system, so there is nothing to wait for.
-    let stat = wasi.signal.wait_for(wasi.reference.fd_fdstat_get(memory, fd));
+    let stat = world.signal.wait_for(world.reference.fd_fdstat_get(memory, fd));
     let rights = stat.map_err(|ended| types::Error::trap(ended.into()))??.fs_rights_base;
     Ok(if rights.contains(types::Rights::FD_READ) { Kind::Input } else { Kind::Output })
 }
 
 fn readable(
-    wasi: &mut Wasi,
+    world: &mut World,
     memory: &mut GuestMemory<'_>,
     fd: types::Fd,
 ) -> Result<Source, types::Error> {
-    match kind(wasi, memory, fd)? {
+    match kind(world, memory, fd)? {
         Kind::Input => Ok(Source::Input),
         Kind::Output => Err(Errno::Badf.into()),
         Kind::File { position } => {
-            let stat = wasi.signal.wait_for(wasi.reference.fd_filestat_get(memory, fd));
+            let stat = world.signal.wait_for(world.reference.fd_filestat_get(memory, fd));
             let size = stat.map_err(|ended| types::Error::trap(ended.into()))??.size;
             Ok(Source::File { is_at_end: size <= position })
         }
@@ -210,44 +210,44 @@ fn readable(
 }
 
 fn writable(
-    wasi: &mut Wasi,
+    world: &mut World,
     memory: &mut GuestMemory<'_>,
     fd: types::Fd,
 ) -> Result<Source, types::Error> {
-    match kind(wasi, memory, fd)? {
+    match kind(world, memory, fd)? {
         Kind::Input => Err(Errno::Badf.into()),
         Kind::Output | Kind::File { .. } => Ok(Source::Output),
     }
 }
 
 /// Waits until one of them is ready.
-fn wait(wasi: &Wasi, all: &[Subscription]) -> Result<(), Interrupted> {
+fn wait(world: &World, all: &[Subscription]) -> Result<(), Interrupted> {
     let due = all.iter().filter_map(|one| match one.source {
         Source::Clock(due) => due,
         Source::Input | Source::File { .. } | Source::Output => None,
     });
     let until = due.min();
-    wasi.signal.wait_until(until, || all.iter().any(|one| is_ready(wasi, one.source)))
+    world.signal.wait_until(until, || all.iter().any(|one| is_ready(world, one.source)))
 }
 
-fn is_ready(wasi: &Wasi, source: Source) -> bool {
+fn is_ready(world: &World, source: Source) -> bool {
     match source {
         Source::Clock(due) => due.is_some_and(|due| due <= Instant::now()),
-        Source::Input => wasi.input.is_ready(),
+        Source::Input => world.input.is_ready(),
         Source::File { .. } | Source::Output => true,
     }
 }
 
 /// Writes down what is ready, and how many that are.
 fn tell(
-    wasi: &Wasi,
+    world: &World,
     memory: &mut GuestMemory<'_>,
     all: &[Subscription],
     events: GuestPtr<Event>,
     ready: GuestPtr<u32>,
 ) -> Result<(), GuestError> {
     let mut count = 0;
-    for one in all.iter().filter(|one| is_ready(wasi, one.source)) {
+    for one in all.iter().filter(|one| is_ready(world, one.source)) {
         memory.write(events.add(count)?, event(one))?;
         count += 1;
     }

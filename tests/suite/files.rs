@@ -1,0 +1,390 @@
+//! What a guest can do with files: what it was granted, as far as it was granted, and nothing beside it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+use sandtrap::{Access, ByteSize, Limits, Permissions, Program, Report, Runtime, Task, Wall};
+use sandtrap_tests::guests;
+use tempfile::TempDir;
+
+use Access::{ReadOnly, ReadWrite};
+
+/// A directory to be granted, and a secret beside it.
+struct Place {
+    around: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let place = Self { around: tempfile::tempdir().unwrap() };
+        fs::create_dir_all(place.granted().join("sub")).unwrap();
+        fs::create_dir(place.outside()).unwrap();
+        fs::write(place.granted().join("file"), "text").unwrap();
+        fs::write(place.outside().join("file"), "secret").unwrap();
+        place
+    }
+
+    fn granted(&self) -> PathBuf {
+        self.around.path().join("granted")
+    }
+
+    fn outside(&self) -> PathBuf {
+        self.around.path().join("outside")
+    }
+
+    /// Everything in both directories, with what the files hold.
+    fn state(&self) -> Vec<(PathBuf, Option<String>)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.around.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push(entry.path());
+                }
+                found.push((entry.path(), fs::read_to_string(entry.path()).ok()));
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// Long enough for the slowest machine: only guests that hang run into it.
+fn ample() -> Limits {
+    Limits { wall: Duration::from_secs(60), cpu: Duration::from_secs(60), ..Limits::default() }
+}
+
+fn files(host: &Path, access: Access, limits: Limits, words: &[&str]) -> Report {
+    let mut permissions = Permissions::default();
+    permissions.grant_dir(host, "/data", access);
+    let program = Program::file(guests::wasm("files")).permissions(permissions).limits(limits);
+    Runtime::new().unwrap().run(program, &Task::command(words))
+}
+
+/// What the guest said of each thing it did.
+fn said(host: &Path, access: Access, words: &[&str]) -> Vec<String> {
+    let report = files(host, access, ample(), words);
+    assert!(report.verdict.is_completed(), "{}", report.verdict);
+    report.output.stdout_text().lines().map(str::to_owned).collect()
+}
+
+/// Everything that writes, beginning with what `file`, `sub` and `sub/other` are.
+const WRITES: [&[&str]; 14] = [
+    &["write", "/data/file", "new"],
+    &["write", "/data/new", "new"],
+    &["append", "/data/file", "more"],
+    &["write-at", "/data/file", "2", "x"],
+    &["resize", "/data/file", "1"],
+    &["touch", "/data/file"],
+    &["make-dir", "/data/made"],
+    &["rename", "/data/file", "/data/renamed"],
+    &["rename", "/data/renamed", "/data/file"],
+    &["hard-link", "/data/file", "/data/hard"],
+    &["soft-link", "file", "/data/soft"],
+    &["remove", "/data/file"],
+    &["remove-dir", "/data/sub"],
+    &["write", "/data/link", "through it"],
+];
+
+#[test]
+fn a_directory_can_be_looked_at() {
+    let place = Place::new();
+    let words = ["read", "/data/file", "list", "/data", "read", "/data/none", "read", "/etc/hosts"];
+    for access in [ReadOnly, ReadWrite] {
+        let seen = said(&place.granted(), access, &words);
+        assert_eq!(seen[..3], ["read: text", "list: file sub", "read: NotFound"], "{access:?}");
+        assert!(seen[3].starts_with("read: ") && !seen[3].contains("localhost"), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_directory_to_look_at_cannot_be_changed_in_any_way() {
+    let place = Place::new();
+    symlink("file", place.granted().join("link")).unwrap();
+    fs::write(place.granted().join("renamed"), "text").unwrap();
+    let before = place.state();
+    let seen = said(&place.granted(), ReadOnly, &WRITES.concat());
+    assert_eq!(seen, WRITES.map(|words| format!("{}: PermissionDenied", words[0])));
+    assert_eq!(place.state(), before);
+    let times = fs::metadata(place.granted().join("file")).unwrap().modified().unwrap();
+    assert_ne!(times, std::time::SystemTime::UNIX_EPOCH);
+}
+
+#[test]
+fn a_directory_to_change_can_be_changed_in_all_of_them() {
+    let place = Place::new();
+    symlink("file", place.granted().join("link")).unwrap();
+    let seen = said(&place.granted(), ReadWrite, &WRITES.concat());
+    assert_eq!(seen, WRITES.map(|words| format!("{}: ok", words[0])));
+    let read = |name: &str| fs::read_to_string(place.granted().join(name)).unwrap();
+    assert_eq!(
+        (read("new"), read("hard"), read("file")),
+        ("new".into(), "n".into(), "through it".into())
+    );
+    assert!(!place.granted().join("sub").exists() && place.granted().join("made").is_dir());
+}
+
+#[test]
+fn a_hard_link_between_two_directories_of_different_access_is_refused() {
+    let place = Place::new();
+    let mut permissions = Permissions::default();
+    permissions.grant_dir(place.outside(), "/look", ReadOnly);
+    permissions.grant_dir(place.granted(), "/data", ReadWrite);
+    let program = Program::file(guests::wasm("files")).permissions(permissions).limits(ample());
+    let words = [
+        "hard-link",
+        "/look/file",
+        "/data/stolen",
+        "rename",
+        "/look/file",
+        "/data/stolen",
+        "rename",
+        "/data/file",
+        "/look/given",
+    ];
+    let report = Runtime::new().unwrap().run(program, &Task::command(words));
+    assert_eq!(report.output.stdout_text().matches("PermissionDenied").count(), 3);
+}
+
+#[test]
+fn nothing_leads_out_of_a_directory() {
+    let place = Place::new();
+    let outside = place.outside();
+    symlink(outside.join("file"), place.granted().join("absolute")).unwrap();
+    symlink("../outside/file", place.granted().join("relative")).unwrap();
+    symlink(&outside, place.granted().join("folder")).unwrap();
+    symlink("../..", place.granted().join("sub/up")).unwrap();
+    symlink("/proc/self/root", place.granted().join("root")).unwrap();
+    let absolute = outside.join("file").display().to_string();
+    let inside = format!("root{absolute}");
+    let paths = [
+        "../outside/file",
+        "sub/../../outside/file",
+        "absolute",
+        "relative",
+        "folder/file",
+        "sub/up/outside/file",
+        &absolute,
+        &inside,
+    ];
+    let before = place.state();
+    let mut words = Vec::new();
+    for path in paths {
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/data/{path}") };
+        let line = format!(
+            "read {path} write {path} x append {path} x resize {path} 1 touch {path} \
+             hard-link /data/file {path}"
+        );
+        words.extend(line.split(' ').map(str::to_owned));
+    }
+    for path in ["../outside/new", "folder/new", "sub/up/outside/new"] {
+        let line = format!(
+            "write /data/{path} x make-dir /data/{path} rename /data/file /data/{path} hard-link \
+             /data/file /data/{path} soft-link x /data/{path} remove /data/folder/file hard-link \
+             /data/../outside/file /data/hard hard-link /data/folder/file /data/hard"
+        );
+        words.extend(line.split(' ').map(str::to_owned));
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    for line in said(&place.granted(), ReadWrite, &words) {
+        assert!(!line.contains("secret") && !line.ends_with(": ok"), "{line}");
+    }
+    assert_eq!(place.state(), before);
+    let words = [
+        "soft-link",
+        "/etc/passwd",
+        "/data/a",
+        "soft-link",
+        "../outside/file",
+        "/data/b",
+        "read",
+        "/data/b",
+    ];
+    let seen = said(&place.granted(), ReadWrite, &words);
+    assert_eq!(seen, ["soft-link: PermissionDenied", "soft-link: ok", "read: PermissionDenied"]);
+}
+
+/// Runs a guest that reads `swapped/file` until its time is over, while somebody changes what that is.
+fn while_somebody_swaps(place: &Place, path: &str, one: &Path, other: &Path) -> Report {
+    let swapped = place.granted().join("swapped");
+    let limits = Limits { wall: Duration::from_millis(700), ..ample() };
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                for next in [one, other] {
+                    fs::rename(next, &swapped).unwrap();
+                    fs::rename(&swapped, next).unwrap();
+                }
+            }
+        });
+        let report = files(&place.granted(), ReadOnly, limits, &["read-on-and-on", path]);
+        is_over.store(true, Ordering::Relaxed);
+        report
+    })
+}
+
+#[test]
+fn a_link_that_changes_under_the_guest_leads_nowhere_else() {
+    let place = Place::new();
+    let (good, bad) = (place.granted().join("good"), place.granted().join("bad"));
+    fs::create_dir(&good).unwrap();
+    fs::write(good.join("file"), "text").unwrap();
+    symlink("../outside", &bad).unwrap();
+    let report = while_somebody_swaps(&place, "/data/swapped/file", &good, &bad);
+    assert_eq!(report.verdict.label().as_str(), "stopped.wall-time");
+    assert_eq!(report.output.stdout_text(), "");
+}
+
+#[test]
+fn a_pipe_that_takes_the_place_of_a_file_holds_up_nobody_beyond_the_deadline() {
+    let place = Place::new();
+    let (good, bad) = (place.granted().join("good"), place.granted().join("bad"));
+    fs::write(&good, "text").unwrap();
+    mkfifo(&bad, Mode::S_IRWXU).unwrap();
+    let report = while_somebody_swaps(&place, "/data/swapped", &good, &bad);
+    assert_eq!(report.verdict.label().as_str(), "stopped.wall-time");
+}
+
+#[test]
+fn pipes_and_devices_are_not_opened() {
+    let place = Place::new();
+    mkfifo(&place.granted().join("pipe"), Mode::S_IRWXU).unwrap();
+    symlink("pipe", place.granted().join("link")).unwrap();
+    for path in ["/data/pipe", "/data/link"] {
+        let words = ["read", path, "append", path, "x", "write", path, "x", "touch", path];
+        let seen = said(&place.granted(), ReadWrite, &words);
+        assert!(seen.iter().all(|line| line.ends_with(": PermissionDenied")), "{path}: {seen:?}");
+    }
+    let seen = said(Path::new("/dev"), ReadOnly, &["read", "/data/null", "read", "/data/zero"]);
+    assert_eq!(seen, ["read: PermissionDenied", "read: PermissionDenied"]);
+}
+
+#[test]
+fn a_socket_is_no_reason_to_die() {
+    let place = Place::new();
+    let _socket = std::os::unix::net::UnixListener::bind(place.granted().join("socket")).unwrap();
+    let seen = said(&place.granted(), ReadOnly, &["list", "/data", "read", "/data/socket"]);
+    assert_eq!(seen.len(), 2, "{seen:?}");
+}
+
+#[test]
+fn a_file_that_grows_too_large_ends_the_guest_in_every_way_it_can_grow() {
+    let limits = || Limits { file_bytes: ByteSize::bytes(1000), ..ample() };
+    let (at_limit, above) = ("x".repeat(1000), "x".repeat(1001));
+    for (words, ends) in [
+        (&["write", "/data/new", &at_limit][..], "completed"),
+        (&["write", "/data/new", &above], "stopped.files"),
+        (&["write", "/data/new", &at_limit, "append", "/data/new", "y"], "stopped.files"),
+        (&["write-at", "/data/new", "999", "y"], "completed"),
+        (&["write-at", "/data/new", "1000", "y"], "stopped.files"),
+        (&["write-at", "/data/new", "1000000000000", "y"], "stopped.files"),
+        (&["resize", "/data/file", "1000"], "completed"),
+        (&["resize", "/data/file", "1001"], "stopped.files"),
+    ] {
+        let place = Place::new();
+        let report = files(&place.granted(), ReadWrite, limits(), words);
+        assert_eq!(report.verdict.label().as_str(), ends, "{}", words[0]);
+        let sizes = place.state().into_iter().map(|(path, _)| fs::metadata(path).unwrap());
+        assert!(sizes.filter(fs::Metadata::is_file).all(|meta| meta.len() <= 1000), "{}", words[0]);
+    }
+    // What can't be written anyway is an error, as it is without a limit.
+    let place = Place::new();
+    let report = files(&place.granted(), ReadOnly, limits(), &["resize", "/data/file", "1001"]);
+    assert!(report.verdict.is_completed(), "{}", report.verdict);
+}
+
+#[test]
+fn only_so_many_files_can_be_open_behind_either_wall() {
+    let place = Place::new();
+    let file = place.granted().join("file").display().to_string();
+    let limits = Limits { open_files: 20, ..ample() };
+    // The streams and the directory are open, or the streams and what the process was started with.
+    let report =
+        files(&place.granted(), ReadOnly, limits.clone(), &["open-many", "/data/file", "99"]);
+    assert_eq!(report.output.stdout_text(), "open-many: 16 and Some(33)\n", "EMFILE of WASI");
+    let program = Program::file(guests::native("files")).limits(limits);
+    let task = Task::command(["open-many", &file, "99"]);
+    let report = Runtime::new().unwrap().run(program, &task);
+    let text = report.output.stdout_text();
+    assert!(text.ends_with("and Some(24)\n"), "EMFILE of Linux: {text}");
+    let limits = Limits { open_files: 20, ..ample() };
+    let words = ["open-many", "/data/file", "16", "open-many", "/data/file", "16"];
+    let report = files(&place.granted(), ReadOnly, limits, &words);
+    assert_eq!(report.output.stdout_text().matches("16 and no error").count(), 2);
+}
+
+#[test]
+fn what_cannot_be_granted_is_refused_with_what_to_do() {
+    let place = Place::new();
+    let (none, file) = (place.granted().join("none"), place.granted().join("file"));
+    for wall in [Wall::Wasm, Wall::Native] {
+        let path = match wall {
+            Wall::Wasm => guests::wasm("files"),
+            Wall::Native => guests::native("files"),
+        };
+        let refused = |dirs: &[(&Path, &Path)]| {
+            let mut permissions = Permissions::default();
+            for (host, guest) in dirs {
+                permissions.grant_dir(*host, *guest, ReadOnly);
+            }
+            let program = Program::file(&path).within(wall).permissions(permissions);
+            let report = Runtime::new().unwrap().run(program, &Task::command([""; 0]));
+            assert_eq!(report.verdict.label().as_str(), "unstarted.rejected", "{}", report.verdict);
+            report.verdict.to_string()
+        };
+        let words = refused(&[(&none, &none)]);
+        assert!(
+            words.contains("none` cannot be granted") && words.contains("make it first"),
+            "{words}"
+        );
+        let words = refused(&[(&file, &file)]);
+        assert!(words.contains("it is no directory"), "{words}");
+        let (one, other) = (place.granted(), place.outside());
+        let words = refused(&[(&one, &one), (&other, &one)]);
+        assert!(words.contains("give each a name of its own"), "{words}");
+    }
+}
+
+#[test]
+fn a_process_finds_a_directory_under_its_own_name_only() {
+    let place = Place::new();
+    let host = place.granted();
+    let run = |guest: &Path| {
+        let mut permissions = Permissions::default();
+        permissions.grant_dir(&host, guest, ReadOnly);
+        let program = Program::file(guests::native("files")).permissions(permissions);
+        let file = host.join("file").display().to_string();
+        Runtime::new().unwrap().run(program, &Task::command(["read", &file]))
+    };
+    assert_eq!(run(&host).output.stdout_text(), "read: text\n");
+    let refused = run(Path::new("/data"));
+    assert_eq!(refused.verdict.label().as_str(), "unstarted.rejected");
+    assert!(refused.verdict.to_string().contains("under its own name only"), "{}", refused.verdict);
+}
+
+#[test]
+fn a_caller_inside_a_runtime_can_have_files_read() {
+    let place = Place::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let seen =
+        runtime.block_on(async { said(&place.granted(), ReadOnly, &["read", "/data/file"]) });
+    assert_eq!(seen, ["read: text"]);
+}
+
+#[test]
+fn a_stop_for_a_file_counts_whatever_came_after_it() {
+    use sandtrap::{Ending, Evidence, Source, StopReason, TrapCause, classify};
+    let interrupted = Ending::Trapped(TrapCause::Interrupted);
+    for ending in [Ending::Exited(0), Ending::Vanished, interrupted] {
+        let mut evidence = Evidence::of(Source::Trap, ending);
+        evidence.stopped_by_us = Some(StopReason::Files);
+        assert_eq!(classify(&evidence).label().as_str(), "stopped.files");
+    }
+}
