@@ -9,6 +9,8 @@ use crate::quantity::{ByteSize, show_duration};
 pub struct Limits {
     /// Memory: all linear memories and tables of a module together, or the whole process tree.
     pub memory: ByteSize,
+    /// What a guest meets that asks for more.
+    pub on_memory_limit: OnMemoryLimit,
     /// Time by the clock on the wall, from the start of the attempt to its end.
     pub wall: Duration,
     /// Processor time of all threads together.
@@ -29,10 +31,32 @@ pub struct Limits {
     pub file_bytes: ByteSize,
 }
 
+/// What a guest meets that asks for more memory than its limit allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnMemoryLimit {
+    /// Its end, at once. The verdict is exact.
+    #[default]
+    Trap,
+    /// A refusal: a module is told -1, a process gets no memory from its allocator (its address space is capped
+    /// besides), and either may cope. If it ends itself later, that memory was the reason is a conclusion.
+    Refuse,
+}
+
+impl OnMemoryLimit {
+    /// The word used on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Refuse => "refuse",
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: ByteSize::mib(256),
+            on_memory_limit: OnMemoryLimit::Trap,
             wall: Duration::from_secs(30),
             cpu: Duration::from_secs(30),
             fuel: None,

@@ -97,6 +97,7 @@ struct UsageRecord {
 #[derive(Debug, Serialize)]
 struct LimitsRecord {
     memory_bytes: u64,
+    on_memory_limit: &'static str,
     wall_us: u64,
     cpu_us: u64,
     fuel: Option<u64>,
@@ -268,6 +269,7 @@ fn usage_record(report: &Report) -> UsageRecord {
 fn limits_record(limits: &Limits) -> LimitsRecord {
     LimitsRecord {
         memory_bytes: limits.memory.as_u64(),
+        on_memory_limit: limits.on_memory_limit.name(),
         wall_us: micros(limits.wall),
         cpu_us: micros(limits.cpu),
         fuel: limits.fuel,

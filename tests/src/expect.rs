@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandtrap::{ByteSize, Label, Limits};
+use sandtrap::{ByteSize, Label, Limits, OnMemoryLimit};
 
 /// How one guest ends behind both walls.
 #[derive(Clone, Debug)]
@@ -156,8 +156,8 @@ fn endings() -> Vec<Row> {
 
 fn memory_and_faults() -> Vec<Row> {
     use Label::{
-        CrashedAbort, CrashedArithmetic, CrashedBadCall, CrashedMemoryFault, CrashedOutOfMemory,
-        CrashedStackOverflow,
+        Completed, CrashedAbort, CrashedArithmetic, CrashedBadCall, CrashedMemoryFault,
+        CrashedOutOfMemory, CrashedStackOverflow,
     };
     vec![
         row("heap_slow_growth").both(CrashedOutOfMemory),
@@ -166,6 +166,9 @@ fn memory_and_faults() -> Vec<Row> {
             "the kernel refuses so much address space by an error code that nobody but the guest \
              sees, and the guest aborts; the growth of a module is refused by the wall itself",
         ),
+        row("copes_when_refused")
+            .both(Completed)
+            .with(|limits| limits.on_memory_limit = OnMemoryLimit::Refuse),
         row("stack_overflow").both(CrashedStackOverflow),
         row("stack_overflow_wide_frames").both(CrashedStackOverflow),
         row("divide_by_zero").both(CrashedArithmetic),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use sandtrap::{ByteSize, Limits, parse_duration, show_duration};
+use clap::ValueEnum;
+use sandtrap::{ByteSize, Limits, OnMemoryLimit, parse_duration, show_duration};
 
 use super::values;
 
@@ -14,6 +15,10 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     #[arg(default_value = size_text(Limits::default().memory))]
     memory: ByteSize,
+
+    /// What a guest meets that asks for more memory: its end, or a refusal that it may cope with
+    #[arg(long, value_name = "WHAT", default_value = "trap")]
+    on_memory_limit: OnMemoryLimitArg,
 
     /// Time on the clock, from the start to the end
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
@@ -45,6 +50,13 @@ pub(crate) struct LimitArgs {
     result: ByteSize,
 }
 
+/// The choices, as they are called on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnMemoryLimitArg {
+    Trap,
+    Refuse,
+}
+
 /// The limits of what only a whole program can do.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
@@ -70,6 +82,10 @@ impl LimitArgs {
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             memory: self.memory,
+            on_memory_limit: match self.on_memory_limit {
+                OnMemoryLimitArg::Trap => OnMemoryLimit::Trap,
+                OnMemoryLimitArg::Refuse => OnMemoryLimit::Refuse,
+            },
             wall: self.wall,
             cpu: self.cpu,
             fuel: self.fuel,
@@ -124,10 +140,11 @@ mod tests {
     #[test]
     fn every_flag_reaches_its_own_limit() {
         let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB \
-                    --result 7MiB --processes 8 --open-files 9 --file-bytes 10MiB";
+                    --result 7MiB --processes 8 --open-files 9 --file-bytes 10MiB --on-memory-limit refuse";
         let line = Line::parse_from(line.split_whitespace());
         let expected = Limits {
             memory: ByteSize::mib(1),
+            on_memory_limit: OnMemoryLimit::Refuse,
             wall: Duration::from_secs(2),
             cpu: Duration::from_secs(3),
             fuel: Some(4),

@@ -20,6 +20,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
             "Limits",
             vec![
                 ("memory", limits.memory.to_string()),
+                ("on-memory-limit", limits.on_memory_limit.name().to_owned()),
                 ("wall", show_duration(limits.wall)),
                 ("cpu", show_duration(limits.cpu)),
                 ("fuel", fuel),

@@ -77,6 +77,7 @@ const LIMITS: &[Key] = &[
     ("file_bytes", "integer"),
     ("fuel", "integer?"),
     ("memory_bytes", "integer"),
+    ("on_memory_limit", "string"),
     ("open_files", "integer"),
     ("output_bytes", "integer"),
     ("processes", "integer"),

@@ -14,7 +14,7 @@ use crate::evidence::{
     StopReason, Usage,
 };
 use crate::isolation::{Attempt, Cell, Ear, StopHandle, Vitals};
-use crate::limits::Limits;
+use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::GuardMode;
 use crate::signals::Signal;
 use crate::task::{Entry, Stdin};
@@ -226,17 +226,11 @@ fn refused_memory(
     counts: Option<Counts>,
 ) -> Option<RefusedMemory> {
     let limit = attempt.limits.memory.as_u64();
-    match counts {
-        Some(counts) => (counts.oom_kills > 0).then_some(RefusedMemory {
-            wanted: None,
-            limit,
-            basis: Basis::Seen,
-        }),
-        // The address space is capped then: nobody counts refusals, but at death it was full.
-        None => (watched.address_space + CLOSE_TO_CAP >= limit).then_some(RefusedMemory {
-            wanted: None,
-            limit,
-            basis: Basis::Inferred,
-        }),
-    }
+    let killed = counts.is_some_and(|counts| counts.oom_kills > 0);
+    let is_space_capped =
+        counts.is_none() || attempt.limits.on_memory_limit == OnMemoryLimit::Refuse;
+    // Nobody counts refusals of address space, but at death it was full.
+    let was_full = is_space_capped && watched.address_space + CLOSE_TO_CAP >= limit;
+    let basis = if killed { Basis::Seen } else { Basis::Inferred };
+    (killed || was_full).then_some(RefusedMemory { wanted: None, limit, basis })
 }

@@ -11,7 +11,7 @@ use libc::{c_char, c_uint};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sandtrap_protocol::CHANNEL_VARIABLE;
 
-use crate::limits::Limits;
+use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::Permissions;
 
 use super::confine::Orders;
@@ -69,7 +69,8 @@ impl Plan {
         let (channel, guest_channel) = pipe()?;
         let descriptors =
             [raised(stdin)?, raised(guest_stdout)?, raised(guest_stderr)?, raised(guest_channel)?];
-        let rlimits = rlimits(limits, group.is_none());
+        let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
+        let rlimits = rlimits(limits, group.is_none() || may_cope);
         let plan = Self { path, argv, envp, descriptors, rlimits, group };
         Ok((plan, Ends { stdout, stderr, channel }))
     }

@@ -139,7 +139,7 @@ fn state(run: &Run) -> Result<GuestState, LoadError> {
         wasi: Wasi::new(&given)?,
         stop: run.stop.clone(),
         witness: Witness::new(run.limits.result),
-        meter: Meter::new(run.limits.memory),
+        meter: Meter::new(&run.limits),
     })
 }
 

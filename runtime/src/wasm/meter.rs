@@ -1,12 +1,13 @@
 //! Counts the memory of a guest: all its memories and tables in one sum, against one limit.
 //!
 //! A growth above the limit ends the guest at once, with an error of our own: were it told -1 instead,
-//! it would die a moment later of something that looks like anything else.
+//! it would die a moment later of something that looks like anything else. That is what its caller may
+//! choose, for guests that can cope.
 
 use wasmtime::ResourceLimiter;
 
 use crate::evidence::{Basis, RefusedMemory};
-use crate::quantity::ByteSize;
+use crate::limits::{Limits, OnMemoryLimit};
 
 use super::ending::MemoryRefused;
 
@@ -20,14 +21,16 @@ const MOST_OF_EACH: usize = 100;
 #[derive(Debug)]
 pub(super) struct Meter {
     limit: u64,
+    at_limit: OnMemoryLimit,
     held: u64,
     peak: u64,
     refused: Option<RefusedMemory>,
 }
 
 impl Meter {
-    pub(super) fn new(limit: ByteSize) -> Self {
-        Self { limit: limit.as_u64(), held: 0, peak: 0, refused: None }
+    pub(super) fn new(limits: &Limits) -> Self {
+        let (limit, at_limit) = (limits.memory.as_u64(), limits.on_memory_limit);
+        Self { limit, at_limit, held: 0, peak: 0, refused: None }
     }
 
     /// The highest sum there was.
@@ -45,7 +48,10 @@ impl Meter {
         if wanted > self.limit {
             let (wanted, limit) = (Some(wanted), self.limit);
             self.refused.get_or_insert(RefusedMemory { wanted, limit, basis: Basis::Seen });
-            return Err(MemoryRefused.into());
+            return match self.at_limit {
+                OnMemoryLimit::Trap => Err(MemoryRefused.into()),
+                OnMemoryLimit::Refuse => Ok(false),
+            };
         }
         // A growth that the system itself refuses afterwards stays counted: it can't be told apart from
         // others that never came here, and a sum that is too high lets nobody through.
@@ -102,10 +108,15 @@ fn is_beyond(desired: usize, maximum: Option<usize>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantity::ByteSize;
+
+    fn meter() -> Meter {
+        Meter::new(&Limits { memory: ByteSize::bytes(1_000), ..Limits::default() })
+    }
 
     #[test]
     fn memories_and_tables_share_one_limit_to_the_last_byte() {
-        let mut meter = Meter::new(ByteSize::bytes(1_000));
+        let mut meter = meter();
         assert!(meter.memory_growing(0, 500, None).unwrap());
         assert!(meter.memory_growing(0, 420, None).unwrap());
         assert!(meter.table_growing(0, 10, None).unwrap());
@@ -116,8 +127,16 @@ mod tests {
     }
 
     #[test]
+    fn a_guest_that_may_cope_is_told_and_the_refusal_is_kept() {
+        let mut meter = Meter { at_limit: OnMemoryLimit::Refuse, ..meter() };
+        assert!(!meter.memory_growing(0, 2_000, None).unwrap());
+        assert!(meter.memory_growing(0, 1_000, None).unwrap());
+        assert_eq!((meter.refused().unwrap().wanted, meter.peak()), (Some(2_000), 1_000));
+    }
+
+    #[test]
     fn what_a_guest_declared_itself_is_no_refusal() {
-        let mut meter = Meter::new(ByteSize::bytes(1_000));
+        let mut meter = meter();
         assert!(!meter.memory_growing(0, 2_000, Some(1_500)).unwrap());
         assert_eq!((meter.refused(), meter.peak()), (None, 0));
     }
