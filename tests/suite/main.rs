@@ -10,3 +10,4 @@ mod files;
 mod house_rules;
 mod labels;
 mod soak;
+mod wasi_testsuite;
