@@ -100,7 +100,7 @@ pub use isolation::{
     Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle, Vitals,
 };
 pub use label::{Label, UnknownLabel};
-pub use limits::{LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
+pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
 pub use permissions::{Access, DirGrant, GrantError, GuardMode, Network, Permissions};
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;

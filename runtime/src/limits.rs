@@ -72,6 +72,9 @@ impl Default for Limits {
 
 /// The least memory that any guest could live in: one page of a module.
 pub const LEAST_MEMORY: ByteSize = ByteSize::kib(64);
+/// What a deterministic task gets to run on where its fuel is not said: seconds of work, and far less than the
+/// time on the clock that ends it otherwise.
+pub const DETERMINISTIC_FUEL: u64 = 5_000_000_000;
 const LEAST_STACK: ByteSize = ByteSize::kib(64);
 const MOST_STACK: ByteSize = ByteSize::mib(1024);
 const LEAST_OPEN_FILES: u32 = 5;

@@ -13,6 +13,9 @@ pub struct Permissions {
     pub dirs: Vec<DirGrant>,
     /// The network it may reach.
     pub net: Network,
+    /// Whether it sees made-up clocks and random numbers, the same in every run, and from which seed they
+    /// come. Only the wasm wall can do that.
+    pub deterministic: Option<u64>,
 }
 
 /// One directory of the host that a guest may reach, with everything in it.

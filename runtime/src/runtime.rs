@@ -79,7 +79,7 @@ impl Runtime {
     ) -> Report {
         let wall = wall_of(&program);
         let summary = TaskSummary::new(&program, wall, task);
-        let limits = task.limits.clone().unwrap_or_else(|| program.policy().limits.clone());
+        let limits = program.policy().limits_for(task.limits.as_ref());
         match self.load_behind(wall, program) {
             Ok(loaded) => loaded.run_with(task, stop, ear),
             Err(error) => judge(summary, limits, error.into_evidence()),
@@ -97,8 +97,7 @@ impl Loaded {
     pub fn run_with(&self, task: &Task, stop: &StopHandle, ear: &mut dyn Ear) -> Report {
         let began = Instant::now();
         let summary = TaskSummary::new(&self.program, self.wall, task);
-        let policy = &self.program.policy().limits;
-        let limits = task.limits.clone().unwrap_or_else(|| policy.clone());
+        let limits = self.program.policy().limits_for(task.limits.as_ref());
         let attempt = Attempt {
             task: &task.id,
             entry: &task.entry,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::limits::Limits;
+use crate::limits::{DETERMINISTIC_FUEL, Limits};
 use crate::permissions::{GuardMode, Permissions};
 
 /// Names one task in every report, event and log line about it.
@@ -84,6 +84,18 @@ pub struct Policy {
     pub permissions: Permissions,
     /// What to do where this host lacks a guard.
     pub guards: GuardMode,
+}
+
+impl Policy {
+    /// The limits in force for a task with limits of its own, or without. A deterministic task always has
+    /// fuel: it is the one limit at which two runs end at the same place.
+    pub fn limits_for(&self, own: Option<&Limits>) -> Limits {
+        let mut limits = own.unwrap_or(&self.limits).clone();
+        if self.permissions.deterministic.is_some() {
+            limits.fuel.get_or_insert(DETERMINISTIC_FUEL);
+        }
+        limits
+    }
 }
 
 impl Program {

@@ -116,7 +116,7 @@ pub fn table() -> Vec<Row> {
 
 fn samples() -> Vec<Row> {
     use Label::Completed;
-    ["arguments", "binary_stdout", "echo", "files", "hello", "wordcount"]
+    ["arguments", "binary_stdout", "echo", "files", "hello", "wordcount", "world"]
         .map(|guest| row(guest).both(Completed))
         .into_iter()
         .chain([row("pour").both(Completed).with(|limits| limits.output = ByteSize::mib(128))])

@@ -4,6 +4,7 @@ mod classify;
 mod confinement;
 mod contract;
 mod crash_matrix;
+mod deterministic;
 mod doors;
 mod fallbacks;
 mod files;

@@ -4,8 +4,8 @@
     cd wasi-testsuite
     SANDTRAP=…/target/debug/sandtrap ./run-tests -r …/tests/wasi-testsuite/sandtrap.py
 
-The runner wants Python 3.12. SANDTRAP is the command to test, with flags if need be; without it, `sandtrap` is looked up in PATH. The
-suite's test `wasi_testsuite` does the same without Python.
+The runner wants Python 3.12. SANDTRAP is the command to test, with flags if need be; without it, `sandtrap`
+is looked up in PATH. The suite's test `wasi_testsuite` does the same without Python.
 """
 
 import os

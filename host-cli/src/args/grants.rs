@@ -31,6 +31,12 @@ pub(crate) struct GrantArgs {
     #[arg(long, value_name = "NET", default_value = "none")]
     net: NetArg,
 
+    /// Let a module see made-up clocks and random numbers, which are the same in every run, and spend no time
+    /// asleep. What it reads is still its input. Without --fuel it gets 5000000000 [default seed: 0]
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "0", value_parser = values::seed)]
+    deterministic: Option<u64>,
+
     /// Where this host lacks a guard: refuse to run, or run and name it in the report
     #[arg(long, value_name = "MODE", default_value = "best-effort")]
     guards: GuardsArg,
@@ -66,6 +72,7 @@ impl GrantArgs {
             NetArg::None => Network::None,
             NetArg::Host => Network::Host,
         };
+        permissions.deterministic = self.deterministic;
         permissions.check().map_err(|error| error.to_string())?;
         Ok(permissions)
     }
@@ -89,7 +96,7 @@ fn not_set(name: &OsString) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
+    use clap::{CommandFactory as _, Parser};
     use sandtrap::Access;
 
     #[derive(Parser)]
@@ -128,6 +135,19 @@ mod tests {
         expected.grant_dir("b", "/b", Access::ReadWrite);
         expected.grant_dir("c", "c", Access::ReadOnly);
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_seed_can_be_left_out_and_never_takes_the_programs_name() {
+        for (line, seed) in
+            [(&[][..], None), (&["--deterministic"], Some(0)), (&["--deterministic=7"], Some(7))]
+        {
+            assert_eq!(permissions(line).unwrap().deterministic, seed);
+        }
+        assert!(Line::try_parse_from(["x", "--deterministic", "7"]).is_err());
+        let fuel = sandtrap::DETERMINISTIC_FUEL.to_string();
+        let help = Line::command().render_long_help().to_string();
+        assert!(help.contains(&fuel), "the help names another amount of fuel: {help}");
     }
 
     #[test]

@@ -28,6 +28,11 @@ pub(crate) fn fuel(text: &str) -> Result<u64, String> {
     text.parse().map_err(|error: std::num::ParseIntError| not_whole(text, error.kind(), "1000000"))
 }
 
+/// A seed of random numbers.
+pub(crate) fn seed(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|error: std::num::ParseIntError| not_whole(text, error.kind(), "7"))
+}
+
 fn not_whole(text: &str, kind: &IntErrorKind, example: &str) -> String {
     let fault = match kind {
         IntErrorKind::PosOverflow => "is too large",

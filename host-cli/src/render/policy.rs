@@ -6,7 +6,7 @@ use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Wall, show_duration
 
 /// The policy as people read it. Values of variables are not shown: they may be secrets.
 pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
-    let limits = &policy.limits;
+    let limits = policy.limits_for(None);
     let fuel = limits.fuel.map_or_else(|| "not counted".to_owned(), |fuel| fuel.to_string());
     let names: Vec<String> =
         policy.permissions.env.iter().map(|(name, _)| name.display().to_string()).collect();
@@ -38,6 +38,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("environment", env),
                 ("directories", directories(&policy.permissions.dirs)),
                 ("network", network(policy.permissions.net).to_owned()),
+                ("clocks", clocks(policy.permissions.deterministic)),
                 ("guards", guards.to_owned()),
             ],
         ),
@@ -83,5 +84,12 @@ fn network(net: Network) -> &'static str {
     match net {
         Network::None => "none",
         Network::Host => "the host's",
+    }
+}
+
+fn clocks(deterministic: Option<u64>) -> String {
+    match deterministic {
+        None => "the host's, as are random numbers".to_owned(),
+        Some(seed) => format!("made up, as are random numbers; from the seed {seed}"),
     }
 }

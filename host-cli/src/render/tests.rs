@@ -289,10 +289,13 @@ fn the_policy_names_every_limit_and_hides_values() {
     policy.permissions.grant_dir("a", "a", Access::ReadOnly);
     policy.permissions.grant_dir("b", "/b", Access::ReadWrite);
     policy.permissions.net = Network::Host;
+    policy.permissions.deterministic = Some(7);
     let text = super::policy(&policy, Some(Wall::Native));
     assert!(text.contains("  memory       256 MiB\n"), "{text}");
     assert!(text.contains("  environment  TOKEN\n") && !text.contains("secret"), "{text}");
     assert!(text.contains("  in           native\n"), "{text}");
     let dirs = "  directories  a (read-only), b as /b (read-write)\n  network      the host's\n";
     assert!(text.contains(dirs), "{text}");
+    assert!(text.contains("  clocks       made up") && text.contains("seed 7\n"), "{text}");
+    assert!(text.contains("  fuel         5000000000\n"), "{text}");
 }

@@ -85,6 +85,8 @@ fn the_policy_shows_every_default_and_runs_nothing() {
         "open-files   64",
         "file-bytes   64 MiB",
         "environment  empty",
+        "directories  none",
+        "network      none",
     ];
     let program = guest(Wall::Native, "hello");
     for line in [&["run", "--show-policy"][..], &["run", "--show-policy", text_of(&program)]] {

@@ -5,6 +5,7 @@ mod diagnosis;
 mod exit_codes;
 mod explain;
 mod flags;
+mod grants;
 mod inputs;
 mod kit;
 mod programs;

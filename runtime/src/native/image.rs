@@ -45,6 +45,11 @@ impl NativeImage {
         };
         look_at(path)?;
         look_at_dirs(&program.policy().permissions)?;
+        if program.policy().permissions.deterministic.is_some() {
+            let detail = "a process sees the host's own clocks and random numbers, so it can't be run \
+                          deterministically; run a module behind the wasm wall";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
         let policy = program.policy();
         Ok(Self {
             path: path.to_owned(),

@@ -1,8 +1,8 @@
 //! The engines: one for each configuration that programs ask for, with the imports linked to it.
 //!
 //! An engine fixes what cannot be changed from attempt to attempt: the stack's size, whether instructions
-//! are counted, and where the memory of instances comes from. Modules and stores of different engines are
-//! never mixed.
+//! are counted, whether they are deterministic, and where the memory of instances comes from. Modules and
+//! stores of different engines are never mixed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
 
 use crate::evidence::Step;
 use crate::isolation::LoadError;
-use crate::limits::Limits;
+use crate::task::Policy;
 
 use super::guest::GuestState;
 use super::imports;
@@ -31,14 +31,22 @@ pub(super) struct Configuration {
     pub(super) stack: usize,
     /// Whether instructions are counted.
     pub(super) counts_fuel: bool,
+    /// Whether the same instructions give the same bits everywhere.
+    pub(super) is_deterministic: bool,
     /// Where the memory of its instances comes from.
     pub(super) memory: Memory,
 }
 
 impl Configuration {
-    /// What a program with these limits is run by.
-    pub(super) fn new(limits: &Limits, memory: Memory) -> Self {
-        Self { stack: limits.stack.as_usize(), counts_fuel: limits.fuel.is_some(), memory }
+    /// What a program under this policy is run by.
+    pub(super) fn new(policy: &Policy, memory: Memory) -> Self {
+        let limits = policy.limits_for(None);
+        Self {
+            stack: limits.stack.as_usize(),
+            counts_fuel: limits.fuel.is_some(),
+            is_deterministic: policy.permissions.deterministic.is_some(),
+            memory,
+        }
     }
 }
 
@@ -103,6 +111,8 @@ fn config(configuration: Configuration) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     config.consume_fuel(configuration.counts_fuel);
+    config.cranelift_nan_canonicalization(configuration.is_deterministic);
+    config.relaxed_simd_deterministic(configuration.is_deterministic);
     config.max_wasm_stack(configuration.stack);
     // No guest runs on a stack of this kind, but the engine insists that it could.
     config.async_stack_size(configuration.stack.saturating_mul(2));

@@ -129,6 +129,7 @@ fn state(run: &Run) -> Result<GuestState, LoadError> {
         args,
         env: &run.image.env,
         dirs: &run.image.dirs,
+        deterministic: run.image.deterministic,
         input: &run.input,
         outlet: &run.outlet,
         limits: &run.limits,

@@ -42,6 +42,8 @@ pub(super) struct Prepared {
     pub(super) argv0: String,
     pub(super) env: Vec<(String, String)>,
     pub(super) dirs: Dirs,
+    /// The seed of what its guests see, if that is to be the same in every run.
+    pub(super) deterministic: Option<u64>,
 }
 
 impl WasmImage {
@@ -52,6 +54,7 @@ impl WasmImage {
     ) -> Result<Self, LoadError> {
         let name: &str = program.name();
         let permissions = &program.policy().permissions;
+        let deterministic = permissions.deterministic;
         let (env, dirs) = (environment(permissions)?, Dirs::of(permissions)?);
         let bytes = source::read(program.source())?;
         let invalid = |error: &str| {
@@ -61,7 +64,7 @@ impl WasmImage {
         let memory = shape
             .as_ref()
             .map_or(Memory::OnDemand, |shape| Memory::fit_for(shape, engines.places()));
-        let engine = engines.get(Configuration::new(&program.policy().limits, memory))?;
+        let engine = engines.get(Configuration::new(program.policy(), memory))?;
         let module =
             Module::new(&engine.engine, &bytes).map_err(|error| invalid(&format!("{error:#}")))?;
         let shape = shape.map_err(|error| invalid(&error.to_string()))?;
@@ -76,9 +79,20 @@ impl WasmImage {
         let places = Places::of(&bytes);
         let argv0 = Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let doors = Doors::of(name, &module, shape.has_start);
-        let guards = guards(engine.configuration.counts_fuel);
-        let prepared =
-            Prepared { engine, module, linked, shape, doors, guards, places, argv0, env, dirs };
+        let guards = guards(engine.configuration);
+        let prepared = Prepared {
+            engine,
+            module,
+            linked,
+            shape,
+            doors,
+            guards,
+            places,
+            argv0,
+            env,
+            dirs,
+            deterministic,
+        };
         Ok(Self { prepared: Arc::new(prepared), threads })
     }
 }
@@ -135,7 +149,7 @@ impl Image for WasmImage {
 }
 
 /// The guards around every guest.
-fn guards(counts_fuel: bool) -> Vec<Guard> {
+fn guards(configuration: Configuration) -> Vec<Guard> {
     let mut guards: Vec<Guard> =
         ["linear-memory", "capabilities", "memory-limit", "stack-limit", "wall-limit"]
             .map(Guard::in_force)
@@ -144,7 +158,8 @@ fn guards(counts_fuel: bool) -> Vec<Guard> {
         true => Guard::in_force("cpu-limit"),
         false => Guard::missing("cpu-limit", "this system does not tell the time of one thread"),
     });
-    guards.extend(counts_fuel.then(|| Guard::in_force("fuel-limit")));
+    guards.extend(configuration.counts_fuel.then(|| Guard::in_force("fuel-limit")));
+    guards.extend(configuration.is_deterministic.then(|| Guard::in_force("determinism")));
     guards.push(Guard::in_force("output-limit"));
     guards
 }

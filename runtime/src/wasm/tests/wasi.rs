@@ -1,6 +1,7 @@
 //! WASI as guests find it: the same on every thread, whatever stands around the call.
 
 use super::*;
+use crate::evidence::{StopReason, TrapCause};
 use crate::task::Stdin;
 
 /// Uses everything of WASI that could wait or block: sleeps, waits for its input, reads it, and the rest.
@@ -141,4 +142,53 @@ fn every_function_of_preview_1_is_there_and_its_forerunner_too() {
     );
     let evidence = run(&old.replace("wasi_snapshot_preview1", "wasi_unstable"));
     assert_eq!(evidence.ending, Ending::Exited(7));
+}
+
+#[test]
+fn random_numbers_are_given_in_bounds_and_stop_when_the_guest_is_to_end() {
+    let asks = |length: u32, then: &str| {
+        wasi(&format!(
+            "(import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))
+             (memory (export \"memory\") 1025)
+             (func (export \"_start\") (local $said i32)
+               (loop $again
+                 (local.set $said (call $random (i32.const 1) (i32.const {length})))
+                 {then})
+               (call $proc_exit (local.get $said)))"
+        ))
+    };
+    assert_eq!(run(&asks(64 << 20, "")).ending, Ending::Exited(0));
+    assert_eq!(run(&asks((64 << 20) + 1, "")).ending, Ending::Exited(28), "EINVAL of WASI");
+    // Beyond the end of memory it ends as any access there does.
+    let beyond = asks(1 << 20, "")
+        .replace("(i32.const 1) (i32.const 1048576)", "(i32.const 67100000) (i32.const 1048576)");
+    let ending = run(&beyond).ending;
+    assert!(matches!(ending, Ending::Trapped(TrapCause::MemoryOutOfBounds(_))), "{ending:?}");
+    let soon = Limits { wall: Duration::from_millis(100), ..limits() };
+    let evidence = run_task(&program(&asks(64 << 20, "(br $again)")).limits(soon), &command());
+    assert_eq!(evidence.stopped_by_us, Some(StopReason::WallTime));
+}
+
+#[test]
+fn paths_and_lists_of_buffers_are_bounded() {
+    for (call, error) in [
+        ("(call $mkdir (i32.const 3) (i32.const 0) (i32.const 4097))", 37),
+        ("(call $mkdir (i32.const 3) (i32.const 0) (i32.const -1))", 37),
+        ("(call $mkdir (i32.const 3) (i32.const 0) (i32.const 4096))", 8),
+        (
+            "(call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 4097) (i32.const 0) (i64.const 0) (i64.const 0) (i32.const 0) (i32.const 0))",
+            37,
+        ),
+        ("(call $fd_write (i32.const 1) (i32.const 0) (i32.const 1025) (i32.const 60000))", 28),
+        ("(call $fd_write (i32.const 1) (i32.const 0) (i32.const 1024) (i32.const 60000))", 0),
+        ("(call $fd_read (i32.const 0) (i32.const 0) (i32.const 1025) (i32.const 60000))", 28),
+    ] {
+        let text = wasi(&format!(
+            "(import \"wasi_snapshot_preview1\" \"path_create_directory\" (func $mkdir (param i32 i32 i32) (result i32)))
+             (import \"wasi_snapshot_preview1\" \"path_open\" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+             (memory (export \"memory\") 1)
+             (func (export \"_start\") (call $proc_exit {call}))"
+        ));
+        assert_eq!(run(&text).ending, Ending::Exited(error), "{call}");
+    }
 }

@@ -16,6 +16,10 @@ use super::{Wasi, World, bounds, code, files, poll, random};
 /// from 126 on.
 const EXIT: &str = "proc_exit";
 
+/// What a call costs a deterministic guest, which has no other limit that ends it at the same place each time:
+/// about as much as it could compute meanwhile.
+const FUEL_OF_A_CALL: u64 = 1_000;
+
 /// Links a list of functions: those of the reference that are done at once, those that it calls async, and
 /// our own.
 macro_rules! functions {
@@ -183,6 +187,10 @@ fn parts<'a>(
             memory
         }
     };
+    if caller.data().wasi.world.clocks.are_made_up() {
+        let left = caller.get_fuel()?;
+        caller.set_fuel(left.saturating_sub(FUEL_OF_A_CALL))?;
+    }
     let allowance = caller.as_context_mut().hostcall_fuel();
     let (bytes, state) = memory.data_and_store_mut(caller);
     state.wasi.world.reference.set_hostcall_fuel(allowance);

@@ -65,6 +65,8 @@ pub(super) struct Given<'a> {
     pub(super) env: &'a [(String, String)],
     /// The directories it may reach.
     pub(super) dirs: &'a Dirs,
+    /// The seed of its clocks and random numbers, if they are to be the same in every run.
+    pub(super) deterministic: Option<u64>,
     /// What it reads.
     pub(super) input: &'a Input,
     /// Where it writes.
@@ -80,8 +82,14 @@ pub(super) struct Given<'a> {
 impl Wasi {
     /// Fails if the guest can't be given what it was granted.
     pub(super) fn new(given: &Given<'_>) -> Result<Self, LoadError> {
-        let clocks = Clocks::of_this_host();
         let mut context = WasiCtxBuilder::new();
+        let clocks = match given.deterministic {
+            None => Clocks::of_this_host(),
+            Some(seed) => {
+                random::make_up(&mut context, seed);
+                Clocks::made_up()
+            }
+        };
         context
             .allow_blocking_current_thread(true)
             .monotonic_clock(clocks.clone())
