@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Run(args) => commands::run(&args),
         Verb::Call(args) => commands::call(&args),
+        Verb::Inspect(args) => commands::inspect(&args),
         Verb::Explain(args) => commands::explain(&args),
         Verb::Completions(args) => commands::completions(&args),
     };

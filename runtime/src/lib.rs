@@ -69,6 +69,8 @@ mod ending;
 mod error;
 mod event;
 mod evidence;
+mod inspect;
+mod inspection;
 mod isolation;
 mod label;
 mod limits;
@@ -95,6 +97,12 @@ pub use event::Event;
 pub use evidence::{
     Basis, Death, Denied, Ending, Evidence, Fault, Guard, GuardState, Opcode, Output, Refusal,
     RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause, Usage,
+};
+pub use inspect::inspect;
+pub use inspection::{
+    ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,
+    MemoryFacts, ModuleFacts, Need, Obstacle, ProgramKind, Resource, Role, ScriptFacts,
+    SectionFacts, StackFacts, TableFacts,
 };
 pub use isolation::{
     Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle, Vitals,

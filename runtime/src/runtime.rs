@@ -162,7 +162,7 @@ fn wall_of(program: &Program) -> Wall {
 }
 
 /// A module announces itself by its first four bytes; a text module only by its name.
-fn looks_like_module(path: &Path) -> bool {
+pub(crate) fn looks_like_module(path: &Path) -> bool {
     let named = path
         .extension()
         .and_then(|extension| extension.to_str())

@@ -13,6 +13,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
             "ending",
             "event",
             "evidence",
+            "inspection",
             "label",
             "limits",
             "permissions",
@@ -32,7 +33,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
     ("wasm", &["wasm"], &["words", "contract", "channel", "wasm"]),
     (
         "door",
-        &["lib", "builder", "error", "runtime"],
+        &["lib", "builder", "error", "inspect", "runtime"],
         &["words", "judgment", "channel", "native", "wasm", "door"],
     ),
 ];

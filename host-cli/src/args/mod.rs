@@ -30,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   sandtrap run --wall 5s --memory 64MiB ./parser input.txt
   sandtrap call math.wasm add --arg i32:2 --arg i32:40
+  sandtrap inspect ./parser.wasm
   sandtrap explain crashed.stack-overflow";
 
 const MORE: &str = "\
@@ -45,6 +46,9 @@ pub(crate) enum Verb {
     /// Call one exported function of a Wasm module and print what it returns
     #[command(before_help = CALL_EXAMPLE, after_help = EXIT_CODES)]
     Call(CallArgs),
+    /// Say what a file is and what it would need, and run nothing of it
+    #[command(before_help = INSPECT_EXAMPLE, after_help = INSPECT_CODES)]
+    Inspect(InspectArgs),
     /// Say what a verdict means, what usually causes it, and what to try
     #[command(before_help = EXPLAIN_EXAMPLE)]
     Explain(ExplainArgs),
@@ -60,6 +64,13 @@ Example:
 const CALL_EXAMPLE: &str = "\
 Example:
   sandtrap call math.wasm add --arg i32:2 --arg i32:40";
+
+const INSPECT_EXAMPLE: &str = "\
+Example:
+  sandtrap inspect ./parser.wasm";
+
+const INSPECT_CODES: &str = "\
+Exit code: 0 if sandtrap can run it, 126 if it can't, 127 if there is no such file.";
 
 const EXPLAIN_EXAMPLE: &str = "\
 Example:
@@ -142,6 +153,16 @@ pub(crate) struct CallArgs {
 
     #[command(flatten)]
     pub(crate) diagnosis: DiagnosisArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InspectArgs {
+    /// A Wasm module or component, an executable, or any other file
+    pub(crate) program: PathBuf,
+
+    /// Print it as one JSON object, with all lists whole
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,10 +3,12 @@
 mod call;
 mod completions;
 mod explain;
+mod inspect;
 mod run;
 mod session;
 
 pub(crate) use call::call;
 pub(crate) use completions::completions;
 pub(crate) use explain::explain;
+pub(crate) use inspect::inspect;
 pub(crate) use run::run;

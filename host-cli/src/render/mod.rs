@@ -4,6 +4,7 @@
 //! cursor or look like a line of ours, so everything is made plain before it is shown.
 
 mod evidence;
+mod inspection;
 mod policy;
 mod trace;
 
@@ -11,6 +12,7 @@ use std::fmt::Write as _;
 
 use sandtrap::{ByteSize, Failure, Limits, Report, Usage, Verdict, Wall, show_duration};
 
+pub(crate) use inspection::inspection;
 pub(crate) use policy::policy;
 
 /// The most of one guest's message that is shown; the report has all of it.

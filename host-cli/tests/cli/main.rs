@@ -7,6 +7,7 @@ mod explain;
 mod flags;
 mod grants;
 mod inputs;
+mod inspect;
 mod kit;
 mod programs;
 mod report_files;

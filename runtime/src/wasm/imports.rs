@@ -3,10 +3,13 @@
 //! Nothing of the world is granted by it: no directory, no network, no variable that the policy does not
 //! name. A guest has the clocks, random numbers, its arguments and its three streams.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sandtrap_protocol::{IMPORT_MODULE, IMPORT_SEND, MAX_FRAME};
-use wasmtime::{Caller, Engine, Extern, Linker, Module, Trap};
+use wasmtime::{Caller, Engine, Extern, FuncType, Linker, Module, Store, Trap, ValType};
+use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{p0, p1};
 
 use super::ending::Interrupted;
 use super::guest::GuestState;
@@ -56,4 +59,24 @@ pub(super) fn missing(module: &Module) -> Vec<String> {
         .filter(|import| !offered.contains(import))
         .map(|(module, name)| format!("{module}.{name}"))
         .collect()
+}
+
+/// Every function that is offered, by its module and its name.
+pub(super) fn offered(engine: &Engine) -> wasmtime::Result<BTreeMap<(String, String), FuncType>> {
+    let mut linker = Linker::new(engine);
+    // The types of ours are those of the reference.
+    p1::add_to_linker_sync(&mut linker, |wasi: &mut WasiP1Ctx| wasi)?;
+    p0::add_to_linker_sync(&mut linker, |wasi: &mut WasiP1Ctx| wasi)?;
+    let mut store = Store::new(engine, WasiCtxBuilder::new().build_p1());
+    let functions: Vec<_> = linker
+        .iter(&mut store)
+        .filter_map(|(module, name, import)| {
+            Some(((module.to_owned(), name.to_owned()), import.into_func()?))
+        })
+        .collect();
+    let mut offered: BTreeMap<_, _> =
+        functions.into_iter().map(|(name, function)| (name, function.ty(&store))).collect();
+    let send = FuncType::new(engine, [ValType::I32, ValType::I32], []);
+    offered.insert((IMPORT_MODULE.to_owned(), IMPORT_SEND.to_owned()), send);
+    Ok(offered)
 }

@@ -31,6 +31,7 @@ mod entrance;
 mod guest;
 mod image;
 mod imports;
+pub(crate) mod inspect;
 mod lend;
 mod meter;
 mod places;

@@ -16,7 +16,7 @@ use crate::task::ProgramSource;
 /// The largest module that is compiled. Compilers for whole languages stay below a third of it.
 const MOST_BYTES: ByteSize = ByteSize::mib(128);
 
-const MAGIC: &[u8] = b"\0asm";
+pub(super) const MAGIC: &[u8] = b"\0asm";
 
 /// The bytes of the module, in its binary form.
 pub(super) fn read(source: &ProgramSource) -> Result<Cow<'_, [u8]>, LoadError> {

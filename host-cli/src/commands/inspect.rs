@@ -1,0 +1,35 @@
+//! `sandtrap inspect`: what a file is and what it would need. Nothing of it runs.
+
+use std::io::{self, Write as _};
+
+use anyhow::Context as _;
+
+use crate::args::InspectArgs;
+use crate::exit_code::{self, Rule};
+use crate::render;
+use crate::streams;
+
+/// What a program that can't be run would end with.
+const CANNOT_RUN: u8 = 126;
+
+/// Prints what was found out. The exit code says whether it could be run.
+pub(crate) fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
+    let found = match sandtrap::inspect(&args.program) {
+        Ok(found) => found,
+        Err(error) => {
+            let label = error.verdict().label();
+            // Nobody reads stderr; the exit code still says it.
+            let _ = writeln!(io::stderr(), "sandtrap: {error}  [{label}]");
+            return Ok(match exit_code::rule(label) {
+                Rule::Always(code) => code,
+                Rule::TheGuests | Rule::OfTheSignal => exit_code::OWN_FAILURE,
+            });
+        }
+    };
+    let text = match args.json {
+        true => serde_json::to_string_pretty(&found).context("cannot write what was found")? + "\n",
+        false => render::inspection(&found),
+    };
+    streams::print(&text)?;
+    Ok(if found.obstacle.is_some() { CANNOT_RUN } else { 0 })
+}

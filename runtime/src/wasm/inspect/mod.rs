@@ -1,0 +1,169 @@
+//! Looks at a module or component and runs nothing of it, not even the compiler.
+
+mod component;
+mod custom;
+mod features;
+mod module;
+mod needs;
+
+use std::collections::BTreeMap;
+
+use wasmparser::{Chunk, Parser, Payload};
+use wasmtime::{Engine, Module};
+
+use crate::evidence::Step;
+use crate::inspection::{ComponentFacts, ModuleFacts, Need};
+use crate::isolation::LoadError;
+use crate::limits::LEAST_MEMORY;
+use crate::task::{Policy, ProgramSource};
+
+use super::engines::{Configuration, Engines};
+use super::imports;
+use super::pool::Memory;
+use super::shape::Shape;
+use super::source;
+
+/// What the Wasm wall can say about a program.
+pub(crate) struct Looked {
+    pub(crate) module: Option<ModuleFacts>,
+    pub(crate) component: Option<ComponentFacts>,
+    pub(crate) needs: Vec<Need>,
+    /// Whether the file ends before what it is does.
+    pub(crate) is_cut_off: bool,
+    /// Why it would not be loaded.
+    pub(crate) obstacle: Option<LoadError>,
+}
+
+/// Looks at a file that announces itself as a module: by its first bytes, or by its name.
+pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
+    let text = std::str::from_utf8(bytes).ok().and_then(|text| wat::parse_str(text).ok());
+    let (binary, is_text) = match &text {
+        Some(binary) if !bytes.starts_with(source::MAGIC) => (&binary[..], true),
+        _ => (bytes, false),
+    };
+    if Parser::is_component(binary) {
+        let facts = component::facts(binary);
+        let imports = facts.imports.iter().map(|item| (item.name.as_str(), ""));
+        let needs = needs::of(imports);
+        let obstacle = refusal(name, bytes).err();
+        let is_cut_off = is_cut_off(binary);
+        return Looked { module: None, component: Some(facts), needs, is_cut_off, obstacle };
+    }
+    if !binary.starts_with(source::MAGIC) {
+        let obstacle = refusal(name, bytes).err();
+        let needs = Vec::new();
+        return Looked { module: None, component: None, needs, is_cut_off: false, obstacle };
+    }
+    let mut facts = module_facts(binary);
+    facts.is_text = is_text;
+    let obstacle = obstacle(name, bytes, binary, &mut facts).err();
+    let imports = facts.imports.iter().flat_map(|group| {
+        group.items.iter().map(|import| (group.module.as_str(), import.item.name.as_str()))
+    });
+    let needs = needs::of(imports);
+    let is_cut_off = is_cut_off(binary);
+    Looked { module: Some(facts), component: None, needs, is_cut_off, obstacle }
+}
+
+fn module_facts(binary: &[u8]) -> ModuleFacts {
+    let mut reader = module::Reader::default();
+    for payload in Parser::new(0).parse_all(binary) {
+        // The rest can't be read; what was read before stays true.
+        if payload.and_then(|payload| reader.take(payload)).is_err() {
+            break;
+        }
+    }
+    let shape = Shape::of(binary).ok();
+    let mut facts = reader.finish(shape.as_ref());
+    facts.least_memory_bytes = facts.least_memory_bytes.max(LEAST_MEMORY.as_u64());
+    facts
+}
+
+/// Whether a binary ends in the middle of something.
+fn is_cut_off(binary: &[u8]) -> bool {
+    let mut parser = Parser::new(0);
+    let mut rest = binary;
+    let mut open = Vec::new();
+    loop {
+        match parser.parse(rest, false) {
+            Ok(Chunk::Parsed { consumed, payload }) => {
+                rest = &rest[consumed..];
+                match payload {
+                    Payload::ModuleSection { parser: inner, .. }
+                    | Payload::ComponentSection { parser: inner, .. } => {
+                        open.push(std::mem::replace(&mut parser, inner));
+                    }
+                    Payload::End(_) => match open.pop() {
+                        Some(outer) => parser = outer,
+                        None => return false,
+                    },
+                    _ => {}
+                }
+            }
+            // At the end of the outermost one, more sections could follow.
+            Ok(Chunk::NeedMoreData(_)) => return !rest.is_empty() || !open.is_empty(),
+            Err(_) => return false,
+        }
+    }
+}
+
+/// What the loader says to these bytes before it would compile them.
+fn refusal(name: &str, bytes: &[u8]) -> Result<(), LoadError> {
+    let source = ProgramSource::Module { name: name.to_owned(), bytes: bytes.into() };
+    source::read(&source).map(drop)
+}
+
+/// Goes through what the loader checks, and marks the imports that are offered.
+fn obstacle(
+    name: &str,
+    bytes: &[u8],
+    binary: &[u8],
+    facts: &mut ModuleFacts,
+) -> Result<(), LoadError> {
+    let usual = Configuration::new(&Policy::default(), Memory::OnDemand);
+    let engine = Engines::new(0).get(usual)?;
+    mark_offered(&engine.engine, facts)?;
+    refusal(name, bytes)?;
+    Module::validate(&engine.engine, binary).map_err(|error| {
+        let words = super::ending::words(&error);
+        source::refused(name, &format!("is not a valid module: {words}"))
+    })?;
+    let items = facts.imports.iter().flat_map(|group| {
+        group.items.iter().filter(|import| !import.offered).map(|import| {
+            format!("`{}.{}` {}", group.module, import.item.name, import.item.ty).trim().to_owned()
+        })
+    });
+    let missing: Vec<String> = items.collect();
+    if !missing.is_empty() {
+        let detail = format!("`{name}` imports what nobody offers: {}", missing.join(", "));
+        return Err(LoadError::at(Step::Import, detail));
+    }
+    if facts.memories.iter().any(|memory| memory.is_shared) {
+        let fault = "declares a memory to share between threads; build it for a single thread";
+        return Err(source::refused(name, fault));
+    }
+    Ok(())
+}
+
+fn mark_offered(engine: &Engine, facts: &mut ModuleFacts) -> Result<(), LoadError> {
+    let offered = imports::offered(engine).map_err(|error| {
+        LoadError::at(Step::Reserve, format!("the imports on offer can't be listed: {error:#}"))
+    })?;
+    let offered: BTreeMap<(String, String), String> = offered
+        .into_iter()
+        .map(|(name, ty)| {
+            let list = |types: Vec<String>| types.join(", ");
+            let params = list(ty.params().map(|ty| ty.to_string()).collect());
+            let results = list(ty.results().map(|ty| ty.to_string()).collect());
+            (name, module::signature(&params, &results))
+        })
+        .collect();
+    for group in &mut facts.imports {
+        for import in &mut group.items {
+            let name = (group.module.clone(), import.item.name.clone());
+            import.offered =
+                import.item.kind == "func" && offered.get(&name) == Some(&import.item.ty);
+        }
+    }
+    Ok(())
+}
