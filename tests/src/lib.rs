@@ -2,5 +2,6 @@
 
 pub mod expect;
 pub mod guests;
+pub mod hostile;
 pub mod scripted;
 pub mod soak;

@@ -8,6 +8,7 @@ mod deterministic;
 mod doors;
 mod fallbacks;
 mod files;
+mod hostile;
 mod house_rules;
 mod labels;
 mod soak;

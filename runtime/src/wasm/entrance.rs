@@ -1,5 +1,6 @@
 //! How a task enters a module: its entry, checked against what the module exports.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -14,6 +15,9 @@ const REACTOR: &str = "_initialize";
 
 /// How many names a message lists.
 const MOST_NAMES: usize = 8;
+
+/// How much of a name a message shows.
+const LONGEST_NAME: usize = 100;
 
 /// An entry that fits its module.
 pub(super) enum Entrance {
@@ -177,12 +181,24 @@ fn functions(module: &Module) -> Vec<String> {
     exports.map(|export| export.name().to_owned()).collect()
 }
 
-fn list(names: &[String]) -> String {
-    let shown: Vec<String> =
-        names.iter().take(MOST_NAMES).map(|name| format!("`{name}`")).collect();
+/// The first few names, each as far as people read it: a module may have any number, of any length.
+pub(super) fn list(names: &[String]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(MOST_NAMES)
+        .map(|name| format!("`{}`", cut(name, LONGEST_NAME)))
+        .collect();
     let rest = names.len() - shown.len();
     let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
     shown.join(", ") + &more
+}
+
+/// A text, as far as people read it.
+pub(super) fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
 }
 
 fn tuple(types: impl Iterator<Item = String>) -> String {

@@ -13,7 +13,7 @@ use crate::task::Program;
 
 use super::cell::WasmCell;
 use super::engines::{Configuration, Engines, GuestEngine};
-use super::entrance::Doors;
+use super::entrance::{Doors, cut, list};
 use super::guest::GuestState;
 use super::imports;
 use super::places::Places;
@@ -22,6 +22,9 @@ use super::shape::Shape;
 use super::source;
 use super::threads::{ThreadTime, Threads};
 use super::wasi::Dirs;
+
+/// How much of the engine's words a message shows: names of the module stand in them.
+const LONGEST_MESSAGE: usize = 400;
 
 /// A program behind the Wasm wall.
 pub(super) struct WasmImage {
@@ -113,10 +116,9 @@ fn environment(permissions: &Permissions) -> Result<Vec<(String, String)>, LoadE
 fn unlinked(name: &str, module: &Module, error: &wasmtime::Error) -> LoadError {
     let missing = imports::missing(module);
     if error.is::<UnknownImportError>() && !missing.is_empty() {
-        let missing: Vec<String> = missing.iter().map(|import| format!("`{import}`")).collect();
         let detail = format!(
             "`{name}` imports what nobody offers: {}; there is WASI preview 1, and `sandtrap.send`",
-            missing.join(", ")
+            list(&missing)
         );
         return LoadError::at(Step::Import, detail);
     }
@@ -127,7 +129,7 @@ fn unlinked(name: &str, module: &Module, error: &wasmtime::Error) -> LoadError {
 /// The engine's message, as far as it says what is wrong; what follows is a picture of the place.
 fn first_lines(message: &str) -> String {
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.take(2).collect::<Vec<_>>().join(" ")
+    cut(&lines.take(2).collect::<Vec<_>>().join(" "), LONGEST_MESSAGE).into_owned()
 }
 
 #[cfg(test)]

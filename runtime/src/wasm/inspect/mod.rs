@@ -18,10 +18,14 @@ use crate::limits::LEAST_MEMORY;
 use crate::task::{Policy, ProgramSource};
 
 use super::engines::{Configuration, Engines};
+use super::entrance::{cut, list};
 use super::imports;
 use super::pool::Memory;
 use super::shape::Shape;
 use super::source;
+
+/// How much of the engine's words a message shows: names of the module stand in them.
+const LONGEST_MESSAGE: usize = 400;
 
 /// What the Wasm wall can say about a program.
 pub(crate) struct Looked {
@@ -126,16 +130,19 @@ fn obstacle(
     refusal(name, bytes)?;
     Module::validate(&engine.engine, binary).map_err(|error| {
         let words = super::ending::words(&error);
+        let words = cut(&words, LONGEST_MESSAGE);
         source::refused(name, &format!("is not a valid module: {words}"))
     })?;
     let items = facts.imports.iter().flat_map(|group| {
-        group.items.iter().filter(|import| !import.offered).map(|import| {
-            format!("`{}.{}` {}", group.module, import.item.name, import.item.ty).trim().to_owned()
-        })
+        group
+            .items
+            .iter()
+            .filter(|import| !import.offered)
+            .map(|import| format!("{}.{}", group.module, import.item.name))
     });
     let missing: Vec<String> = items.collect();
     if !missing.is_empty() {
-        let detail = format!("`{name}` imports what nobody offers: {}", missing.join(", "));
+        let detail = format!("`{name}` imports what nobody offers: {}", list(&missing));
         return Err(LoadError::at(Step::Import, detail));
     }
     if facts.memories.iter().any(|memory| memory.is_shared) {

@@ -1,0 +1,55 @@
+//! Modules that mean harm end as they should, and the host does not notice.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use sandtrap_tests::hostile::table;
+
+/// Passes over the table after the one that fills caches, stashes and the pools of the allocator.
+const PASSES: usize = 2;
+
+/// How much an allocator's holes may differ from pass to pass. One page that stayed of each module would be
+/// more: there are several thousand of them.
+const SLACK_KIB: u64 = 24 * 1024;
+
+/// A thread that is kept for the next task has a descriptor or two.
+const SLACK_DESCRIPTORS: u64 = 8;
+
+#[test]
+fn every_hostile_module_is_rejected_or_stopped_and_leaves_nothing_behind() {
+    let output = Command::new(env!("CARGO_BIN_EXE_hostile_host"))
+        .arg((1 + PASSES).to_string())
+        // With a pool for each thread, what is resident would depend on which thread met which module.
+        .env("MALLOC_ARENA_MAX", "1")
+        .output()
+        .expect("the host can be started");
+    let (text, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {errors}", output.status);
+    assert!(!errors.contains("panicked"), "{errors}");
+    let wrong: Vec<&str> = text.lines().filter(|line| line.starts_with("wrong: ")).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+
+    let counted: Vec<Vec<u64>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("counted: "))
+        .map(|line| line.split(' ').map(|number| number.parse().expect("a number")).collect())
+        .collect();
+    assert_eq!(counted.len(), 1 + PASSES, "{text}");
+    let (warm, later) = (&counted[0], &counted[1..]);
+    let resident = later.iter().map(|counted| counted[0]).min().expect("a pass");
+    assert!(resident <= warm[0] + SLACK_KIB, "resident KiB, descriptors, children: {counted:?}");
+    for counted in later {
+        assert!(counted[1] <= warm[1] + SLACK_DESCRIPTORS, "{warm:?}, then {later:?}");
+        assert_eq!(counted[2], 0, "children of a host that starts none");
+    }
+}
+
+#[test]
+fn the_table_of_hostile_modules_is_long_and_has_no_name_twice() {
+    let rows = table();
+    let names: BTreeSet<&str> = rows.iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), rows.len());
+    assert!(rows.len() >= 60, "{}", rows.len());
+    assert!(rows.iter().all(|row| !(row.make)().is_empty()));
+}
