@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const WASM: &str = "wasm32-wasip1";
+const COMPONENT: &str = "wasm32-wasip2";
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
@@ -17,9 +18,14 @@ fn main() {
     let target = out.ancestors().nth(4).expect("a target folder").join("guests");
     let portable = ["sandtrap-samples", "sandtrap-crashers"];
     build(&root, &target, &portable, Some(WASM));
+    build(&root, &target, &portable, Some(COMPONENT));
     build(&root, &target, &[portable[0], portable[1], "sandtrap-natives"], None);
     println!("cargo::rustc-env=GUESTS_NATIVE={}", target.join("guest").display());
     println!("cargo::rustc-env=GUESTS_WASM={}", target.join(WASM).join("guest").display());
+    println!(
+        "cargo::rustc-env=GUESTS_COMPONENT={}",
+        target.join(COMPONENT).join("guest").display()
+    );
     println!("cargo::rustc-env=GUESTS_SOURCE={}", root.join("guests").display());
 }
 
@@ -42,6 +48,7 @@ fn build(root: &Path, target: &Path, packages: &[&str], triple: Option<&str>) {
     let status = cargo.status().expect("cargo can be started");
     assert!(
         status.success(),
-        "the guests do not build; `rustup target add {WASM}` installs what modules need"
+        "the guests do not build; `rustup target add {WASM} {COMPONENT}` installs what modules \
+         and components need"
     );
 }

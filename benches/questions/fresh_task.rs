@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sandtrap::{Program, Runtime, Task, Wall};
-use sandtrap_tests::guests;
+use sandtrap_tests::guests::{self, Form};
 
 const ADD: &str = r#"(module (memory 1) (func (export "_start")))"#;
 
@@ -28,6 +28,11 @@ fn fresh_task(c: &mut Criterion) {
 
     let module = runtime.load(Program::module("empty", ADD.as_bytes())).expect("a module");
     group.bench_function("wasm/0", |b| b.iter(|| module.run(&task)));
+    for (form, id) in [(Form::Module, "wasm-rust/0"), (Form::Component, "component-rust/0")] {
+        let program =
+            runtime.load(Program::file(form.guest("exit_0"))).expect("the guest is built");
+        group.bench_function(id, |b| b.iter(|| program.run(&task)));
+    }
     let engine = wasmtime::Engine::default();
     let compiled = wasmtime::Module::new(&engine, ADD).expect("a module");
     let linked = wasmtime::Linker::new(&engine).instantiate_pre(&compiled).expect("no imports");

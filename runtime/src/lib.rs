@@ -1,7 +1,7 @@
 //! Runs code that may blow up, and says exactly how it ended.
 //!
-//! A [`Task`] of a [`Program`] runs behind one of two walls: as a WebAssembly module inside this process, or as
-//! a confined process of its own. Whatever happens to it, the caller gets one [`Report`] with one
+//! A [`Task`] of a [`Program`] runs behind one of two walls: as a WebAssembly module (or component) inside this process,
+//! or as a confined process of its own. Whatever happens to it, the caller gets one [`Report`] with one
 //! [`Verdict`], and goes on.
 //!
 //! ```

@@ -36,7 +36,7 @@ impl fmt::Display for TaskId {
 /// The two kinds of wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wall {
-    /// A WebAssembly module inside this process.
+    /// A WebAssembly module or component inside this process.
     Wasm,
     /// A confined process of its own.
     Native,
@@ -66,7 +66,7 @@ pub struct Program {
 pub enum ProgramSource {
     /// A file on the host.
     File(PathBuf),
-    /// A module (binary or text) in memory, with a name for reports.
+    /// A module or component (binary or text) in memory, with a name for reports.
     Module {
         /// Shown wherever a file's path would be.
         name: String,
@@ -104,7 +104,7 @@ impl Program {
         Self::from_source(ProgramSource::File(path.into()))
     }
 
-    /// A module in memory, as binary or as text.
+    /// A module or component in memory, as binary or as text.
     pub fn module(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Self {
         let (name, bytes) = (name.into(), bytes.into());
         Self::from_source(ProgramSource::Module { name, bytes }).within(Wall::Wasm)

@@ -15,6 +15,8 @@ pub struct Row {
     pub wasm: Expect,
     /// Why the walls differ, where they do.
     pub why: Option<&'static str>,
+    /// Behind the wasm wall as a component, where that is not the same, and why.
+    pub component: Option<(Expect, &'static str)>,
     /// The limits it runs under.
     pub limits: Limits,
     /// What it reads.
@@ -60,6 +62,17 @@ impl Row {
         self
     }
 
+    /// As a component it ends otherwise.
+    fn otherwise_as_component(mut self, expect: Expect, why: &'static str) -> Self {
+        self.component = Some((expect, why));
+        self
+    }
+
+    /// How it ends as a component.
+    pub fn expected_of_component(&self) -> Expect {
+        self.component.map_or(self.wasm, |(expect, _)| expect)
+    }
+
     fn because(mut self, why: &'static str) -> Self {
         self.why = Some(why);
         self
@@ -94,7 +107,7 @@ fn row(guest: &'static str) -> Row {
         ..Limits::default()
     };
     let (native, wasm) = (Expect::Absent, Expect::Absent);
-    Row { guest, native, wasm, why: None, limits, stdin: Input::Empty }
+    Row { guest, native, wasm, why: None, component: None, limits, stdin: Input::Empty }
 }
 
 /// Every guest there is.
@@ -108,6 +121,7 @@ pub fn table() -> Vec<Row> {
         testifying(),
         natives(),
         modules(),
+        components(),
     ]
     .into_iter()
     .flatten()
@@ -116,7 +130,7 @@ pub fn table() -> Vec<Row> {
 
 fn samples() -> Vec<Row> {
     use Label::Completed;
-    ["arguments", "binary_stdout", "echo", "files", "hello", "wordcount", "world"]
+    ["arguments", "binary_stdout", "echo", "files", "hello", "reaches_out", "wordcount", "world"]
         .map(|guest| row(guest).both(Completed))
         .into_iter()
         .chain([row("pour").both(Completed).with(|limits| limits.output = ByteSize::mib(128))])
@@ -125,6 +139,14 @@ fn samples() -> Vec<Row> {
 
 const PLAIN_PANIC: &str = "a panic that is not told over the channel is exit code 101 of a process, \
                            and an `unreachable` of a module, like every abort";
+
+const EXIT_1: Expect = Expect::Ends(Label::FailedExit, Some(1));
+
+const CODELESS: &str = "the standard library ends a component by `wasi:cli/exit`, which says whether \
+                        it ended well and no code; every other code than 0 arrives as 1";
+
+const NO_CHANNEL: &str =
+    "a component has no channel to its host: what it would say of its end, nobody hears";
 
 fn endings() -> Vec<Row> {
     use Label::{Completed, CrashedAbort};
@@ -142,7 +164,10 @@ fn endings() -> Vec<Row> {
         ("exit_139", 139),
         ("exit_255", 255),
     ]
-    .map(|(guest, code)| row(guest).exits(code));
+    .map(|(guest, code)| match code {
+        1 => row(guest).exits(code),
+        _ => row(guest).exits(code).otherwise_as_component(EXIT_1, CODELESS),
+    });
     panics
         .into_iter()
         .chain(exits)
@@ -196,14 +221,16 @@ fn liars() -> Vec<Row> {
         .to_vec()
 }
 
+const ABORTS: Expect = Expect::Ends(Label::CrashedAbort, None);
+
 fn testifying() -> Vec<Row> {
     use Label::{
         Completed, CrashedAbort, CrashedOutOfMemory, CrashedProtocol, FailedError, FailedPanic,
         StoppedResult,
     };
     vec![
-        row("sdk_error").both(FailedError),
-        row("sdk_panic").both(FailedPanic),
+        row("sdk_error").both(FailedError).otherwise_as_component(EXIT_1, NO_CHANNEL),
+        row("sdk_panic").both(FailedPanic).otherwise_as_component(ABORTS, NO_CHANNEL),
         row("sdk_out_of_memory").both(CrashedOutOfMemory),
         row("sdk_survives_refusal").native(Completed).wasm(CrashedOutOfMemory).because(
             "a process may be refused memory and go on; the growth of a module beyond its cap is \
@@ -211,10 +238,11 @@ fn testifying() -> Vec<Row> {
         ),
         row("sdk_caught_panic_aborts").native(CrashedAbort).wasm(FailedPanic).because(
             "a module can't catch a panic, so that it dies of the panic and never gets to abort",
-        ),
-        row("channel_garbage").both(CrashedProtocol),
-        row("channel_torn_frame").both(CrashedProtocol),
-        row("channel_flood").both(StoppedResult),
+        )
+        .otherwise_as_component(ABORTS, NO_CHANNEL),
+        row("channel_garbage").both(CrashedProtocol).otherwise_as_component(Expect::Absent, NO_CHANNEL),
+        row("channel_torn_frame").both(CrashedProtocol).otherwise_as_component(Expect::Absent, NO_CHANNEL),
+        row("channel_flood").both(StoppedResult).otherwise_as_component(Expect::Absent, NO_CHANNEL),
     ]
 }
 
@@ -277,6 +305,29 @@ fn natives() -> Vec<Row> {
         row("untraced_bomb").native(StoppedProcesses).with(roomy),
         row("untraced_sibling").native(Completed).with(|limits| limits.processes = 3),
         row("write_rodata").native(CrashedMemoryFault),
+    ]
+    .map(|row| row.because(ALONE))
+    .to_vec()
+}
+
+/// Written by hand, as texts.
+fn components() -> Vec<Row> {
+    use Label::{
+        CrashedOutOfMemory, CrashedUnknown, FailedExit, StoppedWallTime, UnstartedInvalidModule,
+        UnstartedLimitTooSmall, UnstartedMissingImport,
+    };
+    const ALONE: &str = "only a component can be wrong in this way";
+    let mut exits = row("component_exit_code");
+    exits.wasm = Expect::Ends(FailedExit, Some(77));
+    [
+        exits,
+        row("component_above_cap").wasm(UnstartedLimitTooSmall),
+        row("component_handle_flood").wasm(CrashedUnknown),
+        row("component_instance_bomb").wasm(UnstartedInvalidModule),
+        row("component_loops_in_start").wasm(StoppedWallTime).hangs(),
+        row("component_missing_import").wasm(UnstartedMissingImport),
+        row("component_two_memories").wasm(CrashedOutOfMemory),
+        row("component_without_run").wasm(UnstartedInvalidModule),
     ]
     .map(|row| row.because(ALONE))
     .to_vec()

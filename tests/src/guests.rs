@@ -2,9 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
+use sandtrap::Wall;
+
 const NATIVE: &str = env!("GUESTS_NATIVE");
 const WASM: &str = env!("GUESTS_WASM");
+const COMPONENT: &str = env!("GUESTS_COMPONENT");
 const SOURCE: &str = env!("GUESTS_SOURCE");
+
+/// The forms in which a guest from Rust is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A native executable.
+    Process,
+    /// A core module.
+    Module,
+    /// A component.
+    Component,
+}
+
+impl Form {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Process, Self::Module, Self::Component];
+
+    /// The wall that it stands behind.
+    pub fn wall(self) -> Wall {
+        match self {
+            Self::Process => Wall::Native,
+            Self::Module | Self::Component => Wall::Wasm,
+        }
+    }
+
+    /// A guest in this form.
+    pub fn guest(self, name: &str) -> PathBuf {
+        match self {
+            Self::Process => native(name),
+            Self::Module => wasm(name),
+            Self::Component => component(name),
+        }
+    }
+}
 
 /// A guest built for the native wall.
 pub fn native(name: &str) -> PathBuf {
@@ -15,6 +51,11 @@ pub fn native(name: &str) -> PathBuf {
 pub fn wasm(name: &str) -> PathBuf {
     let built = Path::new(WASM).join(format!("{name}.wasm"));
     if built.exists() { built } else { module(name) }
+}
+
+/// A guest built as a component for the wasm wall.
+pub fn component(name: &str) -> PathBuf {
+    Path::new(COMPONENT).join(format!("{name}.wasm"))
 }
 
 /// A module written by hand, as text or as bytes.

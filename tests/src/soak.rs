@@ -1,12 +1,12 @@
-//! Many tasks in one process, half of them crashing, behind both walls: does anything pile up?
+//! Many tasks in one process, half of them crashing, in every form: does anything pile up?
 
 use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use sandtrap::{ByteSize, Limits, Loaded, Program, Runtime, Task, Wall};
+use sandtrap::{ByteSize, Limits, Loaded, Program, Runtime, Task};
 
-use crate::guests;
+use crate::guests::Form;
 
 /// How many tasks a full soak runs.
 pub const TASKS: usize = 10_000;
@@ -70,19 +70,13 @@ impl Soak {
 
 fn load_all(runtime: &Runtime) -> Vec<(Loaded, &'static str, bool)> {
     let limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
-    let load = |wall, name, ends_well| {
-        let path = match wall {
-            Wall::Native => guests::native(name),
-            Wall::Wasm => guests::wasm(name),
-        };
-        let program = Program::file(path).within(wall).limits(limits.clone());
+    let load = |form: Form, name, ends_well| {
+        let program = Program::file(form.guest(name)).within(form.wall()).limits(limits.clone());
         (runtime.load(program).expect("the guest is built"), name, ends_well)
     };
     GUESTS
         .iter()
-        .flat_map(|(name, ends_well)| {
-            [load(Wall::Native, *name, *ends_well), load(Wall::Wasm, *name, *ends_well)]
-        })
+        .flat_map(|(name, ends_well)| Form::ALL.map(|form| load(form, *name, *ends_well)))
         .collect()
 }
 

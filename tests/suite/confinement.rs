@@ -1,14 +1,10 @@
 //! What a guest starts with, bullet by bullet, behind both walls.
 
-use sandtrap::{ByteSize, Limits, Permissions, Program, Report, Runtime, Stdin, Task, Wall};
-use sandtrap_tests::guests;
+use sandtrap::{ByteSize, Limits, Permissions, Program, Report, Runtime, Stdin, Task};
+use sandtrap_tests::guests::{self, Form};
 
-fn run(wall: Wall, guest: &str, permissions: Permissions, task: &Task) -> Report {
-    let path = match wall {
-        Wall::Native => guests::native(guest),
-        Wall::Wasm => guests::wasm(guest),
-    };
-    let program = Program::file(path).within(wall).permissions(permissions);
+fn run(wall: Form, guest: &str, permissions: Permissions, task: &Task) -> Report {
+    let program = Program::file(wall.guest(guest)).within(wall.wall()).permissions(permissions);
     Runtime::new().unwrap().run(program, task)
 }
 
@@ -21,7 +17,7 @@ fn lines(report: &Report) -> Vec<String> {
     report.output.stdout_text().lines().map(str::to_owned).collect()
 }
 
-const WALLS: [Wall; 2] = [Wall::Native, Wall::Wasm];
+const WALLS: [Form; 3] = Form::ALL;
 
 #[test]
 fn a_guest_gets_its_arguments_and_no_environment() {
@@ -81,6 +77,21 @@ fn a_file_can_be_the_input() {
 }
 
 #[test]
+fn behind_the_wasm_wall_there_are_no_files_and_no_network() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let there = listener.local_addr().unwrap().to_string();
+    for form in [Form::Module, Form::Component] {
+        let report = run(form, "reaches_out", Permissions::default(), &task([&*there]));
+        assert_eq!(lines(&report), Vec::<String>::new(), "{form:?}");
+        let called = listener.accept().map_err(|error| error.kind());
+        assert_eq!(called.unwrap_err(), std::io::ErrorKind::WouldBlock, "{form:?}");
+    }
+    let native = run(Form::Process, "reaches_out", Permissions::default(), &task([&*there]));
+    assert!(lines(&native).contains(&"peer".to_owned()), "the guest does try");
+}
+
+#[test]
 fn binary_output_arrives_unchanged() {
     let expected: Vec<u8> = (0..16).flat_map(|_| 0..=255).collect();
     for wall in WALLS {
@@ -95,13 +106,13 @@ fn a_process_has_four_descriptors_and_no_more() {
     // The host has this one open, and it is not marked to be closed.
     let kept = std::fs::File::open("/dev/null").unwrap();
     nix::fcntl::fcntl(&kept, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
-    let report = run(Wall::Native, "lists_descriptors", Permissions::default(), &task([]));
+    let report = run(Form::Process, "lists_descriptors", Permissions::default(), &task([]));
     assert_eq!(lines(&report), ["0", "1", "2", "3"]);
 }
 
 #[test]
 fn a_process_ignores_and_blocks_no_signal() {
-    let report = run(Wall::Native, "prints_signals", Permissions::default(), &task([]));
+    let report = run(Form::Process, "prints_signals", Permissions::default(), &task([]));
     for line in lines(&report) {
         assert!(line.split_whitespace().any(|word| word == "0"), "{line}");
     }
@@ -139,10 +150,7 @@ fn a_program_that_does_not_fit_into_its_memory_never_starts() {
 fn memory_is_capped_exactly_and_its_peak_is_told() {
     for wall in WALLS {
         let limits = Limits { memory: ByteSize::mib(32), ..Limits::default() };
-        let path = match wall {
-            Wall::Native => guests::native("heap_slow_growth"),
-            Wall::Wasm => guests::wasm("heap_slow_growth"),
-        };
+        let path = wall.guest("heap_slow_growth");
         let report = Runtime::new().unwrap().run(Program::file(path).limits(limits), &task([]));
         assert_eq!(report.verdict.label().as_str(), "crashed.out-of-memory", "{wall:?}");
         let peak = report.usage.peak_memory;

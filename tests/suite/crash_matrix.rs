@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nix::sys::stat::Mode;
-use sandtrap::{Capture, Label, Program, Report, Runtime, Stdin, Task, Verdict, Wall};
+use sandtrap::{Capture, Label, Program, Report, Runtime, Stdin, Task, Verdict};
 use sandtrap_tests::expect::{Expect, Input, Row, table};
-use sandtrap_tests::guests;
+use sandtrap_tests::guests::{self, Form};
 
 const ROUNDS: usize = 20;
 
@@ -40,14 +40,21 @@ fn task_for(row: &Row, silent: &SilentPipe) -> Task {
     task
 }
 
-/// Runs one row behind one wall, and says what was wrong.
-fn complaints(runtime: &Runtime, row: &Row, wall: Wall, silent: &SilentPipe) -> Vec<String> {
-    let (expected, path) = match wall {
-        Wall::Native => (row.native, guests::native(row.guest)),
-        Wall::Wasm => (row.wasm, guests::wasm(row.guest)),
-    };
-    let Expect::Ends(label, code) = expected else { return Vec::new() };
-    let program = Program::file(path).within(wall).limits(row.limits.clone());
+fn expected(row: &Row, form: Form) -> Expect {
+    match form {
+        Form::Process => row.native,
+        Form::Module => row.wasm,
+        // What was written by hand is there in one form only.
+        Form::Component if !guests::component(row.guest).exists() => Expect::Absent,
+        Form::Component => row.expected_of_component(),
+    }
+}
+
+/// Runs one row in one form, and says what was wrong.
+fn complaints(runtime: &Runtime, row: &Row, form: Form, silent: &SilentPipe) -> Vec<String> {
+    let Expect::Ends(label, code) = expected(row, form) else { return Vec::new() };
+    let path = form.guest(row.guest);
+    let program = Program::file(path).within(form.wall()).limits(row.limits.clone());
     let task = task_for(row, silent);
     let loaded = runtime.load(program.clone());
     let run = || match &loaded {
@@ -60,8 +67,8 @@ fn complaints(runtime: &Runtime, row: &Row, wall: Wall, silent: &SilentPipe) -> 
             let wrong = report.verdict.label() != label || code_of(&report) != code;
             wrong.then(|| {
                 format!(
-                    "{} behind the {} wall, round {round}: expected {label} {code:?}, got {:?}\n{:#?}",
-                    row.guest, wall.name(), report.verdict, report.facts
+                    "{} as a {form:?}, round {round}: expected {label} {code:?}, got {:?}\n{:#?}",
+                    row.guest, report.verdict, report.facts
                 )
             })
         })
@@ -75,8 +82,8 @@ fn code_of(report: &Report) -> Option<i32> {
     }
 }
 
-/// Runs all rows behind one wall on two threads.
-fn run_table(wall: Wall) {
+/// Runs all rows in one form on two threads.
+fn run_table(form: Form) {
     let runtime = Runtime::new().unwrap();
     let rows = table();
     let silent = SilentPipe::new();
@@ -85,7 +92,7 @@ fn run_table(wall: Wall) {
         let worker = || {
             let mut wrong = Vec::new();
             while let Some(row) = rows.get(next.fetch_add(1, std::sync::atomic::Ordering::SeqCst)) {
-                wrong.extend(complaints(&runtime, row, wall, &silent));
+                wrong.extend(complaints(&runtime, row, form, &silent));
             }
             wrong
         };
@@ -97,12 +104,29 @@ fn run_table(wall: Wall) {
 
 #[test]
 fn every_guest_ends_as_expected_behind_the_native_wall() {
-    run_table(Wall::Native);
+    run_table(Form::Process);
 }
 
 #[test]
 fn every_guest_ends_as_expected_behind_the_wasm_wall() {
-    run_table(Wall::Wasm);
+    run_table(Form::Module);
+}
+
+#[test]
+fn every_guest_ends_as_expected_as_a_component() {
+    let count = table().iter().filter(|row| guests::component(row.guest).exists()).count();
+    assert_eq!(count, guests::names("samples").len() + guests::names("crashers").len());
+    run_table(Form::Component);
+}
+
+#[test]
+fn a_component_has_a_word_of_its_own_only_where_it_differs() {
+    let needless: Vec<&str> = table()
+        .iter()
+        .filter(|row| row.component.is_some_and(|(expect, _)| expect == row.wasm))
+        .map(|row| row.guest)
+        .collect();
+    assert_eq!(needless, Vec::<&str>::new());
 }
 
 /// A guest without a row, and a row without a guest, by name.

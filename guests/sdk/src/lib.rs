@@ -12,7 +12,7 @@
 //! With that one attribute a panic becomes `failed.panic` with its message and place, a returned error
 //! becomes `failed.error` with its chain of causes, and a failed allocation becomes
 //! `crashed.out-of-memory`, in a process and in a module alike. Outside of sandtrap a native guest runs as an
-//! ordinary program.
+//! ordinary program, and so does a component (wasm32-wasip2) anywhere: it has no channel to say any of this.
 
 mod memory;
 mod testify;

@@ -1,11 +1,17 @@
-//! The guest's end of the channel: a descriptor in a process, an import in a module.
-#![expect(unsafe_code, reason = "an inherited descriptor, and an imported function")]
+//! The guest's end of the channel: a descriptor in a process, an import in a module. A component has none.
+#![cfg_attr(
+    not(target_env = "p2"),
+    expect(unsafe_code, reason = "an inherited descriptor, and an imported function")
+)]
 
 #[cfg(unix)]
 pub(crate) use process::{open, send};
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(target_env = "p2")))]
 pub(crate) use module::{open, send};
+
+#[cfg(target_env = "p2")]
+pub(crate) use nowhere::{open, send};
 
 #[cfg(unix)]
 mod process {
@@ -40,7 +46,7 @@ mod process {
     }
 }
 
-#[cfg(target_family = "wasm")]
+#[cfg(all(target_family = "wasm", not(target_env = "p2")))]
 mod module {
     mod host {
         // The names are `sandtrap_protocol::IMPORT_MODULE` and `IMPORT_SEND`.
@@ -57,4 +63,12 @@ mod module {
         // SAFETY: the host reads exactly these bytes, and only during this call.
         unsafe { host::send(bytes.as_ptr(), bytes.len()) }
     }
+}
+
+/// A component imports interfaces, and no bare functions: its host hears of its exit and its output only.
+#[cfg(target_env = "p2")]
+mod nowhere {
+    pub(crate) fn open() {}
+
+    pub(crate) fn send(_: &[u8]) {}
 }

@@ -88,12 +88,12 @@ Exit code: the guest's own, or 124 wall time, 137 memory, 139 memory fault or st
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "sandtrap run [OPTIONS] <PROGRAM> [ARGS]...")]
 pub(crate) struct RunArgs {
-    /// A Wasm module or an executable; a bare name that is no file here is looked up in PATH.
+    /// A Wasm module or component, or an executable; a bare name that is no file here is looked up in PATH.
     /// All that follows PROGRAM is the guest's, even what begins with `-`
     #[arg(value_names = ["PROGRAM", "ARGS"], num_args = 1.., trailing_var_arg = true)]
     pub(crate) command: Vec<OsString>,
 
-    /// Run it as a Wasm module, or as a confined process [default: what its content says]
+    /// Run it as a Wasm module or component, or as a confined process [default: what its content says]
     #[arg(long = "in", value_name = "WALL")]
     pub(crate) within: Option<WallArg>,
 
@@ -129,7 +129,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
-    /// A Wasm module: .wasm or .wat
+    /// A Wasm module: .wasm or .wat (components can only be run)
     pub(crate) program: PathBuf,
 
     /// The name of the export

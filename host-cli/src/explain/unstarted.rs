@@ -37,12 +37,13 @@ pub(super) const NOT_EXECUTABLE: Page = Page {
 };
 
 pub(super) const INVALID_MODULE: Page = Page {
-    summary: "It is no valid module.",
+    summary: "It is no valid module or component.",
     meaning: "The bytes are not WebAssembly, are damaged, use what this engine does not support, or are \
               too large in some way to be compiled safely. No guest code ran.",
     native: "Not seen: see unstarted.not-executable.",
-    wasm: "The module did not parse, did not validate, or was refused before compiling; or the export \
-           to be called is not there or takes other arguments.",
+    wasm: "The module or component did not parse, did not validate, or was refused before compiling; \
+           or the export to be called is not there or takes other arguments; or it is a component \
+           without `wasi:cli/run`, which is no command.",
     causes: &[
         "A file that was cut short, or is no module at all.",
         "A feature that is switched off or not supported yet.",
@@ -50,25 +51,25 @@ pub(super) const INVALID_MODULE: Page = Page {
     ],
     advice: &[
         "Check it with `wasm-tools validate FILE`.",
-        "Build it for wasm32-wasip1.",
+        "Build it for wasm32-wasip1 or wasm32-wasip2.",
         "An executable of this system needs --in native, or no --in at all.",
     ],
 };
 
 pub(super) const MISSING_IMPORT: Page = Page {
-    summary: "The module imports what nobody offers.",
-    meaning: "The module needs a host function, memory or global that this host does not have. No guest \
-              code ran.",
+    summary: "The module or component imports what nobody offers.",
+    meaning: "It needs a host function, memory, global or interface that this host does not have. No \
+              guest code ran.",
     native: "Not seen: processes have no imports of this kind.",
     wasm: "An import found nothing of its name and type; the diagnosis names it.",
     causes: &[
         "A module for a browser or for another host (imports from `env`, `wbg`, `go`).",
         "An undefined function that the linker turned into an import.",
-        "A newer WASI than this host offers.",
+        "A newer WASI than this host offers (0.3), or a part of it (`wasi:http`).",
     ],
     advice: &[
         "List what it wants: wasm-tools print FILE | grep '(import'.",
-        "Build it for wasm32-wasip1.",
+        "Build it for wasm32-wasip1 or wasm32-wasip2.",
         "Link without --allow-undefined, so that the linker names what is missing.",
     ],
 };

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use sandtrap::Wall;
+use sandtrap_tests::guests;
 use tempfile::TempDir;
 
 use crate::kit::{Ran, finish, guest, run, run_command, sandtrap};
@@ -47,6 +48,29 @@ fn a_missing_file_is_not_found() {
     }
     let below_a_file = guest(Wall::Native, "hello").join("x");
     assert_unstarted(&run(&[], &below_a_file), 127, "unstarted.not-found", &[]);
+}
+
+#[test]
+fn a_component_runs_as_a_module_does() {
+    let hello = run(&[], &guests::component("hello"));
+    assert_eq!((hello.code, hello.text()), (Some(0), "hello from the guest\n"), "{}", hello.stderr);
+    let mut echo = run_command(&["--stdin", "-"], &guests::component("echo"), &[]);
+    let mut child =
+        echo.stdin(std::process::Stdio::piped()).spawn().expect("sandtrap can be started");
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), b"over\0and out")
+        .expect("a reader");
+    let ran = Ran::from(child.wait_with_output().expect("an end"));
+    assert_eq!((ran.code, ran.text()), (Some(0), "over\0and out"), "{}", ran.stderr);
+    let overflows = run(&[], &guests::component("stack_overflow_wide_frames"));
+    assert_eq!((overflows.code, overflows.label()), (Some(139), "crashed.stack-overflow"));
+    let place = "stack_overflow_wide_frames.rs:";
+    assert!(overflows.stderr.contains(place), "no `{place}` in {}", overflows.stderr);
+    let words = ["`wasi:http/outgoing-handler@0.2.4`", "WASI 0.2.x"];
+    let missing = run(&[], &guests::module("component_missing_import"));
+    assert_unstarted(&missing, 126, "unstarted.missing-import", &words);
+    let words = ["lacks the export `wasi:cli/run@0.2.x`; it exports `add`"];
+    let library = run(&[], &guests::module("component_without_run"));
+    assert_unstarted(&library, 126, "unstarted.invalid-module", &words);
 }
 
 #[test]

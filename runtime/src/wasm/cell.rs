@@ -40,7 +40,7 @@ impl WasmCell {
     /// Everything that can be refused before a guest exists.
     fn admit(&self, attempt: &Attempt<'_>) -> Result<(Entrance, stdin::Source), LoadError> {
         check_limits(&self.image, attempt.limits)?;
-        let entrance = self.image.doors.enter(&self.image.module, attempt.entry)?;
+        let entrance = self.image.code.enter(attempt.entry)?;
         let source = match attempt.entry {
             Entry::Command { stdin, .. } => stdin::Source::open(stdin).map_err(|error| {
                 LoadError::at(Step::Accept, format!("{stdin} cannot be opened as stdin: {error}"))
@@ -58,7 +58,7 @@ impl WasmCell {
         ear: &mut dyn Ear,
     ) -> Result<Evidence, LoadError> {
         let (entrance, source) = self.admit(attempt)?;
-        let room = Room::take(&self.image.shape)
+        let room = Room::take(self.image.code.memories_and_tables())
             .ok_or_else(|| LoadError::at(Step::Reserve, Room::why_none()))?;
         let stack = self.image.engine.configuration.stack;
         let stage = Stage::find(&self.threads, stack).map_err(no_thread)?;
@@ -191,7 +191,7 @@ impl Cell for WasmCell {
 }
 
 fn check_limits(image: &Prepared, limits: &Limits) -> Result<(), LoadError> {
-    let needs = ByteSize::bytes(image.shape.least_memory);
+    let needs = ByteSize::bytes(image.code.least_memory());
     if needs > limits.memory {
         let detail =
             format!("it needs {needs} of memory at the start; the limit is {}", limits.memory);

@@ -1,5 +1,6 @@
 //! How a guest ended, from the engine's error to a fact. By type only; the one place that does it.
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Error, Trap};
 use wasmtime_wasi::I32Exit;
 use wiggle::GuestError;
@@ -20,6 +21,12 @@ pub(super) struct Interrupted;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the guest's memory limit is reached")]
 pub(super) struct MemoryRefused;
+
+/// A component holds more of the host's things than it may.
+pub(super) const TOO_MANY_HANDLES: &str = "it holds more handles of its host than it may";
+
+/// There is one thread, and it would wait for another one for ever.
+const WAITS_FOR_NOBODY: &str = "an atomic wait on memory that no other thread shares";
 
 /// Says how a guest ended that ended with this error. `stack` is asked only where it matters.
 pub(super) fn of(error: &Error, stack: impl FnOnce() -> StackState) -> Ending {
@@ -44,6 +51,9 @@ pub(super) fn typed(error: &Error, stack: impl FnOnce() -> StackState) -> Option
     }
     if error.is::<MemoryRefused>() {
         return Some(Ending::Trapped(TrapCause::MemoryRefused));
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Some(Ending::Trapped(TrapCause::Other(TOO_MANY_HANDLES.to_owned())));
     }
     let trap =
         error.downcast_ref::<Trap>().map(|trap| cause(*trap).unwrap_or_else(|| named(*trap)));
@@ -78,8 +88,11 @@ fn named(trap: Trap) -> TrapCause {
 fn cause(trap: Trap) -> Option<TrapCause> {
     Some(match trap {
         Trap::StackOverflow => TrapCause::StackOverflow,
-        Trap::MemoryOutOfBounds => TrapCause::MemoryOutOfBounds(StackState::Unseen),
-        Trap::HeapMisaligned => TrapCause::Misaligned,
+        // The last two are said of what one component passes to another, or to its host.
+        Trap::MemoryOutOfBounds | Trap::StringOutOfBounds | Trap::ListOutOfBounds => {
+            TrapCause::MemoryOutOfBounds(StackState::Unseen)
+        }
+        Trap::HeapMisaligned | Trap::UnalignedPointer => TrapCause::Misaligned,
         Trap::TableOutOfBounds => TrapCause::TableOutOfBounds,
         Trap::IndirectCallToNull => TrapCause::NullCall,
         Trap::BadSignature => TrapCause::BadSignature,
@@ -95,9 +108,9 @@ fn cause(trap: Trap) -> Option<TrapCause> {
         Trap::CastFailure => TrapCause::CastFailure,
         Trap::DisabledOpcode => TrapCause::DisabledOpcode,
         Trap::UncaughtException => TrapCause::UncaughtException,
-        // Nothing that is offered to a guest can lead to one of these, but for the first.
-        Trap::AtomicWaitNonSharedMemory
-        | Trap::UnhandledTag
+        Trap::AtomicWaitNonSharedMemory => TrapCause::Other(WAITS_FOR_NOBODY.to_owned()),
+        // An interface that is used against its rules, mostly those of later versions, which are off.
+        Trap::UnhandledTag
         | Trap::ContinuationAlreadyConsumed
         | Trap::CannotEnterComponent
         | Trap::CannotLeaveComponent
@@ -109,10 +122,7 @@ fn cause(trap: Trap) -> Option<TrapCause> {
         | Trap::DebugAssertEqualCodeUnits
         | Trap::DebugAssertPointerAligned
         | Trap::DebugAssertUpperBitsUnset
-        | Trap::StringOutOfBounds
-        | Trap::ListOutOfBounds
         | Trap::InvalidDiscriminant
-        | Trap::UnalignedPointer
         | Trap::TaskCancelNotCancelled
         | Trap::TaskCancelOrReturnTwice
         | Trap::SubtaskCancelAfterTerminal

@@ -5,22 +5,26 @@
 //! stores of different engines are never mixed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails, component};
 
 use crate::evidence::Step;
 use crate::isolation::LoadError;
 use crate::task::Policy;
 
+use super::component_imports;
 use super::guest::GuestState;
 use super::imports;
 use super::pool::{self, Memory};
+use super::threads::HOST_STACK;
 
 /// What a guest is run by.
 pub(super) struct GuestEngine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<GuestState>,
+    /// What is offered to components. It is made when the first one is loaded.
+    pub(super) components: OnceLock<component::Linker<GuestState>>,
     pub(super) configuration: Configuration,
 }
 
@@ -103,7 +107,17 @@ impl GuestEngine {
             made => made?,
         };
         let linker = imports::offer(&engine)?;
-        Ok(Self { engine, linker, configuration: wanted })
+        Ok(Self { engine, linker, components: OnceLock::new(), configuration: wanted })
+    }
+
+    /// All imports of components, linked to this engine.
+    pub(super) fn component_linker(&self) -> Result<&component::Linker<GuestState>, LoadError> {
+        if self.components.get().is_none() {
+            let linker = component_imports::offer(&self.engine).map_err(no_engine)?;
+            // Somebody else may have been faster; one is as good as the other.
+            let _ = self.components.set(linker);
+        }
+        self.components.get().ok_or_else(|| no_engine(wasmtime::format_err!("it is gone")))
     }
 }
 
@@ -114,8 +128,8 @@ fn config(configuration: Configuration) -> Config {
     config.cranelift_nan_canonicalization(configuration.is_deterministic);
     config.relaxed_simd_deterministic(configuration.is_deterministic);
     config.max_wasm_stack(configuration.stack);
-    // No guest runs on a stack of this kind, but the engine insists that it could.
-    config.async_stack_size(configuration.stack.saturating_mul(2));
+    // Components run on a stack of this kind, and so do the host functions that they call.
+    config.async_stack_size(configuration.stack.saturating_add(HOST_STACK));
     // Places in the source are looked up by us, and not for an exit. Were nothing said, an environment
     // variable of the host would decide.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
@@ -125,7 +139,8 @@ fn config(configuration: Configuration) -> Config {
     // Programs use atomics without threads. Memory that guests could share does not exist here.
     config.wasm_threads(true);
     config.shared_memory(false);
-    config.wasm_memory64(false);
+    // Its sizes are counted and limited like any other; an address beyond what there is, is a trap.
+    config.wasm_memory64(true);
     // What a store keeps for concurrent tasks of a component is made anew for each guest, for nothing.
     config.concurrency_support(false);
     config.allocation_strategy(pool::strategy(configuration.memory));

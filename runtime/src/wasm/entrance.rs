@@ -1,4 +1,4 @@
-//! How a task enters a module: its entry, checked against what the module exports.
+//! How a task enters a module or a component: its entry, checked against what is exported.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +22,8 @@ const LONGEST_NAME: usize = 100;
 /// An entry that fits its module.
 pub(super) enum Entrance {
     Command {
-        /// The export to call. `None` if the module runs by itself when it is instantiated.
+        /// The export to call. `None` if a module runs by itself when it is instantiated, and for a
+        /// component, which has one way to be run.
         start: Option<ModuleExport>,
         args: Vec<String>,
     },
@@ -59,12 +60,7 @@ impl Doors {
     pub(super) fn enter(&self, module: &Module, entry: &Entry) -> Result<Entrance, LoadError> {
         match entry {
             Entry::Command { args, .. } => {
-                let start = self.command.clone()?;
-                let args = args.iter().map(|arg| arg.to_str().map(str::to_owned));
-                let args = args.collect::<Option<_>>().ok_or_else(|| {
-                    rejected("an argument is not UTF-8, which modules require".into())
-                })?;
-                Ok(Entrance::Command { start, args })
+                Ok(Entrance::Command { start: self.command.clone()?, args: texts(args)? })
             }
             Entry::Call { function, arguments } => {
                 let callee = self.callee(module, function)?;
@@ -85,6 +81,22 @@ impl Doors {
         known.insert(name.to_owned(), Arc::clone(&callee));
         Ok(callee)
     }
+}
+
+/// The entry of a component. That it can be run was found out when it was loaded.
+pub(super) fn of_component(entry: &Entry) -> Result<Entrance, LoadError> {
+    match entry {
+        Entry::Command { args, .. } => Ok(Entrance::Command { start: None, args: texts(args)? }),
+        Entry::Call { .. } => Err(rejected(
+            "it is a component, and functions of components can't be called; it can be run"
+                .to_owned(),
+        )),
+    }
+}
+
+fn texts(args: &[std::ffi::OsString]) -> Result<Vec<String>, LoadError> {
+    let args = args.iter().map(|arg| arg.to_str().map(str::to_owned)).collect::<Option<_>>();
+    args.ok_or_else(|| rejected("an argument is not UTF-8, which modules require".into()))
 }
 
 fn command(

@@ -7,6 +7,7 @@ use wasmtime::{
     Error, Func, Instance, ModuleExport, PoolConcurrencyLimitError, Store, UpdateDeadline, Val,
     WasmBacktrace,
 };
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::channel::Witness;
 use crate::evidence::{Ending, Refusal, RefusedMemory, Step, Testimony};
@@ -18,7 +19,7 @@ use crate::trace::Trace;
 
 use super::ending;
 use super::entrance::{Entrance, value};
-use super::image::Prepared;
+use super::image::{Code, Prepared};
 use super::meter::Meter;
 use super::room::Room;
 use super::signal::Signal;
@@ -33,6 +34,12 @@ pub(super) struct GuestState {
     pub(super) stop: StopHandle,
     pub(super) witness: Witness,
     meter: Meter,
+}
+
+impl WasiView for GuestState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
 }
 
 /// Everything one attempt needs.
@@ -129,6 +136,8 @@ fn state(run: &Run) -> Result<GuestState, LoadError> {
         args,
         env: &run.image.env,
         dirs: &run.image.dirs,
+        net: run.image.net,
+        may_block: matches!(run.image.code, Code::Module(_)),
         deterministic: run.image.deterministic,
         input: &run.input,
         outlet: &run.outlet,
@@ -145,9 +154,9 @@ fn state(run: &Run) -> Result<GuestState, LoadError> {
 }
 
 /// An error, and whether the guest had come into being before it.
-struct Failed {
-    error: Error,
-    instantiated: bool,
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) instantiated: bool,
 }
 
 impl From<Error> for Failed {
@@ -162,8 +171,13 @@ fn enter(run: &Run, store: &mut Store<GuestState>) -> Result<Vec<Value>, Failed>
     }
     // The guest's epoch deadline counts from the store's making; a stop before that is seen here.
     run.signal.check().map_err(Error::from)?;
-    let instance = run
-        .image
+    let code = match &run.image.code {
+        Code::Module(code) => code,
+        Code::Component(code) => {
+            return code.enter(&run.signal, &run.limits, store).map(|()| Vec::new());
+        }
+    };
+    let instance = code
         .linked
         .instantiate(&mut *store)
         .map_err(|error| Failed { error, instantiated: false })?;
@@ -208,7 +222,10 @@ fn exported(
 
 fn ended(failed: Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
     let Failed { error, instantiated } = failed;
-    let stack = || trace::stack_state(&error, run.image.shape.stack, store);
+    let stack = || match &run.image.code {
+        Code::Module(code) => trace::stack_state(&error, code.shape.stack, store),
+        Code::Component(code) => code.stack_state(&error, store),
+    };
     // The start function runs while the instance is made, and what it calls may fail for the host's reasons.
     let has_run = instantiated || error.is::<WasmBacktrace>();
     let ending = if has_run {
@@ -219,7 +236,10 @@ fn ended(failed: Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
     let trace = match ending {
         Ending::Trapped(_) => {
             let image = Arc::clone(&run.image);
-            Trace::later(move || trace::frames(&error, &image.places))
+            Trace::later(move || match &image.code {
+                Code::Module(code) => trace::frames(&error, &code.places),
+                Code::Component(code) => code.frames(&error),
+            })
         }
         _ => Trace::default(),
     };

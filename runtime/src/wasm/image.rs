@@ -1,19 +1,22 @@
-//! A module made ready: compiled, and its imports linked, once for all attempts.
+//! A module or a component made ready: compiled, and its imports linked, once for all attempts.
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
+use wasmparser::Parser;
 use wasmtime::{InstancePre, Module, UnknownImportError};
 
 use crate::evidence::{Guard, Step};
 use crate::isolation::{Cell, Image, LoadError, OpenError};
-use crate::permissions::Permissions;
-use crate::task::Program;
+use crate::permissions::{Network, Permissions};
+use crate::task::{Entry, Program};
 
 use super::cell::WasmCell;
+use super::component::ComponentCode;
 use super::engines::{Configuration, Engines, GuestEngine};
-use super::entrance::{Doors, cut, list};
+use super::entrance::{self, Doors, Entrance, cut, list};
+use super::features;
 use super::guest::GuestState;
 use super::imports;
 use super::places::Places;
@@ -35,18 +38,84 @@ pub(super) struct WasmImage {
 /// What every guest of one program is made of.
 pub(super) struct Prepared {
     pub(super) engine: Arc<GuestEngine>,
+    pub(super) code: Code,
+    /// What the guest finds as its own name.
+    pub(super) argv0: String,
+    pub(super) guards: Vec<Guard>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) dirs: Dirs,
+    pub(super) net: Network,
+    /// The seed of what its guests see, if that is to be the same in every run.
+    pub(super) deterministic: Option<u64>,
+}
+
+/// What was loaded.
+pub(super) enum Code {
+    Module(ModuleCode),
+    Component(ComponentCode),
+}
+
+/// A core module, compiled and linked.
+pub(super) struct ModuleCode {
     pub(super) module: Module,
     pub(super) linked: InstancePre<GuestState>,
     pub(super) shape: Shape,
     pub(super) doors: Doors,
-    pub(super) guards: Vec<Guard>,
     pub(super) places: Places,
-    /// What the guest finds as its own name.
-    pub(super) argv0: String,
-    pub(super) env: Vec<(String, String)>,
-    pub(super) dirs: Dirs,
-    /// The seed of what its guests see, if that is to be the same in every run.
-    pub(super) deterministic: Option<u64>,
+}
+
+impl Code {
+    fn prepare(name: &str, engine: &GuestEngine, bytes: &[u8]) -> Result<Self, LoadError> {
+        match Parser::is_component(bytes) {
+            true => ComponentCode::prepare(name, engine, bytes).map(Self::Component),
+            false => ModuleCode::prepare(name, engine, bytes).map(Self::Module),
+        }
+    }
+
+    /// Checks how a task enters it.
+    pub(super) fn enter(&self, entry: &Entry) -> Result<Entrance, LoadError> {
+        match self {
+            Self::Module(code) => code.doors.enter(&code.module, entry),
+            Self::Component(_) => entrance::of_component(entry),
+        }
+    }
+
+    /// How many memories and how many tables each guest of it has.
+    pub(super) fn memories_and_tables(&self) -> (usize, usize) {
+        match self {
+            Self::Module(code) => (code.shape.memories, code.shape.tables),
+            Self::Component(code) => code.memories_and_tables(),
+        }
+    }
+
+    /// Bytes of all memories and tables at the start, as far as that is known beforehand.
+    pub(super) fn least_memory(&self) -> u64 {
+        match self {
+            Self::Module(code) => code.shape.least_memory,
+            Self::Component(code) => code.least_memory(),
+        }
+    }
+}
+
+impl ModuleCode {
+    fn prepare(name: &str, engine: &GuestEngine, bytes: &[u8]) -> Result<Self, LoadError> {
+        let invalid = |error: &str| {
+            source::refused(name, &features::fault("module", bytes, &first_lines(error)))
+        };
+        let module =
+            Module::new(&engine.engine, bytes).map_err(|error| invalid(&format!("{error:#}")))?;
+        let shape = Shape::of(bytes).map_err(|error| invalid(&error.to_string()))?;
+        if shape.shares_memory {
+            let fault = "declares a memory to share between threads; build it for a single thread";
+            return Err(source::refused(name, fault));
+        }
+        let linked = engine
+            .linker
+            .instantiate_pre(&module)
+            .map_err(|error| unlinked(name, &module, &error))?;
+        let doors = Doors::of(name, &module, shape.has_start);
+        Ok(Self { module, linked, shape, doors, places: Places::of(bytes) })
+    }
 }
 
 impl WasmImage {
@@ -57,45 +126,15 @@ impl WasmImage {
     ) -> Result<Self, LoadError> {
         let name: &str = program.name();
         let permissions = &program.policy().permissions;
-        let deterministic = permissions.deterministic;
+        let (net, deterministic) = (permissions.net, permissions.deterministic);
         let (env, dirs) = (environment(permissions)?, Dirs::of(permissions)?);
         let bytes = source::read(program.source())?;
-        let invalid = |error: &str| {
-            source::refused(name, &format!("is not a valid module: {}", first_lines(error)))
-        };
-        let shape = Shape::of(&bytes);
-        let memory = shape
-            .as_ref()
-            .map_or(Memory::OnDemand, |shape| Memory::fit_for(shape, engines.places()));
+        let memory = Memory::fit_for(&bytes, engines.places());
         let engine = engines.get(Configuration::new(program.policy(), memory))?;
-        let module =
-            Module::new(&engine.engine, &bytes).map_err(|error| invalid(&format!("{error:#}")))?;
-        let shape = shape.map_err(|error| invalid(&error.to_string()))?;
-        if shape.shares_memory {
-            let fault = "declares a memory to share between threads; build it for a single thread";
-            return Err(source::refused(name, fault));
-        }
-        let linked = engine
-            .linker
-            .instantiate_pre(&module)
-            .map_err(|error| unlinked(name, &module, &error))?;
-        let places = Places::of(&bytes);
+        let code = Code::prepare(name, &engine, &bytes)?;
         let argv0 = Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let doors = Doors::of(name, &module, shape.has_start);
-        let guards = guards(engine.configuration);
-        let prepared = Prepared {
-            engine,
-            module,
-            linked,
-            shape,
-            doors,
-            guards,
-            places,
-            argv0,
-            env,
-            dirs,
-            deterministic,
-        };
+        let guards = guards(engine.configuration, &code, &dirs);
+        let prepared = Prepared { engine, code, argv0, guards, env, dirs, net, deterministic };
         Ok(Self { prepared: Arc::new(prepared), threads })
     }
 }
@@ -127,7 +166,7 @@ fn unlinked(name: &str, module: &Module, error: &wasmtime::Error) -> LoadError {
 }
 
 /// The engine's message, as far as it says what is wrong; what follows is a picture of the place.
-fn first_lines(message: &str) -> String {
+pub(super) fn first_lines(message: &str) -> String {
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
     cut(&lines.take(2).collect::<Vec<_>>().join(" "), LONGEST_MESSAGE).into_owned()
 }
@@ -151,7 +190,7 @@ impl Image for WasmImage {
 }
 
 /// The guards around every guest.
-fn guards(configuration: Configuration) -> Vec<Guard> {
+fn guards(configuration: Configuration, code: &Code, dirs: &Dirs) -> Vec<Guard> {
     let mut guards: Vec<Guard> =
         ["linear-memory", "capabilities", "memory-limit", "stack-limit", "wall-limit"]
             .map(Guard::in_force)
@@ -163,5 +202,14 @@ fn guards(configuration: Configuration) -> Vec<Guard> {
     guards.extend(configuration.counts_fuel.then(|| Guard::in_force("fuel-limit")));
     guards.extend(configuration.is_deterministic.then(|| Guard::in_force("determinism")));
     guards.push(Guard::in_force("output-limit"));
+    if dirs.count() > 0 {
+        guards.push(match code {
+            Code::Module(_) => Guard::in_force("file-limits"),
+            Code::Component(_) => Guard::missing(
+                "file-limits",
+                "the size and the number of files are limited for core modules only",
+            ),
+        });
+    }
     guards
 }

@@ -9,13 +9,20 @@ use wasmtime::ResourceLimiter;
 use crate::evidence::{Basis, RefusedMemory};
 use crate::limits::{Limits, OnMemoryLimit};
 
+use super::component_parts;
 use super::ending::MemoryRefused;
 
 /// What one element of a table is counted as: a pointer of the host.
 pub(super) const ELEMENT_BYTES: u64 = 8;
 
-/// The most memories and the most tables that a valid module can have.
-const MOST_OF_EACH: usize = 100;
+/// The most memories and the most tables that a valid module can have, and so a guest.
+pub(super) const MOST_OF_EACH: usize = 100;
+
+/// How much memory addresses of 32 bits reach: the maximum of a memory that declares none.
+const MOST_ADDRESSES: u64 = 1 << 32;
+
+/// The most instances. A module is one; a component, which is counted before, brings the engine's own.
+const MOST_INSTANCES: usize = 2 * component_parts::MOST_INSTANCES;
 
 /// The sum, and what was refused.
 #[derive(Debug)]
@@ -43,11 +50,27 @@ impl Meter {
         self.refused
     }
 
+    fn sum_with(&self, current: u64, desired: u64) -> u64 {
+        self.held.saturating_add(desired.saturating_sub(current))
+    }
+
+    fn note(&mut self, wanted: Option<u64>) {
+        let limit = self.limit;
+        self.refused.get_or_insert(RefusedMemory { wanted, limit, basis: Basis::Seen });
+    }
+
+    /// Growth to more than addresses of 32 bits reach is refused whatever the limit; above the limit it
+    /// ends the guest like any other.
+    fn refuse_what_has_no_address(&mut self, current: u64, desired: u64) -> wasmtime::Result<()> {
+        let wanted = self.sum_with(current, desired);
+        self.note(Some(wanted));
+        if wanted > self.limit { Err(MemoryRefused.into()) } else { Ok(()) }
+    }
+
     fn grow(&mut self, current: u64, desired: u64) -> wasmtime::Result<bool> {
-        let wanted = self.held.saturating_add(desired.saturating_sub(current));
+        let wanted = self.sum_with(current, desired);
         if wanted > self.limit {
-            let (wanted, limit) = (Some(wanted), self.limit);
-            self.refused.get_or_insert(RefusedMemory { wanted, limit, basis: Basis::Seen });
+            self.note(Some(wanted));
             return match self.at_limit {
                 OnMemoryLimit::Trap => Err(MemoryRefused.into()),
                 OnMemoryLimit::Refuse => Ok(false),
@@ -69,6 +92,9 @@ impl ResourceLimiter for Meter {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if is_beyond(desired, maximum) {
+            if maximum.is_some_and(|maximum| maximum as u64 >= MOST_ADDRESSES) {
+                self.refuse_what_has_no_address(current as u64, desired as u64)?;
+            }
             return Ok(false);
         }
         self.grow(current as u64, desired as u64)
@@ -87,8 +113,14 @@ impl ResourceLimiter for Meter {
         self.grow(bytes(current), bytes(desired))
     }
 
+    /// Told of what the system itself refused. The guest hears -1; if it dies of that, this is why.
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.note(None);
+        Ok(())
+    }
+
     fn instances(&self) -> usize {
-        1
+        MOST_INSTANCES
     }
 
     fn tables(&self) -> usize {
@@ -111,7 +143,11 @@ mod tests {
     use crate::quantity::ByteSize;
 
     fn meter() -> Meter {
-        Meter::new(&Limits { memory: ByteSize::bytes(1_000), ..Limits::default() })
+        meter_of(ByteSize::bytes(1_000))
+    }
+
+    fn meter_of(memory: ByteSize) -> Meter {
+        Meter::new(&Limits { memory, ..Limits::default() })
     }
 
     #[test]
@@ -132,6 +168,17 @@ mod tests {
         assert!(!meter.memory_growing(0, 2_000, None).unwrap());
         assert!(meter.memory_growing(0, 1_000, None).unwrap());
         assert_eq!((meter.refused().unwrap().wanted, meter.peak()), (Some(2_000), 1_000));
+    }
+
+    #[test]
+    fn what_has_no_address_is_refused_whatever_the_limit() {
+        let beyond = (1 << 32) + 1;
+        let mut meter = meter_of(ByteSize::mib(8 * 1024));
+        assert!(!meter.memory_growing(0, beyond, Some(1 << 32)).unwrap());
+        assert_eq!(meter.refused().unwrap().wanted, Some(beyond as u64));
+        assert!(meter.memory_growing(0, 1 << 32, Some(1 << 32)).unwrap());
+        let mut meter = meter_of(ByteSize::mib(1024));
+        assert!(meter.memory_growing(0, beyond, Some(1 << 32)).unwrap_err().is::<MemoryRefused>());
     }
 
     #[test]

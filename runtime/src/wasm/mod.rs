@@ -25,9 +25,13 @@
 mod bell;
 mod cell;
 mod clock;
+mod component;
+mod component_imports;
+mod component_parts;
 mod ending;
 mod engines;
 mod entrance;
+mod features;
 mod guest;
 mod image;
 mod imports;
@@ -46,6 +50,7 @@ mod stdin;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod timers;
 mod trace;
 mod wasi;
 

@@ -6,6 +6,7 @@
 
 use std::fs;
 
+use wasmparser::Parser;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::shape::Shape;
@@ -30,11 +31,19 @@ const MOST_KEPT: usize = 1 << 30;
 const MOST_KEPT_BY_ONE: usize = 16 << 20;
 
 impl Memory {
-    /// The memory for a module, if `places` guests are to find room in a pool.
-    pub(super) fn fit_for(shape: &Shape, places: u32) -> Self {
-        let fits =
-            shape.memories <= 1 && shape.tables <= 1 && shape.most_elements <= MOST_ELEMENTS as u64;
-        if fits && places > 0 { Self::Pool(places) } else { Self::OnDemand }
+    /// The memory for a module, if `places` guests are to find room in a pool. Components, and what is no
+    /// module at all, have none there.
+    pub(super) fn fit_for(bytes: &[u8], places: u32) -> Self {
+        let fits = |shape: &Shape| {
+            shape.memories <= 1
+                && shape.tables <= 1
+                && shape.most_elements <= MOST_ELEMENTS as u64
+                && !shape.is_unusual
+        };
+        let is_pooled = places > 0
+            && !Parser::is_component(bytes)
+            && Shape::of(bytes).is_ok_and(|shape| fits(&shape));
+        if is_pooled { Self::Pool(places) } else { Self::OnDemand }
     }
 }
 

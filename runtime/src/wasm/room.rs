@@ -8,8 +8,6 @@ use std::fs;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::shape::Shape;
-
 /// Mappings for the instance itself and around its stack.
 const FOR_EACH_GUEST: u64 = 1;
 
@@ -37,11 +35,11 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// Takes room for a guest of this shape, if there is some.
-    pub(super) fn take(shape: &Shape) -> Option<Self> {
+    /// Takes room for a guest with so many memories and tables, if there is some.
+    pub(super) fn take((memories, tables): (usize, usize)) -> Option<Self> {
         let mappings = FOR_EACH_GUEST
-            + FOR_EACH_MEMORY * u64::from(shape.memories)
-            + FOR_EACH_TABLE * u64::from(shape.tables);
+            + FOR_EACH_MEMORY * memories as u64
+            + FOR_EACH_TABLE * tables as u64;
         let one_more = |taken| (taken + mappings <= *MOST).then_some(taken + mappings);
         TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Self { mappings })
@@ -69,11 +67,11 @@ mod tests {
 
     #[test]
     fn room_is_taken_until_there_is_none_and_then_given_back() {
-        let shape = Shape { memories: 1000, tables: 1000, ..Shape::default() };
-        let rooms: Vec<Room> = std::iter::from_fn(|| Room::take(&shape)).collect();
+        let large = (1000, 1000);
+        let rooms: Vec<Room> = std::iter::from_fn(|| Room::take(large)).collect();
         let each = 1 + 3 * 1000;
         assert_eq!(rooms.len() as u64, *MOST / each);
         drop(rooms);
-        assert!(Room::take(&shape).is_some());
+        assert!(Room::take(large).is_some());
     }
 }

@@ -20,11 +20,18 @@ const PAGE_LOG2: u32 = 16;
 pub(super) struct Shape {
     /// Bytes of all memories and tables together at the start.
     pub(super) least_memory: u64,
-    /// How many memories and tables it defines.
-    pub(super) memories: u32,
-    pub(super) tables: u32,
+    /// How many memories it defines.
+    pub(super) memories: usize,
+    /// How many tables it defines.
+    pub(super) tables: usize,
+    /// How many globals it defines.
+    pub(super) globals: usize,
+    /// How many functions it imports and defines.
+    pub(super) functions: u64,
     /// Elements that its largest table may ever have.
     pub(super) most_elements: u64,
+    /// Whether a memory of it has addresses of 64 bits, or pages of another size than usual.
+    pub(super) is_unusual: bool,
     /// Whether one of its memories is to be shared between threads.
     pub(super) shares_memory: bool,
     /// Whether something runs by itself when it is instantiated.
@@ -51,7 +58,7 @@ pub(super) struct StackPointer {
     /// Which of the globals that the module defines.
     pub(super) index: usize,
     /// Where the stack begins. It grows downwards.
-    pub(super) top: u32,
+    pub(super) top: u64,
 }
 
 /// What leads to the stack pointer of a module, while it is read.
@@ -60,8 +67,10 @@ struct Clues {
     imported: u32,
     /// For each global that is defined: what it is as a pointer.
     defined: Vec<Candidate>,
-    /// Whether an imported one could be the pointer.
-    imports_pointer: bool,
+    /// The types of those that are imported and mutable, which includes the pointer if it is one of them.
+    imported_mutable: Vec<ValType>,
+    /// Whether addresses have 64 bits.
+    is_wide: bool,
     /// The index of the one that is called after the stack pointer.
     named: Option<u32>,
     /// Whether an LLVM compiler made the module.
@@ -75,10 +84,10 @@ struct Clues {
 enum Candidate {
     /// Of another type, or constant.
     No,
-    /// A mutable i32 that begins with something to be computed.
+    /// A mutable integer that begins with something to be computed.
     Computed,
-    /// A mutable i32 that begins with this.
-    From(u32),
+    /// A mutable integer that begins with this.
+    From(i64),
 }
 
 impl Shape {
@@ -97,15 +106,23 @@ impl Shape {
         match payload {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
-                    if let TypeRef::Global(ty) = import?.ty {
-                        clues.imported += 1;
-                        clues.imports_pointer |= may_point(ty);
+                    match import?.ty {
+                        TypeRef::Global(ty) => {
+                            clues.imported += 1;
+                            clues.imported_mutable.extend(ty.mutable.then_some(ty.content_type));
+                        }
+                        TypeRef::Func(_) | TypeRef::FuncExact(_) => self.functions += 1,
+                        TypeRef::Memory(memory) => clues.is_wide = memory.memory64,
+                        _ => {}
                     }
                 }
             }
+            Payload::FunctionSection(functions) => self.functions += u64::from(functions.count()),
             Payload::MemorySection(memories) => {
                 for memory in memories {
-                    let bytes = self.take_memory(&memory?);
+                    let memory = memory?;
+                    let bytes = self.take_memory(&memory);
+                    clues.is_wide = memory.memory64;
                     clues.memory.get_or_insert(bytes);
                 }
             }
@@ -117,7 +134,8 @@ impl Shape {
             Payload::GlobalSection(section) => {
                 for global in section {
                     let global = global?;
-                    clues.defined.push(Candidate::of(global.ty, &global.init_expr));
+                    clues.defined.push(clues.candidate(global.ty, &global.init_expr));
+                    self.globals += 1;
                 }
             }
             Payload::ExportSection(exports) => {
@@ -144,10 +162,13 @@ impl Shape {
 
     /// Takes one memory, and says how large it is at the start.
     fn take_memory(&mut self, memory: &MemoryType) -> u64 {
-        let page = 1_u64 << memory.page_size_log2.unwrap_or(PAGE_LOG2);
+        let page_log2 = memory.page_size_log2.unwrap_or(PAGE_LOG2);
+        // Modules within a component are read before they are found to be valid.
+        let page = 1_u64.checked_shl(page_log2).unwrap_or(u64::MAX);
         let bytes = memory.initial.saturating_mul(page);
-        self.least_memory = self.least_memory.saturating_add(bytes);
         self.memories += 1;
+        self.is_unusual |= memory.memory64 || memory.page_size_log2.is_some();
+        self.least_memory = self.least_memory.saturating_add(bytes);
         self.shares_memory |= memory.shared;
         bytes
     }
@@ -161,12 +182,28 @@ impl Shape {
 }
 
 impl Clues {
+    fn type_of_pointers(&self) -> ValType {
+        if self.is_wide { ValType::I64 } else { ValType::I32 }
+    }
+
+    fn candidate(&self, ty: GlobalType, init: &ConstExpr<'_>) -> Candidate {
+        if !ty.mutable || ty.content_type != self.type_of_pointers() {
+            return Candidate::No;
+        }
+        match init.get_operators_reader().read() {
+            Ok(Operator::I32Const { value }) => Candidate::From(value.into()),
+            Ok(Operator::I64Const { value }) => Candidate::From(value),
+            _ => Candidate::Computed,
+        }
+    }
+
     fn stack(&self) -> OwnStack {
         if let Some(pointer) = self.pointer() {
             return OwnStack::Known(pointer);
         }
         let may_point = |candidate: &Candidate| !matches!(candidate, Candidate::No);
-        match self.imports_pointer || self.defined.iter().any(may_point) {
+        let pointer = self.type_of_pointers();
+        match self.imported_mutable.contains(&pointer) || self.defined.iter().any(may_point) {
             true => OwnStack::Unknown,
             false => OwnStack::Absent,
         }
@@ -186,33 +223,19 @@ impl Clues {
         let pointer = defined
             .find(|(_, candidate)| !matches!(candidate, Candidate::No))
             .and_then(|(index, candidate)| candidate.pointer(index))?;
-        let within = self.memory.is_some_and(|memory| u64::from(pointer.top) <= memory);
+        let within = self.memory.is_some_and(|memory| pointer.top <= memory);
         within.then_some(pointer)
     }
 }
 
 impl Candidate {
-    fn of(ty: GlobalType, init: &ConstExpr<'_>) -> Self {
-        if !may_point(ty) {
-            return Self::No;
-        }
-        match init.get_operators_reader().read() {
-            Ok(Operator::I32Const { value }) => Self::From(value.cast_unsigned()),
-            _ => Self::Computed,
-        }
-    }
-
     /// A stack has room. What begins with no positive number is something else.
     fn pointer(self, index: usize) -> Option<StackPointer> {
         match self {
-            Self::From(top) if top.cast_signed() > 0 => Some(StackPointer { index, top }),
+            Self::From(top) if top > 0 => Some(StackPointer { index, top: top.cast_unsigned() }),
             _ => None,
         }
     }
-}
-
-fn may_point(ty: GlobalType) -> bool {
-    ty.mutable && ty.content_type == ValType::I32
 }
 
 fn names_llvm(producers: ProducersSectionReader<'_>) -> bool {
@@ -272,7 +295,7 @@ mod tests {
         assert_eq!(shape(&format!("(module {body})")).stack, expected, "{body}");
     }
 
-    fn known(index: usize, top: u32) -> OwnStack {
+    fn known(index: usize, top: u64) -> OwnStack {
         OwnStack::Known(StackPointer { index, top })
     }
 
@@ -293,6 +316,15 @@ mod tests {
         ] {
             assert_stack(body, expected);
         }
+    }
+
+    #[test]
+    fn a_stack_pointer_is_as_wide_as_the_addresses() {
+        let wide = "(memory i64 1) (global $__stack_pointer (mut i64) (i64.const 64))";
+        assert_stack(wide, known(0, 64));
+        assert_stack("(memory i64 1) (global (mut i64) (i64.const 64))", OwnStack::Unknown);
+        assert_stack("(memory i64 1) (global (mut i32) (i32.const 64))", OwnStack::Absent);
+        assert_stack("(memory 1) (global (mut i64) (i64.const 64))", OwnStack::Absent);
     }
 
     #[test]

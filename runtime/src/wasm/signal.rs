@@ -5,6 +5,7 @@
 //! bell at the same time. A future that is left behind is dropped; none of them holds anything that
 //! outlives it.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -93,6 +94,35 @@ impl Signal {
             self.bell.wait_until(until);
         }
     }
+
+    /// Drives a whole guest on this thread. Once the guest is to end it has one more chance to do so where
+    /// it is, and then it is left behind.
+    pub(super) fn drive<F: Future>(&self, guest: F) -> Result<F::Output, Interrupted> {
+        let mut guest = pin!(guest);
+        let waker = Waker::from(Arc::clone(&self.bell));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            let is_over = self.is_fired();
+            if let Poll::Ready(output) = guest.as_mut().poll(&mut context) {
+                return Ok(output);
+            }
+            if is_over {
+                return Err(Interrupted);
+            }
+            self.has_waited.store(true, Ordering::Relaxed);
+            self.bell.wait();
+        }
+    }
+
+    /// Waits within a guest that is driven, as long as it is not to end.
+    pub(super) async fn race<F: Future>(&self, future: F) -> Result<F::Output, Interrupted> {
+        let mut future = pin!(future);
+        poll_fn(|context| match self.check() {
+            Ok(()) => future.as_mut().poll(context).map(Ok),
+            Err(interrupted) => Poll::Ready(Err(interrupted)),
+        })
+        .await
+    }
 }
 
 #[cfg(test)]
@@ -110,6 +140,18 @@ mod tests {
         let guest = std::thread::spawn(move || waiting.wait_for(std::future::pending::<()>()));
         signal.fire();
         assert_eq!(guest.join().unwrap(), Err(Interrupted));
+    }
+
+    #[test]
+    fn a_driven_guest_ends_where_it_waits_or_is_left_behind() {
+        let signal = signal();
+        signal.fire();
+        let ends = signal.drive(async {
+            let waited = signal.race(std::future::pending::<()>()).await;
+            (waited, 7)
+        });
+        assert_eq!(ends, Ok((Err(Interrupted), 7)));
+        assert_eq!(signal.drive(std::future::pending::<()>()), Err(Interrupted));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Gets the bytes of a module: from a file or from memory, binary or text.
+//! Gets the bytes of a module or a component: from a file or from memory, binary or text.
 //!
 //! What is not a module at all is refused here, before the compiler sees it, with the reason that helps:
-//! a directory, a native executable, a component, a text with a mistake in a certain line.
+//! a directory, a native executable, a text with a mistake in a certain line.
 
 use std::borrow::Cow;
 use std::fs::{File, Metadata};
@@ -18,20 +18,14 @@ const MOST_BYTES: ByteSize = ByteSize::mib(128);
 
 pub(super) const MAGIC: &[u8] = b"\0asm";
 
-/// The bytes of the module, in its binary form.
+/// The bytes of the module or component, in its binary form.
 pub(super) fn read(source: &ProgramSource) -> Result<Cow<'_, [u8]>, LoadError> {
     let (name, bytes) = match source {
         ProgramSource::File(path) => (path.display().to_string(), Cow::Owned(read_file(path)?)),
         ProgramSource::Module { name, bytes } => (name.clone(), Cow::Borrowed(&bytes[..])),
     };
     check_size(&name, bytes.len() as u64)?;
-    let binary = into_binary(&name, bytes)?;
-    if wasmparser::Parser::is_component(&binary) {
-        let fault =
-            "is a component; this version runs core modules only. Build it for wasm32-wasip1";
-        return Err(refused(&name, fault));
-    }
-    Ok(binary)
+    into_binary(&name, bytes)
 }
 
 /// A module that can't be one, and why.
@@ -136,7 +130,7 @@ mod tests {
             (b"\x7fELF\x02\x01", "native executable"),
             (b"#!/bin/sh\n", "begins with 23 21 2f 62"),
             (b"(module (func (nonsense)))", "at 1:16"),
-            (b"(component)", "is a component"),
+            (b"(component (import))", "at 1:19"),
         ] {
             let refusal = refusal(bytes);
             assert!(refusal.contains(words), "{refusal}");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::bell::Bell;
 
 /// Stack for the host's own frames, beyond what the guest may use.
-const HOST_STACK: usize = 2 << 20;
+pub(super) const HOST_STACK: usize = 2 << 20;
 
 /// How many threads wait for work at most. Others end after their attempt.
 const MOST_IDLE: usize = 64;

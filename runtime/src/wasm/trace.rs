@@ -1,35 +1,57 @@
 //! Where a guest was when it ended: the frames of its backtrace, and the state of its own stack.
 
-use wasmtime::{Error, FrameInfo, Store, Val, WasmBacktrace, WasmCoreDump};
+use std::collections::BTreeMap;
+
+use wasmtime::{Error, FrameInfo, Global, Store, Val, WasmBacktrace, WasmCoreDump};
 
 use crate::evidence::StackState;
 use crate::trace::Frame;
 
+use super::component_parts::Parts;
 use super::guest::GuestState;
 use super::places::{Lookup, Places};
-use super::shape::OwnStack;
+use super::shape::{OwnStack, StackPointer};
 
 /// How many frames a report carries.
 const MOST_FRAMES: usize = 20;
 
 /// How far below its stack pointer a function that calls no other may write (LLVM's red zone).
-const RED_ZONE: u32 = 128;
+const RED_ZONE: u64 = 128;
 
-/// The frames, innermost first.
+/// The frames of a module, innermost first.
 pub(super) fn frames(error: &Error, places: &Places) -> Vec<Frame> {
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let lookup = places.open();
-    let frames_of = |info| frames_of(info, lookup.as_ref());
+    frames_within(error, |offset, function| match &lookup {
+        Some(lookup) => lookup.at(offset, function),
+        None => Vec::new(),
+    })
+}
+
+/// The frames of a component. Its modules count the places in their code from their own beginnings, and
+/// the engine from the component's.
+pub(super) fn component_frames(error: &Error, parts: &Parts) -> Vec<Frame> {
+    let mut opened: BTreeMap<usize, Option<Lookup<'_>>> = BTreeMap::new();
+    frames_within(error, |offset, function| {
+        let Some(index) = parts.at(offset) else { return Vec::new() };
+        let part = &parts.modules[index];
+        match opened.entry(index).or_insert_with(|| part.places.open()) {
+            Some(lookup) => lookup.at(offset - part.range.start, function),
+            None => Vec::new(),
+        }
+    })
+}
+
+fn frames_within(error: &Error, mut find: impl FnMut(usize, &str) -> Vec<Frame>) -> Vec<Frame> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let frames_of = |info| frames_of(info, &mut find);
     backtrace.frames().iter().flat_map(frames_of).take(MOST_FRAMES).collect()
 }
 
 /// One frame of the engine is several of the source where functions were inlined.
-fn frames_of(info: &FrameInfo, lookup: Option<&Lookup<'_>>) -> Vec<Frame> {
+fn frames_of(info: &FrameInfo, find: &mut impl FnMut(usize, &str) -> Vec<Frame>) -> Vec<Frame> {
     let number = || format!("wasm function {}", info.func_index());
     let function = info.func_name().map_or_else(number, plain);
-    let found =
-        info.module_offset().zip(lookup).map(|(offset, lookup)| lookup.at(offset, &function));
-    match found {
+    match info.module_offset().map(|offset| find(offset, &function)) {
         Some(frames) if !frames.is_empty() => frames,
         _ => vec![Frame { function, place: None }],
     }
@@ -57,10 +79,46 @@ pub(super) fn stack_state(
         OwnStack::Known(pointer) => pointer,
     };
     let Some(dump) = error.downcast_ref::<WasmCoreDump>() else { return StackState::Unseen };
-    let global = dump.globals().get(pointer.index);
-    let Some(Val::I32(value)) = global.map(|global| global.get(&mut *store)) else {
-        return StackState::Unseen;
+    state_of(pointer, dump.globals().get(pointer.index), store)
+}
+
+/// The same for a component: what the stack pointer of the module says that was running.
+pub(super) fn component_stack_state(
+    error: &Error,
+    parts: &Parts,
+    store: &mut Store<GuestState>,
+) -> StackState {
+    let innermost = || {
+        let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
+        parts.at(frame.module_offset()?)
     };
-    let value = value.cast_unsigned();
+    // The engine's own code between two components runs on nobody's stack.
+    let Some(module) = innermost() else { return StackState::Unseen };
+    let pointer = match parts.modules[module].shape.stack {
+        OwnStack::Absent => return StackState::Sound,
+        OwnStack::Unknown => return StackState::Unseen,
+        OwnStack::Known(pointer) => pointer,
+    };
+    let Some(dump) = error.downcast_ref::<WasmCoreDump>() else { return StackState::Unseen };
+    // The engine lists the globals of all instances in one row. While they are still being made, it is a
+    // shorter one; if it is longer than it can be, nobody knows whose is whose.
+    match parts.globals_of(module) {
+        Some((begin, all)) if dump.globals().len() <= all => {
+            state_of(pointer, dump.globals().get(begin + pointer.index), store)
+        }
+        _ => StackState::Unseen,
+    }
+}
+
+fn state_of(
+    pointer: StackPointer,
+    global: Option<&Global>,
+    store: &mut Store<GuestState>,
+) -> StackState {
+    let value = match global.map(|global| global.get(store)) {
+        Some(Val::I32(value)) => u64::from(value.cast_unsigned()),
+        Some(Val::I64(value)) => value.cast_unsigned(),
+        _ => return StackState::Unseen,
+    };
     if value < RED_ZONE || value > pointer.top { StackState::Overrun } else { StackState::Sound }
 }

@@ -17,6 +17,18 @@ fn assert_trap(text: &str, expected: &TrapCause) {
 }
 
 #[test]
+fn wide_addresses_beyond_the_memory_are_told_from_a_used_up_stack() {
+    for (pointer, stack) in [(-16, StackState::Overrun), (512, StackState::Sound)] {
+        let text = format!(
+            "(module (memory i64 1) (global $__stack_pointer (mut i64) (i64.const 1024))
+               (func (export \"_start\") (global.set 0 (i64.const {pointer}))
+                 (drop (i32.load (i64.const -16)))))"
+        );
+        assert_trap(&text, &TrapCause::MemoryOutOfBounds(stack));
+    }
+}
+
+#[test]
 fn every_trap_has_a_cause_of_its_own() {
     for (body, cause) in [
         ("unreachable", TrapCause::Unreachable),
@@ -27,7 +39,7 @@ fn every_trap_has_a_cause_of_its_own() {
         ("(drop (i32.load (i32.const 65536)))", TrapCause::MemoryOutOfBounds(StackState::Sound)),
         (
             "(drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))",
-            TrapCause::Other("AtomicWaitNonSharedMemory".to_owned()),
+            TrapCause::Other("an atomic wait on memory that no other thread shares".to_owned()),
         ),
     ] {
         assert_trap(&start(body), &cause);
@@ -230,7 +242,8 @@ fn a_host_function_that_panics_ends_the_guest_and_not_the_caller() {
     let panics = || -> () { panic!("a host function that panics, as a test") };
     linker.func_wrap("host", "panics", panics).unwrap();
     let (engine, configuration) = (engine.engine.clone(), engine.configuration);
-    wall.engines.put(GuestEngine { engine, linker, configuration });
+    let components = Default::default();
+    wall.engines.put(GuestEngine { engine, linker, components, configuration });
     let image = WasmImage::prepare(&program, &wall.engines, Arc::clone(&wall.threads)).unwrap();
     for _ in 0..2 {
         let evidence = run_image(&image, &program, &command(), &StopHandle::new(), &mut Deaf);

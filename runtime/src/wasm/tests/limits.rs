@@ -44,6 +44,35 @@ fn growth_beyond_a_maximum_of_its_own_is_for_the_guest_to_cope_with() {
 }
 
 #[test]
+fn growth_beyond_what_addresses_reach_is_refused_like_any_other() {
+    let evidence = run(&start("(drop (memory.grow (i32.const 65536)))"));
+    assert_eq!(evidence.ending, Ending::Trapped(TrapCause::MemoryRefused));
+    assert_eq!(evidence.refused_memory.unwrap().wanted, Some((1 << 32) + PAGE));
+}
+
+#[test]
+fn a_memory_with_wide_addresses_has_the_same_limit() {
+    let grows = |pages: &str| {
+        format!(
+            "(module (memory i64 1) (func (export \"_start\")
+               (drop (memory.grow (i64.const {pages})))))"
+        )
+    };
+    let evidence = run_task(&program(&grows("3")).limits(within(4 * PAGE)), &command());
+    assert_eq!((evidence.ending, evidence.usage.peak_memory), (Ending::Exited(0), 4 * PAGE));
+    for pages in ["4", "65536", "0x1_0000_0000_0000", "-1"] {
+        let evidence = run_task(&program(&grows(pages)).limits(within(4 * PAGE)), &command());
+        assert_eq!(evidence.ending, Ending::Trapped(TrapCause::MemoryRefused), "{pages}");
+        assert_eq!(evidence.usage.peak_memory, PAGE);
+    }
+    let table = "(module (table $t i64 0 funcref) (func (export \"_start\")
+                   (drop (table.grow $t (ref.null func) (i64.const 0x1000_0000_0000_0000)))))";
+    assert_eq!(run(table).ending, Ending::Trapped(TrapCause::MemoryRefused));
+    let declared = "(module (memory i64 0x1_0000_0000_0000) (func (export \"_start\")))";
+    assert_eq!(refusal(&run(declared)).step, Step::FitLimits);
+}
+
+#[test]
 fn a_module_that_needs_more_at_its_start_than_the_limit_never_starts() {
     for (text, words) in [
         ("(module (memory 32768) (func $f unreachable) (start $f))", "needs 2 GiB"),

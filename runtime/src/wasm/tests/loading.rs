@@ -24,7 +24,10 @@ fn files_that_are_no_modules_are_refused_at_their_step() {
         (b"#!/bin/sh\n", "is not a module"),
         (b"\0asm\x01\0\0\0\x01\x05", "is not a valid module"),
         (b"(module (func (unknown.instruction)))", "is no valid text module"),
-        (b"(component)", "is a component"),
+        (
+            b"(component)",
+            "is no command: it lacks the export `wasi:cli/run@0.2.x`; it exports nothing",
+        ),
     ] {
         let path = folder.join("bad.wasm");
         std::fs::write(&path, bytes).unwrap();
@@ -53,15 +56,67 @@ fn an_import_of_another_type_is_refused() {
     assert_refused(&program(text), &Step::Import, "can't be linked");
 }
 
+/// A module around one function that does this.
+fn does(body: &str) -> String {
+    format!("(module (memory 1) (table 1 funcref) {body})")
+}
+
 #[test]
-fn what_this_version_does_not_offer_is_refused() {
-    for text in [
-        "(module (memory 1 1 shared))",
-        "(module (memory i64 1))",
-        "(module (tag) (func (export \"_start\") (throw 0)))",
-        "(module (type (struct)) (func (param (ref null 0))))",
+fn what_this_version_does_not_offer_is_refused_by_its_name() {
+    for (text, words) in [
+        ("(module (memory 1 1 shared))", "a memory to share between threads"),
+        ("(module (tag) (func (throw 0)))", "uses exceptions: "),
+        ("(module (func (try_table)))", "uses exceptions: "),
+        ("(module (func (local exnref)))", "uses exceptions: "),
+        ("(module (tag) (func try throw 0 catch_all end))", "exceptions of the older kind: "),
+        ("(module (type (struct)))", "uses garbage-collected types: "),
+        ("(module (func (local anyref)))", "uses garbage-collected types: "),
+        ("(module (func (param externref)))", "uses garbage-collected types: "),
+        ("(module (type $f (func)) (type (cont $f)))", ", and stack switching: "),
+        ("(module (global (shared mut i32) (i32.const 0)))", "uses shared-everything threads: "),
+        ("(module (memory 1 (pagesize 1)))", "uses custom page sizes: "),
+        (
+            "(module (func (param i64 i64) (result i64 i64) (i64.mul_wide_s (local.get 0) (local.get 1))))",
+            "uses wide arithmetic: ",
+        ),
+        (
+            "(module (memory 1) (func (memory.discard (i32.const 0) (i32.const 0))))",
+            "uses memory control: ",
+        ),
+        ("(component (type (stream u8)))", "uses asynchronous functions between components"),
+        ("(component (type (func async)))", "uses asynchronous functions between components"),
+        ("(component (core module (memory 1 1 shared)))", "is no command"),
     ] {
         let error = load(&program(text)).err().expect(text);
-        assert_eq!(error.into_refusal().step, Step::Parse, "{text}");
+        let refusal = error.into_refusal();
+        assert_eq!(refusal.step, Step::Parse, "{text}");
+        assert!(refusal.detail.contains(words), "{text}: {}", refusal.detail);
+    }
+}
+
+#[test]
+fn what_is_wrong_in_itself_is_not_blamed_on_a_feature() {
+    for text in ["(module (func (result i32)))", "(module (tag) (func (i32.const 0)))"] {
+        let error = load(&program(text)).err().expect(text);
+        assert!(error.to_string().contains("is not a valid module: "), "{error}");
+    }
+}
+
+#[test]
+fn everything_else_that_modules_use_today_runs() {
+    for body in [
+        "(memory 1) (func (export \"_start\") (i32.store 1 (i32.const 0) (i32.const 0)))",
+        "(func $f) (func (export \"_start\") (return_call $f))",
+        "(func $f) (elem declare func $f) (func (export \"_start\") (call_ref 0 (ref.func $f)))",
+        "(func (export \"_start\") (drop (v128.const i64x2 0 0)))",
+        "(func (export \"_start\") (drop (i32x4.relaxed_trunc_f32x4_s (v128.const i64x2 0 0))))",
+        "(func (export \"_start\") (memory.fill (i32.const 0) (i32.const 0) (i32.const 9)))",
+        "(func (export \"_start\") (drop (i32.atomic.rmw.add (i32.const 0) (i32.const 1))))",
+        "(func $f (result i32 i32) (i32.const 0) (i32.const 0))
+         (func (export \"_start\") (call $f) (drop) (drop))",
+        "(memory i64 1) (func (export \"_start\") (i32.store 1 (i64.const 0) (i32.const 0)))",
+        "(table i64 1 funcref) (func (export \"_start\") (drop (table.get 1 (i64.const 0))))",
+    ] {
+        assert_eq!(run(&does(body)).ending, Ending::Exited(0), "{body}");
     }
 }

@@ -1,5 +1,7 @@
 //! Runs small modules through the whole wall and looks at the evidence.
 
+mod component_stops;
+mod components;
 mod endings;
 mod entries;
 #[cfg(target_os = "linux")]

@@ -18,13 +18,14 @@ mod random;
 use std::sync::Arc;
 
 use wasmtime::Memory;
-use wasmtime_wasi::WasiCtxBuilder;
+use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi::p1::{WasiP1Ctx, types};
 
 use crate::channel::Stream;
 use crate::evidence::Step;
 use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
+use crate::permissions::Network;
 
 use super::signal::Signal;
 use super::sinks::{Outlet, Sink};
@@ -65,6 +66,10 @@ pub(super) struct Given<'a> {
     pub(super) env: &'a [(String, String)],
     /// The directories it may reach.
     pub(super) dirs: &'a Dirs,
+    /// Whether it may reach the network.
+    pub(super) net: Network,
+    /// Whether its thread may be kept waiting by a file. A component's would not be free to end then.
+    pub(super) may_block: bool,
     /// The seed of its clocks and random numbers, if they are to be the same in every run.
     pub(super) deterministic: Option<u64>,
     /// What it reads.
@@ -91,7 +96,8 @@ impl Wasi {
             }
         };
         context
-            .allow_blocking_current_thread(true)
+            .allow_blocking_current_thread(given.may_block)
+            .max_random_size(given.limits.memory.as_u64())
             .monotonic_clock(clocks.clone())
             .wall_clock(clocks.clone())
             .stdin(given.input.clone())
@@ -101,6 +107,9 @@ impl Wasi {
             .args(given.args)
             .envs(given.env);
         given.dirs.open(&mut context)?;
+        if given.net == Network::Host {
+            context.inherit_network().allow_ip_name_lookup(true).allow_tcp(true).allow_udp(true);
+        }
         let files = Files::new(given.limits, given.dirs.count(), given.stop);
         if files.are_too_many() {
             let most = given.limits.open_files;
@@ -114,6 +123,12 @@ impl Wasi {
         let reference = context.build_p1();
         let world = World { reference, clocks, input, files, places, signal: Arc::clone(&signal) };
         Ok(Self { world, signal, memory: None })
+    }
+}
+
+impl WasiView for Wasi {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.world.reference.ctx()
     }
 }
 

@@ -1,0 +1,182 @@
+//! A component: compiled and linked once for all attempts, and how a guest of one is run.
+//!
+//! A component waits in its host calls for whatever it likes, so its store is driven as a future, by the
+//! guest's own thread: a guest that is to end is dropped where it waits.
+
+use wasmtime::component::Component;
+use wasmtime::{Error, Store};
+use wasmtime_wasi::WasiView as _;
+use wasmtime_wasi::p2::bindings::CommandPre;
+
+use crate::evidence::{Frame, StackState, Step};
+use crate::isolation::LoadError;
+use crate::limits::Limits;
+
+use super::component_imports::{self, VERSION};
+use super::component_parts::{MOST_COMPONENTS, MOST_INSTANCES, Parts};
+use super::ending::Exit;
+use super::engines::GuestEngine;
+use super::entrance::list;
+use super::guest::{Failed, GuestState};
+use super::image::first_lines;
+use super::meter::MOST_OF_EACH;
+use super::shape::Shape;
+use super::signal::Signal;
+use super::timers::with_timers;
+use super::{features, source, trace};
+
+/// What a command exports.
+const RUN: &str = "wasi:cli/run";
+
+/// How many functions and how many globals all instances may have together: as many as one module can.
+const MOST_FUNCTIONS: u64 = 1_000_000;
+
+/// How many streams, clocks and other things of the host a guest may hold at once.
+const MOST_HANDLES: usize = 10_000;
+
+/// How much one call may pass to the host at most, however large the guest's memory may be.
+const MOST_PASSED: usize = 128 << 20;
+
+/// A component that is a command.
+pub(super) struct ComponentCode {
+    command: CommandPre<GuestState>,
+    parts: Parts,
+}
+
+impl ComponentCode {
+    pub(super) fn prepare(
+        name: &str,
+        engine: &GuestEngine,
+        bytes: &[u8],
+    ) -> Result<Self, LoadError> {
+        let parts = Parts::of(bytes).map_err(|error| {
+            source::refused(name, &format!("is not a valid component: {error}"))
+        })?;
+        // Before it is compiled: the compiler follows every instance, too.
+        check_parts(name, &parts)?;
+        let component = Component::new(&engine.engine, bytes).map_err(|error| {
+            let error = first_lines(&format!("{error:#}"));
+            source::refused(name, &features::fault("component", bytes, &error))
+        })?;
+        check_exports(name, &component)?;
+        let linked = engine.component_linker()?.instantiate_pre(&component);
+        let linked = linked.map_err(|error| unlinked(name, &component, &error))?;
+        let command = CommandPre::new(linked).map_err(|error| {
+            let error = first_lines(&format!("{error:#}"));
+            source::refused(name, &format!("is no command: {error}"))
+        })?;
+        Ok(Self { command, parts })
+    }
+
+    /// Bytes of all memories and tables at the start, as far as the modules are known.
+    pub(super) fn least_memory(&self) -> u64 {
+        self.parts.shapes().fold(0, |sum, shape| sum.saturating_add(shape.least_memory))
+    }
+
+    /// How many memories and how many tables each guest of it has, as far as the modules are known.
+    pub(super) fn memories_and_tables(&self) -> (usize, usize) {
+        let shapes = self.parts.shapes();
+        shapes.fold((0, 0), |(memories, tables), shape| {
+            (memories + shape.memories, tables + shape.tables)
+        })
+    }
+
+    /// Runs a guest to its end.
+    pub(super) fn enter(
+        &self,
+        signal: &Signal,
+        limits: &Limits,
+        store: &mut Store<GuestState>,
+    ) -> Result<(), Failed> {
+        bound(limits, store);
+        let command = drive(signal, self.command.instantiate_async(&mut *store))
+            .map_err(|error| Failed { error, instantiated: false })?;
+        let ended = drive(signal, command.wasi_cli_run().call_run(&mut *store))?;
+        ended.map_err(|()| Error::from(Exit(1)).into())
+    }
+
+    /// What the guest's own stack pointer says at an access out of bounds.
+    pub(super) fn stack_state(&self, error: &Error, store: &mut Store<GuestState>) -> StackState {
+        trace::component_stack_state(error, &self.parts, store)
+    }
+
+    /// Where the guest was, innermost frame first.
+    pub(super) fn frames(&self, error: &Error) -> Vec<Frame> {
+        trace::component_frames(error, &self.parts)
+    }
+}
+
+/// Bounds what the host keeps for a guest beside the guest's own memory.
+fn bound(limits: &Limits, store: &mut Store<GuestState>) {
+    // What one call passes to the host is copied there. No guest has more to pass than its memory holds.
+    store.set_hostcall_fuel(limits.memory.as_usize().min(MOST_PASSED));
+    store.set_max_component_handles(MOST_HANDLES);
+    store.data_mut().ctx().table.set_max_capacity(MOST_HANDLES);
+}
+
+/// Waits on this thread for a guest to get on, as long as it is not to end.
+fn drive<T>(
+    signal: &Signal,
+    guest: impl Future<Output = wasmtime::Result<T>>,
+) -> wasmtime::Result<T> {
+    with_timers(|| signal.drive(guest))?
+}
+
+/// A component of more instances than anybody needs is refused: each costs the host something that no
+/// limit of the task counts.
+fn check_parts(name: &str, parts: &Parts) -> Result<(), LoadError> {
+    if parts.shapes().any(|shape| shape.shares_memory) {
+        let fault = "declares a memory to share between threads; build it for a single thread";
+        return Err(source::refused(name, fault));
+    }
+    let sum = |count: fn(&Shape) -> u64| parts.shapes().map(count).fold(0, u64::saturating_add);
+    let most_of_each = MOST_OF_EACH as u64;
+    for (kind, count, most) in [
+        ("components", parts.components as u64, MOST_COMPONENTS as u64),
+        ("instances when it runs", parts.instances.len() as u64, MOST_INSTANCES as u64),
+        ("memories when it runs", sum(|shape| shape.memories as u64), most_of_each),
+        ("tables when it runs", sum(|shape| shape.tables as u64), most_of_each),
+        ("functions in its instances", sum(|shape| shape.functions), MOST_FUNCTIONS),
+        ("globals in its instances", sum(|shape| shape.globals as u64), MOST_FUNCTIONS),
+    ] {
+        if count > most {
+            let fault = format!("has too many {kind}; at most {most} are possible");
+            return Err(source::refused(name, &fault));
+        }
+    }
+    Ok(())
+}
+
+/// A component that is something else than a command is refused with what it is.
+fn check_exports(name: &str, component: &Component) -> Result<(), LoadError> {
+    let ty = component.component_type();
+    let exports: Vec<String> =
+        ty.exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+    let is_run = |export: &String| {
+        let version = export.strip_prefix(RUN).and_then(|rest| rest.strip_prefix('@'));
+        version.is_some_and(|version| version.starts_with(VERSION))
+    };
+    if exports.iter().any(is_run) {
+        return Ok(());
+    }
+    let exported = match exports.is_empty() {
+        true => "it exports nothing".to_owned(),
+        false => format!("it exports {}", list(&exports)),
+    };
+    let fault = format!("is no command: it lacks the export `{RUN}@{VERSION}x`; {exported}");
+    Err(source::refused(name, &fault))
+}
+
+fn unlinked(name: &str, component: &Component, error: &Error) -> LoadError {
+    let missing = component_imports::missing(component);
+    let detail = match missing.is_empty() {
+        true => {
+            format!("`{name}` can't be linked: {}", first_lines(&format!("{error:#}")))
+        }
+        false => format!(
+            "`{name}` imports what nobody offers: {}; there is WASI {VERSION}x, as commands use it",
+            list(&missing)
+        ),
+    };
+    LoadError::at(Step::Import, detail)
+}
