@@ -8,9 +8,10 @@ use wasmtime::{Error, Store};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::evidence::{Frame, StackState, Step};
+use crate::evidence::{StackState, Step};
 use crate::isolation::LoadError;
 use crate::limits::Limits;
+use crate::trace::Frame;
 
 use super::component_imports::{self, VERSION};
 use super::component_parts::{MOST_COMPONENTS, MOST_INSTANCES, Parts};

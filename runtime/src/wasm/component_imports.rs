@@ -106,7 +106,7 @@ async fn wait_for<T>(
     call: impl AsyncFnOnce(&mut ResourceTable) -> Result<T>,
 ) -> Result<T> {
     let state = store.data_mut();
-    let signal = Arc::clone(&state.signal);
+    let signal = Arc::clone(state.wasi.signal());
     signal.race(call(state.ctx().table)).await?
 }
 

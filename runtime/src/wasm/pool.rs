@@ -39,6 +39,7 @@ impl Memory {
                 && shape.tables <= 1
                 && shape.most_elements <= MOST_ELEMENTS as u64
                 && !shape.is_unusual
+                && !shape.shares_memory
         };
         let is_pooled = places > 0
             && !Parser::is_component(bytes)

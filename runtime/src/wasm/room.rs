@@ -37,9 +37,8 @@ pub(super) struct Room {
 impl Room {
     /// Takes room for a guest with so many memories and tables, if there is some.
     pub(super) fn take((memories, tables): (usize, usize)) -> Option<Self> {
-        let mappings = FOR_EACH_GUEST
-            + FOR_EACH_MEMORY * memories as u64
-            + FOR_EACH_TABLE * tables as u64;
+        let mappings =
+            FOR_EACH_GUEST + FOR_EACH_MEMORY * memories as u64 + FOR_EACH_TABLE * tables as u64;
         let one_more = |taken| (taken + mappings <= *MOST).then_some(taken + mappings);
         TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Self { mappings })

@@ -39,7 +39,7 @@ impl Dirs {
         self.places.clone()
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(in crate::wasm) fn count(&self) -> usize {
         self.all.len()
     }
 

@@ -18,8 +18,8 @@ mod random;
 use std::sync::Arc;
 
 use wasmtime::Memory;
-use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi::p1::{WasiP1Ctx, types};
+use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::channel::Stream;
 use crate::evidence::Step;
@@ -123,6 +123,13 @@ impl Wasi {
         let reference = context.build_p1();
         let world = World { reference, clocks, input, files, places, signal: Arc::clone(&signal) };
         Ok(Self { world, signal, memory: None })
+    }
+}
+
+impl Wasi {
+    /// What ends the guest's waiting.
+    pub(super) fn signal(&self) -> &Arc<Signal> {
+        &self.signal
     }
 }
 
