@@ -58,7 +58,8 @@ pub(super) const EXIT: Page = Page {
               exit(139) is this verdict, not a crash.",
     native: "The process exited with that code.",
     wasm: "It called proc_exit with that code. A module has more than eight bits for it; the lowest \
-           eight are passed on, and 1 where they are 0.",
+           eight are passed on, and 1 where they are 0. A component says a code only where it calls \
+           `exit-with-code` of WASI 0.2.12; otherwise it says that it failed, which is 1.",
     causes: &[
         "Programs that use their exit code as an answer: grep, test, diff.",
         "Wrong arguments, or input that could not be read.",
