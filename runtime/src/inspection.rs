@@ -251,8 +251,9 @@ pub struct FunctionFacts {
 pub struct StackFacts {
     /// Where it begins; it grows downwards.
     pub top: u64,
-    /// How much there is at most before it meets data.
-    pub most_bytes: u64,
+    /// How much there is at most before it meets data. `None` where the data are a picture of a memory that was
+    /// in use already, the stack's own part included.
+    pub most_bytes: Option<u64>,
 }
 
 /// One custom section.

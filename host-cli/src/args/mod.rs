@@ -157,7 +157,8 @@ pub(crate) struct CallArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
-    /// A Wasm module or component, an executable, or any other file
+    /// A Wasm module or component, an executable, or any other file; a bare name that is no file here is
+    /// looked up in PATH
     pub(crate) program: PathBuf,
 
     /// Print it as one JSON object, with all lists whole

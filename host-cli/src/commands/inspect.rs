@@ -1,9 +1,11 @@
 //! `sandtrap inspect`: what a file is and what it would need. Nothing of it runs.
 
+use std::env;
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 
+use super::run::find;
 use crate::args::InspectArgs;
 use crate::exit_code::{self, Rule};
 use crate::render;
@@ -14,7 +16,8 @@ const CANNOT_RUN: u8 = 126;
 
 /// Prints what was found out. The exit code says whether it could be run.
 pub(crate) fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
-    let found = match sandtrap::inspect(&args.program) {
+    let search_path = env::var_os("PATH").unwrap_or_default();
+    let found = match sandtrap::inspect(find(&args.program, &search_path)) {
         Ok(found) => found,
         Err(error) => {
             let label = error.verdict().label();

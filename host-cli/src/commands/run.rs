@@ -62,7 +62,7 @@ fn program(name: &OsStr, wall: Option<Wall>, policy: Policy) -> Program {
 
 /// A file that is there is meant. A bare name is looked up as a shell does; one that is nowhere stays as
 /// it is, and the verdict says so.
-fn find(name: &Path, search_path: &OsStr) -> PathBuf {
+pub(super) fn find(name: &Path, search_path: &OsStr) -> PathBuf {
     let is_bare = name.components().count() == 1 && name.file_name() == Some(name.as_os_str());
     if !is_bare || name.is_file() {
         return name.to_owned();

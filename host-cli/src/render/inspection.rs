@@ -104,8 +104,9 @@ fn module(text: &mut String, facts: &ModuleFacts) {
         row(text, "memory", &memory_line(memory));
     }
     if let Some(stack) = &facts.stack {
-        let (most, top) = (size(stack.most_bytes), stack.top);
-        row(text, "stack", &format!("at most {most} in its memory, down from {top:#x}"));
+        let most =
+            stack.most_bytes.map_or_else(String::new, |most| format!("at most {}, ", size(most)));
+        row(text, "stack", &format!("in its memory, {most}down from {:#x}", stack.top));
     }
     for table in facts.tables.iter().take(MOST_ROWS) {
         let most = table.maximum.map_or("no maximum".to_owned(), |most| format!("at most {most}"));

@@ -172,6 +172,27 @@ fn an_executable_is_told_with_its_loader_and_what_hinders_it() {
 }
 
 #[test]
+fn a_bare_name_is_looked_up_as_run_does() {
+    let ran = finish(sandtrap(["inspect", "--json", "sh"]));
+    let found = ran.report();
+    assert_eq!((ran.code, &found["wall"]), (Some(0), &json!("native")));
+    assert!(found["program"].as_str().unwrap().ends_with("/sh"), "{found:#}");
+}
+
+/// A program that was started ahead of time carries its memory as it was then, its stack included.
+#[test]
+fn a_picture_of_a_memory_says_nothing_about_the_room_for_a_stack() {
+    let folder = TempDir::new().unwrap();
+    let picture: String =
+        (0..100).map(|at| format!("(data (i32.const {}) \"x\")", at * 64)).collect();
+    let pointer = "(global $__stack_pointer (mut i32) (i32.const 8192))";
+    let text = format!("(module (memory 1) {pointer} {picture} (func (export \"_start\")))");
+    let path = file(&folder, "picture.wat", text.as_bytes(), 0o644);
+    let stack = &facts(&path, 0)["module"]["stack"];
+    assert_eq!(*stack, json!({"top": 8192, "most_bytes": null}));
+}
+
+#[test]
 fn a_script_is_told_with_its_interpreter() {
     let folder = TempDir::new().unwrap();
     let path = file(&folder, "it", b"#!/bin/sh -eu\necho never\n", 0o755);

@@ -16,6 +16,10 @@ use crate::wasm::shape::{OwnStack, Shape};
 
 const PAGE_LOG2: u32 = 16;
 
+/// The most segments of data that a linker writes. A tool that starts a program ahead of time and keeps its
+/// memory writes thousands.
+const MOST_DATA: usize = 64;
+
 /// What was read so far. Vectors are index spaces: what is imported stands before what is defined.
 #[derive(Default)]
 pub(super) struct Reader {
@@ -275,7 +279,9 @@ impl Reader {
         let OwnStack::Known(pointer) = shape.stack else { return None };
         let top = u64::from(pointer.top);
         let below = self.data_ends.iter().copied().filter(|end| *end <= top).max();
-        Some(StackFacts { top, most_bytes: top - below.unwrap_or(0) })
+        let is_picture = self.data_ends.len() > MOST_DATA;
+        let most_bytes = (!is_picture).then(|| top - below.unwrap_or(0));
+        Some(StackFacts { top, most_bytes })
     }
 }
 
