@@ -5,3 +5,4 @@ pub mod guests;
 pub mod hostile;
 pub mod scripted;
 pub mod soak;
+pub mod spec;

@@ -53,3 +53,22 @@ fn the_table_of_hostile_modules_is_long_and_has_no_name_twice() {
     assert!(rows.len() >= 60, "{}", rows.len());
     assert!(rows.iter().all(|row| !(row.make)().is_empty()));
 }
+
+/// Whatever it is, it can be looked at; and an obstacle that is seen is the one that a run meets.
+#[test]
+fn every_hostile_module_can_be_inspected() {
+    /// The flipped bits of one module are much alike.
+    const MOST_OF_A_ROW: usize = 16;
+    let file = tempfile::NamedTempFile::with_suffix(".wasm").unwrap();
+    for row in table() {
+        for module in (row.make)().iter().take(MOST_OF_A_ROW) {
+            std::fs::write(file.path(), module).unwrap();
+            let found = sandtrap::inspect(file.path()).unwrap();
+            if let Some(obstacle) = found.obstacle {
+                let labels: Vec<&str> = row.labels.iter().map(|label| label.as_str()).collect();
+                assert!(labels.contains(&obstacle.label), "{}: {obstacle:?}", row.name);
+                assert!(obstacle.detail.len() < 4096, "{}: {}", row.name, obstacle.detail.len());
+            }
+        }
+    }
+}

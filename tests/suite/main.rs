@@ -12,4 +12,5 @@ mod hostile;
 mod house_rules;
 mod labels;
 mod soak;
+mod specification;
 mod wasi_testsuite;

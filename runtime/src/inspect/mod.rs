@@ -55,15 +55,16 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, Error> {
         executable: None,
         script: None,
     };
-    let (at, system) = PRECOMPILED;
-    if bytes.starts_with(ELF) && bytes.get(at) != Some(&system) {
+    // What is called a module is taken for one, whatever is in it.
+    let is_named = crate::runtime::looks_like_module(path);
+    if bytes.starts_with(ELF) && !is_precompiled(&bytes) && !is_named {
         return Ok(native(found, file, &metadata));
     }
     (&file).take(most).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
-    if bytes.starts_with(b"#!") {
+    if bytes.starts_with(b"#!") && !is_named {
         return Ok(script(found, &bytes, &metadata));
     }
-    if crate::runtime::looks_like_module(path) || starts_as_module(&bytes) {
+    if is_named || starts_as_module(&bytes) {
         return Ok(module(found, &bytes));
     }
     Ok(stranger(found, &bytes))
@@ -92,8 +93,14 @@ fn unreadable(path: &Path, error: &io::Error) -> LoadError {
 
 /// Whether a file is meant for the Wasm wall, whatever it is called.
 fn starts_as_module(bytes: &[u8]) -> bool {
-    let is_precompiled = bytes.starts_with(ELF);
-    bytes.starts_with(MODULE) || is_precompiled || (!bytes.is_empty() && MODULE.starts_with(bytes))
+    bytes.starts_with(MODULE)
+        || is_precompiled(bytes)
+        || (!bytes.is_empty() && MODULE.starts_with(bytes))
+}
+
+fn is_precompiled(bytes: &[u8]) -> bool {
+    let (at, system) = PRECOMPILED;
+    bytes.starts_with(ELF) && bytes.get(at) == Some(&system)
 }
 
 fn native(mut found: Inspection, file: File, metadata: &Metadata) -> Inspection {
@@ -145,7 +152,7 @@ fn module(mut found: Inspection, bytes: &[u8]) -> Inspection {
     found.wall = Some(Wall::Wasm.name());
     found.kind = if bytes.is_empty() {
         ProgramKind::Empty
-    } else if bytes.starts_with(ELF) {
+    } else if is_precompiled(bytes) {
         ProgramKind::Precompiled
     } else if looked.is_cut_off || MODULE.starts_with(bytes) {
         ProgramKind::Truncated

@@ -1,8 +1,9 @@
 //! Reads the facts of a core module, as far as it can be read.
 
 use wasmparser::{
-    CompositeInnerType, DataKind, ElementItems, Export, ExternalKind, FuncType, FunctionBody,
-    GlobalType, KnownCustom, MemoryType, Operator, Payload, TableType, TypeRef,
+    CompositeInnerType, CustomSectionReader, DataKind, ElementItems, Export, ExternalKind,
+    FuncType, FunctionBody, GlobalType, KnownCustom, MemoryType, Operator, Payload, TableType,
+    TypeRef,
 };
 
 use crate::inspection::{
@@ -59,10 +60,21 @@ impl Reader {
                     self.facts.functions += 1;
                 }
             }
+            Payload::StartSection { .. } => self.facts.has_start = true,
+            Payload::CodeSectionStart { size, .. } => self.facts.code_bytes = u64::from(size),
+            Payload::CodeSectionEntry(body) => self.take_body(&body),
+            Payload::CustomSection(section) => self.take_custom(&section),
+            payload => self.take_definitions(payload)?,
+        }
+        Ok(())
+    }
+
+    /// What a module holds besides functions.
+    fn take_definitions(&mut self, payload: Payload<'_>) -> wasmparser::Result<()> {
+        match payload {
             Payload::TableSection(tables) => {
                 for table in tables {
-                    let table = table?;
-                    self.take_table(&table.ty, false);
+                    self.take_table(&table?.ty, false);
                 }
             }
             Payload::MemorySection(memories) => {
@@ -71,10 +83,10 @@ impl Reader {
                 }
             }
             Payload::TagSection(tags) => {
+                self.features.meet("exceptions");
                 for tag in tags {
                     self.tags.push(tag?.func_type_idx);
                 }
-                self.features.meet("exceptions");
             }
             Payload::GlobalSection(globals) => {
                 for global in globals {
@@ -88,7 +100,6 @@ impl Reader {
                     self.take_export(&export?);
                 }
             }
-            Payload::StartSection { .. } => self.facts.has_start = true,
             Payload::ElementSection(segments) => {
                 for segment in segments {
                     if let ElementItems::Expressions(..) = segment?.items {
@@ -102,27 +113,22 @@ impl Reader {
                     self.take_data(&segment.kind, segment.data.len() as u64);
                 }
             }
-            Payload::CodeSectionStart { size, .. } => self.facts.code_bytes = u64::from(size),
-            Payload::CodeSectionEntry(body) => self.take_body(&body),
-            Payload::CustomSection(section) => {
-                custom::list(&mut self.facts.custom_sections, section.name(), section.data());
-                if section.name().starts_with(".debug_") {
-                    self.facts.has_debug_info = true;
-                }
-                if section.name() == custom::TARGET_FEATURES {
-                    self.facts.target_features = custom::target_features(section.data());
-                }
-                match section.as_known() {
-                    KnownCustom::Name(names) => self.names.take(names),
-                    KnownCustom::Producers(fields) => {
-                        self.facts.producers = custom::producers(fields);
-                    }
-                    _ => {}
-                }
-            }
             _ => {}
         }
         Ok(())
+    }
+
+    fn take_custom(&mut self, section: &CustomSectionReader<'_>) {
+        custom::list(&mut self.facts.custom_sections, section.name(), section.data());
+        self.facts.has_debug_info |= section.name().starts_with(".debug_");
+        if section.name() == custom::TARGET_FEATURES {
+            self.facts.target_features = custom::target_features(section.data());
+        }
+        match section.as_known() {
+            KnownCustom::Name(names) => self.names.take(names),
+            KnownCustom::Producers(fields) => self.facts.producers = custom::producers(fields),
+            _ => {}
+        }
     }
 
     fn take_type(&mut self, ty: &CompositeInnerType) {
