@@ -18,10 +18,13 @@ use args::{Cli, Verb};
 use streams::ReaderGone;
 
 fn main() -> ExitCode {
+    // Modules are compiled by this program, started anew and confined.
+    sandtrap::init();
     let ended = match Cli::parse().verb {
         Verb::Run(args) => commands::run(&args),
         Verb::Call(args) => commands::call(&args),
         Verb::Inspect(args) => commands::inspect(&args),
+        Verb::Compile(args) => commands::compile(&args),
         Verb::Explain(args) => commands::explain(&args),
         Verb::Completions(args) => commands::completions(&args),
     };

@@ -3,33 +3,43 @@
 use std::fmt;
 
 use crate::classify::classify;
-use crate::evidence::Evidence;
+use crate::evidence::{Ending, Evidence, Source};
 use crate::isolation::LoadError;
 use crate::verdict::Verdict;
 
 /// Why no task exists. What happens to a task is never an error: it is in its report.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error {
-    verdict: Verdict,
+    verdict: Box<Verdict>,
     cause: LoadError,
 }
 
 impl Error {
-    /// The verdict that a task of this program would have had: always an `unstarted` one.
+    /// The verdict that a task of this program would have had: an `unstarted` one, or that it was stopped.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
     }
 
     /// The evidence such a task would have had.
     pub(crate) fn into_evidence(self) -> Evidence {
-        Evidence::never_started(self.cause.into_refusal())
+        evidence_of(self.cause)
     }
 }
 
 impl From<LoadError> for Error {
     fn from(cause: LoadError) -> Self {
-        let verdict = classify(&Evidence::never_started(cause.clone().into_refusal()));
+        let verdict = Box::new(classify(&evidence_of(cause.clone())));
         Self { verdict, cause }
+    }
+}
+
+/// What was stopped while it was loaded is a task that was stopped before its first step.
+fn evidence_of(cause: LoadError) -> Evidence {
+    match cause.stop_reason() {
+        None => Evidence::never_started(cause.into_refusal()),
+        stopped_by_us => {
+            Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) }
+        }
     }
 }
 

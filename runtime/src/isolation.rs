@@ -21,6 +21,16 @@ use crate::task::{Capture, Entry, Program, TaskId};
 pub trait Isolation: Send + Sync {
     /// Makes a program ready to run again and again.
     fn load(&self, program: &Program) -> Result<Arc<dyn Image>, LoadError>;
+
+    /// The same, and gives up when it is stopped meanwhile. A wall that loads in no time need not listen.
+    fn load_until(
+        &self,
+        program: &Program,
+        stop: &StopHandle,
+    ) -> Result<Arc<dyn Image>, LoadError> {
+        let _ = stop;
+        self.load(program)
+    }
 }
 
 /// A program made ready: a compiled module, an opened executable.
@@ -95,6 +105,7 @@ pub struct Vitals {
 #[error("{}", refusal.detail)]
 pub struct LoadError {
     refusal: Refusal,
+    stopped: Option<StopReason>,
 }
 
 /// A cell that can't be opened. The same facts: no guest code ran.
@@ -103,7 +114,18 @@ pub type OpenError = LoadError;
 impl LoadError {
     /// An error of one step, in words that say what to do.
     pub fn at(step: Step, detail: impl Into<String>) -> Self {
-        Self { refusal: Refusal { step, errno: None, detail: detail.into() } }
+        Self { refusal: Refusal { step, errno: None, detail: detail.into() }, stopped: None }
+    }
+
+    /// Nothing is wrong with the program: loading it was stopped from outside.
+    pub fn stopped(reason: StopReason) -> Self {
+        let detail = format!("loading it was stopped: {}", reason.name());
+        Self { stopped: Some(reason), ..Self::at(Step::Accept, detail) }
+    }
+
+    /// Why loading was stopped, if that is why there is nothing to run.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.stopped
     }
 
     /// The same, with the system's own error number.

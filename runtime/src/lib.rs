@@ -32,7 +32,8 @@
 //! the network and the other processes that its user reaches (it can send them signals, this one included):
 //! [`Report::guards`] lists what stands around it and what does not.
 //!
-//! Two things to know: loading a module compiles it in this process, which no limit bounds; and a host that itself
+//! Two things to know. An untrusted module is compiled in a confined process of the host's own program, if that
+//! calls [`init`] first in its `main`; without it, in this process, and reports say so. And a host that itself
 //! waits for *any* child (`waitpid(-1)`) takes away what this library is waiting for.
 //!
 //! # Limits, stops, and what can be heard
@@ -65,6 +66,7 @@
 mod builder;
 mod channel;
 mod classify;
+mod confined;
 mod ending;
 mod error;
 mod event;
@@ -87,11 +89,13 @@ mod runtime;
 mod signals;
 mod task;
 mod trace;
+mod trust;
 mod verdict;
 mod wasm;
 
 pub use builder::RuntimeBuilder;
 pub use classify::classify;
+pub use confined::init;
 pub use error::Error;
 pub use event::Event;
 pub use evidence::{
@@ -118,6 +122,7 @@ pub use sandtrap_protocol::{ErrorReport, PanicReport};
 pub use signals::Signal;
 pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, TaskId, Value, Wall};
 pub use trace::{Frame, Trace};
+pub use trust::{CompileLimits, Trust};
 pub use verdict::{
     Crash, CrashCause, Denial, Failure, Killer, Stop, Unstarted, UnstartedReason, Verdict,
 };

@@ -1,7 +1,7 @@
 //! The door: loads programs behind the right wall and runs tasks, each to exactly one report.
 
 use std::fmt;
-use std::io::Read as _;
+use std::io::{Read as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +20,8 @@ use crate::task::{Program, Task, Wall};
 pub struct Runtime {
     wasm: Arc<dyn Isolation>,
     native: Arc<dyn Isolation>,
+    /// The wasm wall once more, where it is ours.
+    modules: Option<Arc<WasmWall>>,
 }
 
 /// A program made ready. Cheap to clone; many threads may run tasks of it at the same time.
@@ -31,36 +33,64 @@ pub struct Loaded {
 }
 
 impl Runtime {
-    /// A runtime with both walls.
+    /// A runtime with both walls, and nothing kept of what it compiles.
     pub fn new() -> Result<Self, Error> {
         Self::builder().build()
     }
 
-    /// A runtime that is made to measure.
+    /// A runtime with both walls, and more to say about it.
     pub fn builder() -> RuntimeBuilder {
         RuntimeBuilder::default()
     }
 
+    pub(crate) fn of(modules: Arc<WasmWall>, native: Arc<dyn Isolation>) -> Self {
+        let wasm: Arc<dyn Isolation> = Arc::<WasmWall>::clone(&modules);
+        Self { wasm, native, modules: Some(modules) }
+    }
+
     /// A runtime whose walls are replaced by others: a scripted one for tests, or one of your own.
     pub fn with_walls(wasm: Arc<dyn Isolation>, native: Arc<dyn Isolation>) -> Self {
-        Self { wasm, native }
+        Self { wasm, native, modules: None }
     }
 
     /// Makes a program ready: compiles the module, or looks at the executable. No code of it runs. Compiling
-    /// takes as long as it takes: limits and stops begin with the task.
+    /// is bounded by the program's [`CompileLimits`](crate::CompileLimits); its other limits begin with the task.
     pub fn load(&self, program: Program) -> Result<Loaded, Error> {
         let wall = wall_of(&program);
-        self.load_behind(wall, program)
+        self.load_behind(wall, program, &StopHandle::new())
     }
 
-    fn load_behind(&self, wall: Wall, program: Program) -> Result<Loaded, Error> {
+    /// Compiles a module ahead of time and writes its code to `out`, sealed, to be loaded from a file named
+    /// `.cwasm`. Only this user can load it, with this version, on a machine of this kind, and with fuel counted or not as
+    /// this program's limits say: the seal's key is in the cache's directory, so there has to be one.
+    pub fn compile(
+        &self,
+        program: &Program,
+        stop: &StopHandle,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        check(&program.policy().limits)?;
+        let Some(modules) = &self.modules else {
+            let detail =
+                "the walls of this runtime are not sandtrap's own, and compile nothing ahead";
+            return Err(LoadError::at(Step::Accept, detail).into());
+        };
+        Ok(modules.compile_ahead(program, stop, out)?)
+    }
+
+    fn load_behind(
+        &self,
+        wall: Wall,
+        program: Program,
+        stop: &StopHandle,
+    ) -> Result<Loaded, Error> {
         check(&program.policy().limits)?;
         program.policy().permissions.check().map_err(LoadError::from)?;
         let isolation = match wall {
             Wall::Wasm => &self.wasm,
             Wall::Native => &self.native,
         };
-        let image = isolation.load(&program)?;
+        let image = isolation.load_until(&program, stop)?;
         Ok(Loaded { image, program: Arc::new(program), wall })
     }
 
@@ -80,7 +110,7 @@ impl Runtime {
         let wall = wall_of(&program);
         let summary = TaskSummary::new(&program, wall, task);
         let limits = program.policy().limits_for(task.limits.as_ref());
-        match self.load_behind(wall, program) {
+        match self.load_behind(wall, program, stop) {
             Ok(loaded) => loaded.run_with(task, stop, ear),
             Err(error) => judge(summary, limits, error.into_evidence()),
         }

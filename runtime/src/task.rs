@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
 use crate::permissions::{GuardMode, Permissions};
+use crate::trust::{CompileLimits, Trust};
 
 /// Names one task in every report, event and log line about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,6 +85,10 @@ pub struct Policy {
     pub permissions: Permissions,
     /// What to do where this host lacks a guard.
     pub guards: GuardMode,
+    /// Whose code it is.
+    pub trust: Trust,
+    /// What compiling it may use, where it is untrusted.
+    pub compile: CompileLimits,
 }
 
 impl Policy {
@@ -139,6 +144,18 @@ impl Program {
     /// Says whether a guard missing on this host is a reason to refuse.
     pub fn guards(mut self, mode: GuardMode) -> Self {
         self.policy.guards = mode;
+        self
+    }
+
+    /// Says whose code it is. Nobody's word is needed for [`Trust::Untrusted`], the default.
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.policy.trust = trust;
+        self
+    }
+
+    /// Caps what compiling it may use.
+    pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
+        self.policy.compile = limits;
         self
     }
 

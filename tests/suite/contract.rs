@@ -43,6 +43,20 @@ fn a_program_that_cannot_be_loaded_is_an_error_or_a_report_as_asked() {
 }
 
 #[test]
+fn a_program_that_was_stopped_while_it_was_loaded_is_no_bad_program() {
+    for (reason, label) in
+        [(StopReason::Cancelled, "stopped.cancelled"), (StopReason::Shutdown, "stopped.shutdown")]
+    {
+        let wall = Scripted::refusing(LoadError::stopped(reason));
+        let report = runtime(&wall).run(program(), &task());
+        assert_eq!(report.verdict.label().as_str(), label);
+        assert_eq!(report.facts.stopped_by_us, Some(reason));
+        let error = runtime(&wall).load(program()).unwrap_err();
+        assert_eq!(error.verdict().label().as_str(), label);
+    }
+}
+
+#[test]
 fn a_cell_that_cannot_be_opened_is_a_report() {
     let error = LoadError::at(Step::Reserve, "no room").with_errno(Some(11));
     let wall = Scripted::following([Act::CannotOpen(error)]);

@@ -1,6 +1,7 @@
 //! The suite: one binary, one module for each question.
 
 mod classify;
+mod compiling;
 mod confinement;
 mod contract;
 mod crash_matrix;

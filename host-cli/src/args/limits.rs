@@ -108,12 +108,12 @@ impl LimitArgs {
 }
 
 /// A size as one would type it.
-fn size_text(size: ByteSize) -> String {
+pub(super) fn size_text(size: ByteSize) -> String {
     size.to_string().replace(' ', "")
 }
 
 /// A duration as one would type it.
-fn time_text(duration: Duration) -> String {
+pub(super) fn time_text(duration: Duration) -> String {
     show_duration(duration).replace(' ', "")
 }
 

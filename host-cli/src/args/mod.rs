@@ -1,5 +1,6 @@
 //! The command line as types: every verb, every flag, its default and its place in the help.
 
+mod compile;
 mod grants;
 mod limits;
 mod report;
@@ -13,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use sandtrap::{Label, Value, Wall};
 
+pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
@@ -49,6 +51,9 @@ pub(crate) enum Verb {
     /// Say what a file is and what it would need, and run nothing of it
     #[command(before_help = INSPECT_EXAMPLE, after_help = INSPECT_CODES)]
     Inspect(InspectArgs),
+    /// Compile a module ahead of time, into a file that only this user can run
+    #[command(before_help = COMPILE_EXAMPLE, after_help = COMPILED)]
+    Compile(CompileVerbArgs),
     /// Say what a verdict means, what usually causes it, and what to try
     #[command(before_help = EXPLAIN_EXAMPLE)]
     Explain(ExplainArgs),
@@ -71,6 +76,15 @@ Example:
 
 const INSPECT_CODES: &str = "\
 Exit code: 0 if sandtrap can run it, 126 if it can't, 127 if there is no such file.";
+const COMPILE_EXAMPLE: &str = "\
+Example:
+  sandtrap compile parser.wasm
+  sandtrap run parser.cwasm input.txt";
+
+const COMPILED: &str = "\
+Compiled code is run as it is, so the file bears a seal, made with a key in the cache's directory that only
+this user can read. `sandtrap run` refuses a file that somebody else made, that was changed since, or
+that was made by another version or on another kind of machine.";
 
 const EXPLAIN_EXAMPLE: &str = "\
 Example:
@@ -105,6 +119,9 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) grants: GrantArgs,
+
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
 
     /// Print the limits and permissions that would hold, and run nothing
     #[arg(
@@ -146,6 +163,9 @@ pub(crate) struct CallArgs {
     pub(crate) grants: GrantArgs,
 
     #[command(flatten)]
+    pub(crate) compile: CompileArgs,
+
+    #[command(flatten)]
     pub(crate) streams: StreamArgs,
 
     #[command(flatten)]
@@ -164,6 +184,23 @@ pub(crate) struct InspectArgs {
     /// Print it as one JSON object, with all lists whole
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CompileVerbArgs {
+    /// A Wasm module: .wasm or .wat
+    pub(crate) module: PathBuf,
+
+    /// The file to write [default: beside the module, named .cwasm]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output_file: Option<PathBuf>,
+
+    /// Make code that counts instructions, for `sandtrap run --fuel`
+    #[arg(long)]
+    pub(crate) count_fuel: bool,
+
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
 }
 
 #[derive(Debug, clap::Args)]

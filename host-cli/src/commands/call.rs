@@ -19,9 +19,14 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
         .limits(limits)
         .permissions(permissions)
         .guards(args.grants.guards());
+    let program = args.compile.apply(program);
     let task = Task::call(&args.function, args.arguments.clone());
-    let session =
-        Session { streams: &args.streams, report: &args.report, diagnosis: &args.diagnosis };
+    let session = Session {
+        streams: &args.streams,
+        report: &args.report,
+        diagnosis: &args.diagnosis,
+        compile: &args.compile,
+    };
     let report = session.carry_out(program, task)?;
     if !args.report.json {
         let mut lines = String::new();

@@ -1,6 +1,7 @@
 //! One file for each verb. Each gives the exit code, or an error that is sandtrap's own.
 
 mod call;
+mod compile;
 mod completions;
 mod explain;
 mod inspect;
@@ -8,6 +9,7 @@ mod run;
 mod session;
 
 pub(crate) use call::call;
+pub(crate) use compile::compile;
 pub(crate) use completions::completions;
 pub(crate) use explain::explain;
 pub(crate) use inspect::inspect;

@@ -31,8 +31,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     check_input(&stdin)?;
     let task = Task::command(guest_args).stdin(stdin);
     let program = program(name, wall, policy);
-    let session =
-        Session { streams: &args.streams, report: &args.report, diagnosis: &args.diagnosis };
+    let session = Session {
+        streams: &args.streams,
+        report: &args.report,
+        diagnosis: &args.diagnosis,
+        compile: &args.compile,
+    };
     let report = session.carry_out(program, task)?;
     Ok(exit_code::of(&report.verdict))
 }
@@ -41,7 +45,8 @@ fn policy(args: &RunArgs) -> Result<Policy, clap::Error> {
     let limits = args.limits.limits_with(&args.process_limits);
     check(&limits)?;
     let permissions = args.grants.permissions().map_err(|error| misuse("run", error))?;
-    Ok(Policy { limits, permissions, guards: args.grants.guards() })
+    let (trust, compile) = (args.compile.trust(), args.compile.limits());
+    Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
 }
 
 fn check(limits: &Limits) -> Result<(), clap::Error> {
@@ -53,7 +58,9 @@ fn program(name: &OsStr, wall: Option<Wall>, policy: Policy) -> Program {
     let program = Program::file(find(Path::new(name), &search_path))
         .limits(policy.limits)
         .permissions(policy.permissions)
-        .guards(policy.guards);
+        .guards(policy.guards)
+        .trust(policy.trust)
+        .compile_limits(policy.compile);
     match wall {
         Some(wall) => program.within(wall),
         None => program,

@@ -3,9 +3,9 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, anyhow};
-use sandtrap::{Capture, Program, Record, Report, Runtime, StopHandle, Task, Verdict};
+use sandtrap::{Capture, Program, Record, Report, StopHandle, Task, Verdict};
 
-use crate::args::{DiagnosisArgs, ReportArgs, StreamArgs, Target};
+use crate::args::{CompileArgs, DiagnosisArgs, ReportArgs, StreamArgs, Target};
 use crate::render;
 use crate::report_file::ReportFile;
 use crate::signals;
@@ -16,6 +16,7 @@ pub(crate) struct Session<'a> {
     pub(crate) streams: &'a StreamArgs,
     pub(crate) report: &'a ReportArgs,
     pub(crate) diagnosis: &'a DiagnosisArgs,
+    pub(crate) compile: &'a CompileArgs,
 }
 
 impl Session<'_> {
@@ -27,8 +28,7 @@ impl Session<'_> {
 
         let stop = StopHandle::new();
         let mut streams = self.open_streams(&program, &stop)?;
-        // One guest, then the end: a pool of places would cost more than it saves.
-        let runtime = Runtime::builder().instances(0).build().context("cannot make the runtime")?;
+        let runtime = self.compile.runtime()?;
         signals::watch(&stop)?;
         let report = runtime.run_with(program, &task, &stop, &mut streams);
 

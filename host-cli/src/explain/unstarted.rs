@@ -48,10 +48,13 @@ pub(super) const INVALID_MODULE: Page = Page {
         "A file that was cut short, or is no module at all.",
         "A feature that is switched off or not supported yet.",
         "A text module (.wat) with a mistake; the message names the line.",
+        "More functions, types, locals or nested blocks than any real program has.",
+        "A compiled file (.cwasm) of somebody else, of another version, or changed since.",
     ],
     advice: &[
         "Check it with `wasm-tools validate FILE`.",
         "Build it for wasm32-wasip1 or wasm32-wasip2.",
+        "Compile a .cwasm again from its module: sandtrap compile MODULE.",
         "An executable of this system needs --in native, or no --in at all.",
     ],
 };
@@ -79,13 +82,15 @@ pub(super) const LIMIT_TOO_SMALL: Page = Page {
     meaning: "What the guest declares for its first moment does not fit into its limits, so it can never \
               run with them. No guest code ran.",
     native: "The program could not be set up within its limits.",
-    wasm: "The memories or tables that the module declares are larger than --memory.",
+    wasm: "The memories or tables that the module declares are larger than --memory; or compiling it took more \
+           time or memory than --compile-wall, --compile-cpu and --compile-memory allow.",
     causes: &[
         "A limit that was set for another guest.",
         "A module with a large initial memory, or with large static data.",
+        "A module that is very large, or made to be hard to compile.",
     ],
     advice: &[
-        "Raise the limit that the diagnosis names, as in --memory 512MiB.",
+        "Raise the limit that the diagnosis names, as in --memory 512MiB or --compile-wall 2m.",
         "Build the module with a smaller initial memory or less static data.",
     ],
 };
@@ -95,7 +100,8 @@ pub(super) const GUARD: Page = Page {
     meaning: "--guards required was given, and one of the walls around the guest could not be put up. \
               Rather than run with less, sandtrap ran nothing. No guest code ran.",
     native: "Putting up the guard failed; the diagnosis names it and the system's error.",
-    wasm: "The engine on this host can't give the guard.",
+    wasm: "The engine on this host can't give the guard; or there is no confined process to compile a module of \
+           others in (compile-confinement).",
     causes: &[
         "A container or a kernel that forbids namespaces, tracing, memory groups or filters.",
         "An old kernel.",

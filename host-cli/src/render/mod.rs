@@ -45,6 +45,13 @@ pub(crate) fn diagnosis(report: &Report) -> String {
     text
 }
 
+/// What is said of a module for which there never was a task.
+pub(crate) fn refusal(verdict: &Verdict) -> String {
+    let label = verdict.label();
+    let message = plain(verdict.to_string().lines().next().unwrap_or_default());
+    format!("sandtrap: {}: {message}  [{label}]\n", label.kind())
+}
+
 fn add_row(text: &mut String, name: &str, content: &str) {
     // Writing to a string can't fail.
     let _ = writeln!(text, "  {name:<8} {content}");

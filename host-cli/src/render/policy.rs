@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Wall, show_duration};
+use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Trust, Wall, show_duration};
 
 /// The policy as people read it. Values of variables are not shown: they may be secrets.
 pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
@@ -14,6 +14,10 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
     let guards = match policy.guards {
         GuardMode::Required => "required: what this host can't guard is refused",
         GuardMode::BestEffort => "best-effort: what this host can't guard is named in the report",
+    };
+    let trust = match policy.trust {
+        Trust::Own => "own: compiled by sandtrap itself, without these limits",
+        Trust::Untrusted => "untrusted: compiled in a confined process",
     };
     let sections = [
         (
@@ -40,6 +44,15 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("network", network(policy.permissions.net).to_owned()),
                 ("clocks", clocks(policy.permissions.deterministic)),
                 ("guards", guards.to_owned()),
+            ],
+        ),
+        (
+            "Compiling modules",
+            vec![
+                ("trust", trust.to_owned()),
+                ("wall", show_duration(policy.compile.wall)),
+                ("cpu", show_duration(policy.compile.cpu)),
+                ("memory", policy.compile.memory.to_string()),
             ],
         ),
         (

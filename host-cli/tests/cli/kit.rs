@@ -62,6 +62,8 @@ impl Ran {
 /// The binary with these arguments, nothing to read, and whatever it writes kept.
 pub(crate) fn sandtrap(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandtrap"));
+    // What one test has compiled may serve another one, and nobody's home is touched.
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

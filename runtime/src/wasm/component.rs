@@ -11,26 +11,23 @@ use wasmtime_wasi::p2::bindings::CommandPre;
 use crate::evidence::{StackState, Step};
 use crate::isolation::LoadError;
 use crate::limits::Limits;
+use crate::task::ProgramSource;
 use crate::trace::Frame;
 
 use super::component_imports::{self, VERSION};
-use super::component_parts::{MOST_COMPONENTS, MOST_INSTANCES, Parts};
+use super::component_parts::Parts;
 use super::ending::Exit;
 use super::engines::GuestEngine;
 use super::entrance::list;
 use super::guest::{Failed, GuestState};
-use super::image::first_lines;
-use super::meter::MOST_OF_EACH;
-use super::shape::Shape;
+use super::compiler::first_lines;
+use super::places::Places;
 use super::signal::Signal;
 use super::timers::with_timers;
-use super::{features, source, trace};
+use super::{source, trace};
 
 /// What a command exports.
 const RUN: &str = "wasi:cli/run";
-
-/// How many functions and how many globals all instances may have together: as many as one module can.
-const MOST_FUNCTIONS: u64 = 1_000_000;
 
 /// How many streams, clocks and other things of the host a guest may hold at once.
 const MOST_HANDLES: usize = 10_000;
@@ -42,31 +39,28 @@ const MOST_PASSED: usize = 128 << 20;
 pub(super) struct ComponentCode {
     command: CommandPre<GuestState>,
     parts: Parts,
+    /// Where the debug information of each of its modules is.
+    places: Vec<Places>,
 }
 
 impl ComponentCode {
     pub(super) fn prepare(
         name: &str,
+        source: &ProgramSource,
         engine: &GuestEngine,
-        bytes: &[u8],
+        component: &Component,
+        parts: Parts,
     ) -> Result<Self, LoadError> {
-        let parts = Parts::of(bytes).map_err(|error| {
-            source::refused(name, &format!("is not a valid component: {error}"))
-        })?;
-        // Before it is compiled: the compiler follows every instance, too.
-        check_parts(name, &parts)?;
-        let component = Component::new(&engine.engine, bytes).map_err(|error| {
-            let error = first_lines(&format!("{error:#}"));
-            source::refused(name, &features::fault("component", bytes, &error))
-        })?;
-        check_exports(name, &component)?;
-        let linked = engine.component_linker()?.instantiate_pre(&component);
-        let linked = linked.map_err(|error| unlinked(name, &component, &error))?;
+        check_exports(name, component)?;
+        let linked = engine.component_linker()?.instantiate_pre(component);
+        let linked = linked.map_err(|error| unlinked(name, component, &error))?;
         let command = CommandPre::new(linked).map_err(|error| {
             let error = first_lines(&format!("{error:#}"));
             source::refused(name, &format!("is no command: {error}"))
         })?;
-        Ok(Self { command, parts })
+        let places = parts.modules.iter().map(|part| Places::of_part(source, part.range.clone()));
+        let places = places.collect();
+        Ok(Self { command, parts, places })
     }
 
     /// Bytes of all memories and tables at the start, as far as the modules are known.
@@ -103,7 +97,7 @@ impl ComponentCode {
 
     /// Where the guest was, innermost frame first.
     pub(super) fn frames(&self, error: &Error) -> Vec<Frame> {
-        trace::component_frames(error, &self.parts)
+        trace::component_frames(error, &self.parts, &self.places)
     }
 }
 
@@ -121,31 +115,6 @@ fn drive<T>(
     guest: impl Future<Output = wasmtime::Result<T>>,
 ) -> wasmtime::Result<T> {
     with_timers(|| signal.drive(guest))?
-}
-
-/// A component of more instances than anybody needs is refused: each costs the host something that no
-/// limit of the task counts.
-fn check_parts(name: &str, parts: &Parts) -> Result<(), LoadError> {
-    if parts.shapes().any(|shape| shape.shares_memory) {
-        let fault = "declares a memory to share between threads; build it for a single thread";
-        return Err(source::refused(name, fault));
-    }
-    let sum = |count: fn(&Shape) -> u64| parts.shapes().map(count).fold(0, u64::saturating_add);
-    let most_of_each = MOST_OF_EACH as u64;
-    for (kind, count, most) in [
-        ("components", parts.components as u64, MOST_COMPONENTS as u64),
-        ("instances when it runs", parts.instances.len() as u64, MOST_INSTANCES as u64),
-        ("memories when it runs", sum(|shape| shape.memories as u64), most_of_each),
-        ("tables when it runs", sum(|shape| shape.tables as u64), most_of_each),
-        ("functions in its instances", sum(|shape| shape.functions), MOST_FUNCTIONS),
-        ("globals in its instances", sum(|shape| shape.globals as u64), MOST_FUNCTIONS),
-    ] {
-        if count > most {
-            let fault = format!("has too many {kind}; at most {most} are possible");
-            return Err(source::refused(name, &fault));
-        }
-    }
-    Ok(())
 }
 
 /// A component that is something else than a command is refused with what it is.

@@ -8,12 +8,13 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Instance,
     Parser, Payload, Result,
 };
 
-use super::places::Places;
+use super::meter::MOST_OF_EACH;
 use super::shape::Shape;
 
 /// The most core instances that a component may be made of. Linked libraries of whole languages are dozens.
@@ -22,16 +23,19 @@ pub(super) const MOST_INSTANCES: usize = 500;
 /// The most components within components. What is more is not followed: it could be nested as deep.
 pub(super) const MOST_COMPONENTS: usize = 1_000;
 
+/// How many functions and how many globals all instances may have together: as many as one module can.
+const MOST_FUNCTIONS: u64 = 1_000_000;
+
 /// One core module within a component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Part {
     /// Where it stands in the component.
     pub(super) range: Range<usize>,
     pub(super) shape: Shape,
-    pub(super) places: Places,
 }
 
 /// All parts of a component.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parts {
     pub(super) modules: Vec<Part>,
     /// The modules that become instances, in their order. `None` is one that is passed in.
@@ -94,9 +98,32 @@ impl Parts {
 
     fn add(&mut self, bytes: &[u8], range: Range<usize>) -> Result<usize> {
         let module = bytes.get(range.clone()).unwrap_or_default();
-        let (shape, places) = (Shape::of(module)?, Places::of(module));
-        self.modules.push(Part { range, shape, places });
+        self.modules.push(Part { range, shape: Shape::of(module)? });
         Ok(self.modules.len() - 1)
+    }
+
+    /// A component of more instances than anybody needs is refused: each costs the host something that no
+    /// limit of the task counts. Says what is too much.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.shapes().any(|shape| shape.shares_memory) {
+            let fault = "declares a memory to share between threads; build it for a single thread";
+            return Err(fault.to_owned());
+        }
+        let sum = |count: fn(&Shape) -> u64| self.shapes().map(count).fold(0, u64::saturating_add);
+        let most_of_each = MOST_OF_EACH as u64;
+        for (kind, count, most) in [
+            ("components", self.components as u64, MOST_COMPONENTS as u64),
+            ("instances when it runs", self.instances.len() as u64, MOST_INSTANCES as u64),
+            ("memories when it runs", sum(|shape| shape.memories as u64), most_of_each),
+            ("tables when it runs", sum(|shape| shape.tables as u64), most_of_each),
+            ("functions in its instances", sum(|shape| shape.functions), MOST_FUNCTIONS),
+            ("globals in its instances", sum(|shape| shape.globals as u64), MOST_FUNCTIONS),
+        ] {
+            if count > most {
+                return Err(format!("has too many {kind}; at most {most} are possible"));
+            }
+        }
+        Ok(())
     }
 
     /// The part in which an offset of the component lies.

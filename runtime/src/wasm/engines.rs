@@ -13,6 +13,7 @@ use crate::evidence::Step;
 use crate::isolation::LoadError;
 use crate::task::Policy;
 
+use super::compiler;
 use super::component_imports;
 use super::guest::GuestState;
 use super::imports;
@@ -30,7 +31,7 @@ pub(super) struct GuestEngine {
 
 /// What an engine is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Configuration {
+pub(crate) struct Configuration {
     /// Bytes of stack for the guest's own frames.
     pub(super) stack: usize,
     /// Whether instructions are counted.
@@ -57,17 +58,31 @@ impl Configuration {
 /// All engines of one wall.
 pub(super) struct Engines {
     made: Mutex<HashMap<Configuration, Arc<GuestEngine>>>,
+    fingerprints: Mutex<HashMap<Configuration, Arc<str>>>,
     places: u32,
 }
 
 impl Engines {
     pub(super) fn new(places: u32) -> Self {
-        Self { made: Mutex::default(), places }
+        Self { made: Mutex::default(), fingerprints: Mutex::default(), places }
     }
 
     /// For how many guests a pool has room.
     pub(super) fn places(&self) -> u32 {
         self.places
+    }
+
+    /// Names everything that compiled code depends on, for engines of this configuration; where the memory
+    /// of instances comes from is nothing of that kind.
+    pub(super) fn fingerprint(&self, wanted: Configuration) -> Result<Arc<str>, LoadError> {
+        let mut known = self.fingerprints.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fingerprint) = known.get(&wanted) {
+            return Ok(Arc::clone(fingerprint));
+        }
+        let engine = for_compiling(wanted).map_err(no_engine)?;
+        let fingerprint: Arc<str> = compiler::fingerprint(&engine).into();
+        known.insert(wanted, Arc::clone(&fingerprint));
+        Ok(fingerprint)
     }
 
     /// The engine for this configuration, made at the first request.
@@ -119,6 +134,12 @@ impl GuestEngine {
         }
         self.components.get().ok_or_else(|| no_engine(wasmtime::format_err!("it is gone")))
     }
+}
+
+/// An engine that compiles for the engines of this configuration, and runs nothing.
+pub(super) fn for_compiling(configuration: Configuration) -> wasmtime::Result<Engine> {
+    // Room for instances is not needed, and could not be had under a cap on the address space.
+    Engine::new(&config(Configuration { memory: Memory::OnDemand, ..configuration }))
 }
 
 fn config(configuration: Configuration) -> Config {

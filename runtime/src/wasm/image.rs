@@ -4,30 +4,25 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
-use wasmparser::Parser;
 use wasmtime::{InstancePre, Module, UnknownImportError};
 
 use crate::evidence::{Guard, Step};
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::permissions::{Network, Permissions};
-use crate::task::{Entry, Program};
+use crate::task::{Entry, Program, ProgramSource};
 
 use super::cell::WasmCell;
 use super::component::ComponentCode;
-use super::engines::{Configuration, Engines, GuestEngine};
-use super::entrance::{self, Doors, Entrance, cut, list};
-use super::features;
+use super::compiler::first_lines;
+use super::engines::{Configuration, GuestEngine};
+use super::entrance::{self, Doors, Entrance, list};
 use super::guest::GuestState;
 use super::imports;
+use super::loading::{Loaded, Machine};
 use super::places::Places;
-use super::pool::Memory;
 use super::shape::Shape;
-use super::source;
 use super::threads::{ThreadTime, Threads};
 use super::wasi::Dirs;
-
-/// How much of the engine's words a message shows: names of the module stand in them.
-const LONGEST_MESSAGE: usize = 400;
 
 /// A program behind the Wasm wall.
 pub(super) struct WasmImage {
@@ -65,10 +60,20 @@ pub(super) struct ModuleCode {
 }
 
 impl Code {
-    fn prepare(name: &str, engine: &GuestEngine, bytes: &[u8]) -> Result<Self, LoadError> {
-        match Parser::is_component(bytes) {
-            true => ComponentCode::prepare(name, engine, bytes).map(Self::Component),
-            false => ModuleCode::prepare(name, engine, bytes).map(Self::Module),
+    fn prepare(
+        program: &Program,
+        engine: &GuestEngine,
+        machine: Machine,
+    ) -> Result<Self, LoadError> {
+        let (name, source) = (program.name(), program.source());
+        match machine {
+            Machine::Module(module, shape) => {
+                ModuleCode::prepare(name, source, engine, module, shape).map(Self::Module)
+            }
+            Machine::Component(component, parts) => {
+                ComponentCode::prepare(name, source, engine, &component, parts)
+                    .map(Self::Component)
+            }
         }
     }
 
@@ -98,44 +103,48 @@ impl Code {
 }
 
 impl ModuleCode {
-    fn prepare(name: &str, engine: &GuestEngine, bytes: &[u8]) -> Result<Self, LoadError> {
-        let invalid = |error: &str| {
-            source::refused(name, &features::fault("module", bytes, &first_lines(error)))
-        };
-        let module =
-            Module::new(&engine.engine, bytes).map_err(|error| invalid(&format!("{error:#}")))?;
-        let shape = Shape::of(bytes).map_err(|error| invalid(&error.to_string()))?;
-        if shape.shares_memory {
-            let fault = "declares a memory to share between threads; build it for a single thread";
-            return Err(source::refused(name, fault));
-        }
+    fn prepare(
+        name: &str,
+        source: &ProgramSource,
+        engine: &GuestEngine,
+        module: Module,
+        shape: Shape,
+    ) -> Result<Self, LoadError> {
         let linked = engine
             .linker
             .instantiate_pre(&module)
             .map_err(|error| unlinked(name, &module, &error))?;
         let doors = Doors::of(name, &module, shape.has_start);
-        Ok(Self { module, linked, shape, doors, places: Places::of(bytes) })
+        Ok(Self { module, linked, shape, doors, places: Places::of(source) })
     }
 }
 
 impl WasmImage {
     pub(super) fn prepare(
         program: &Program,
-        engines: &Engines,
+        loaded: Loaded,
         threads: Arc<Threads>,
     ) -> Result<Self, LoadError> {
         let name: &str = program.name();
         let permissions = &program.policy().permissions;
         let (net, deterministic) = (permissions.net, permissions.deterministic);
         let (env, dirs) = (environment(permissions)?, Dirs::of(permissions)?);
-        let bytes = source::read(program.source())?;
-        let memory = Memory::fit_for(&bytes, engines.places());
-        let engine = engines.get(Configuration::new(program.policy(), memory))?;
-        let code = Code::prepare(name, &engine, &bytes)?;
+        let Loaded { engine, machine, guard } = loaded;
+        let code = Code::prepare(program, &engine, machine)?;
         let argv0 = Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let guards = guards(engine.configuration, &code, &dirs);
+        let mut guards = guards(engine.configuration, &code, &dirs);
+        guards.push(guard);
         let prepared = Prepared { engine, code, argv0, guards, env, dirs, net, deterministic };
         Ok(Self { prepared: Arc::new(prepared), threads })
+    }
+}
+
+impl Prepared {
+    /// The guards around every guest of it.
+    pub(super) fn guards(&self) -> Vec<Guard> {
+        let mut guards = guards(self.engine.configuration.counts_fuel);
+        guards.push(self.guard.clone());
+        guards
     }
 }
 
@@ -163,12 +172,6 @@ fn unlinked(name: &str, module: &Module, error: &wasmtime::Error) -> LoadError {
     }
     let detail = format!("`{name}` can't be linked: {}", first_lines(&format!("{error:#}")));
     LoadError::at(Step::Import, detail)
-}
-
-/// The engine's message, as far as it says what is wrong; what follows is a picture of the place.
-pub(super) fn first_lines(message: &str) -> String {
-    let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
-    cut(&lines.take(2).collect::<Vec<_>>().join(" "), LONGEST_MESSAGE).into_owned()
 }
 
 #[cfg(test)]

@@ -23,8 +23,16 @@
 //! interrupt are error types of our own; everything else is one of the engine's traps.
 
 mod bell;
+mod bounds;
+#[cfg(target_os = "linux")]
+mod cache;
+#[cfg(not(target_os = "linux"))]
+#[path = "cache/absent.rs"]
+mod cache;
 mod cell;
 mod clock;
+mod code;
+mod compiler;
 mod component;
 mod component_imports;
 mod component_parts;
@@ -36,11 +44,15 @@ mod guest;
 mod image;
 mod imports;
 pub(crate) mod inspect;
+mod intake;
 mod lend;
+mod loading;
 mod meter;
 mod places;
 mod pool;
 mod room;
+mod scan;
+mod seal;
 mod shape;
 mod signal;
 mod sinks;
@@ -52,35 +64,81 @@ mod tests;
 mod threads;
 mod timers;
 mod trace;
+mod turns;
 mod wasi;
 
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
+use std::time::Instant;
 
-use crate::isolation::{Image, Isolation, LoadError};
+use crate::isolation::{Image, Isolation, LoadError, StopHandle};
 use crate::task::Program;
+
+pub(crate) use cache::Cache;
+pub(crate) use compiler::{Compiler, Material, NotCompiled, Order, compile};
+pub(crate) use engines::Configuration;
+pub(crate) use loading::Tools;
 
 use engines::Engines;
 use image::WasmImage;
+use loading::Loader;
+use pool::Memory;
 use threads::Threads;
 
 /// Runs modules. Cheap to make: engines and threads come into being when they are first needed.
 pub(crate) struct WasmWall {
     engines: Engines,
     threads: Arc<Threads>,
+    tools: Tools,
 }
 
 impl WasmWall {
-    /// A wall with room for so many guests in a pool of memory; without any, each guest's is made anew.
-    pub(crate) fn new(places: u32) -> Self {
-        Self { engines: Engines::new(places), threads: Arc::default() }
+    /// A wall that compiles with these tools, with room for so many guests in a pool of memory; without any,
+    /// each guest's is made anew.
+    pub(crate) fn new(tools: Tools, places: u32) -> Self {
+        Self { engines: Engines::new(places), threads: Arc::default(), tools }
+    }
+
+    /// Compiles a program and links it.
+    fn image(&self, program: &Program, stop: &StopHandle) -> Result<WasmImage, LoadError> {
+        let loaded = self.loader(program, stop)?.load(program)?;
+        WasmImage::prepare(program, loaded, Arc::clone(&self.threads))
+    }
+
+    fn loader<'a>(
+        &'a self,
+        program: &'a Program,
+        stop: &'a StopHandle,
+    ) -> Result<Loader<'a>, LoadError> {
+        let (engines, tools, policy) = (&self.engines, &self.tools, program.policy());
+        let configuration = Configuration::new(policy, Memory::OnDemand);
+        let (fingerprint, began) = (engines.fingerprint(configuration)?, Instant::now());
+        Ok(Loader { engines, configuration, fingerprint, tools, policy, stop, began })
+    }
+
+    /// Writes a module's compiled code, sealed.
+    pub(crate) fn compile_ahead(
+        &self,
+        program: &Program,
+        stop: &StopHandle,
+        out: &mut dyn Write,
+    ) -> Result<(), LoadError> {
+        self.loader(program, stop)?.seal(program, out)
     }
 }
 
 impl Isolation for WasmWall {
     fn load(&self, program: &Program) -> Result<Arc<dyn Image>, LoadError> {
-        let image = WasmImage::prepare(program, &self.engines, Arc::clone(&self.threads))?;
-        Ok(Arc::new(image))
+        self.load_until(program, &StopHandle::new())
+    }
+
+    fn load_until(
+        &self,
+        program: &Program,
+        stop: &StopHandle,
+    ) -> Result<Arc<dyn Image>, LoadError> {
+        Ok(Arc::new(self.image(program, stop)?))
     }
 }
 

@@ -4,22 +4,50 @@
 //! starts anew for every frame: tens of milliseconds for a program with its debug information. Here it is
 //! done once for a guest, and not for one that exits.
 
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read as _, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
 use addr2line::Context;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
-use wasmparser::{Parser, Payload};
 
+use super::bounds;
 use super::trace::plain;
+use crate::task::ProgramSource;
 use crate::trace::Frame;
 
 /// Debug information above this is left alone: reading it would take longer than anybody waits.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: u64 = 64 << 20;
+
+/// No section that is looked for has a longer name.
+const LONGEST_NAME: u64 = 64;
 
 type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
+/// Where the debug information of one module is. It is read when the first guest of it dies in its code.
+pub(super) struct Places {
+    origin: Origin,
+    /// Which part of it the module is, if it is within a component.
+    part: Option<Range<usize>>,
+    sections: OnceLock<Sections>,
+}
+
+/// Where the module is.
+enum Origin {
+    File(PathBuf, Option<Marks>),
+    Memory(Arc<[u8]>),
+}
+
+/// What tells a file from its successor.
+type Marks = (u64, SystemTime);
+
 /// The debug information of one module.
 #[derive(Default)]
-pub(super) struct Places {
-    sections: Vec<(String, Vec<u8>)>,
+struct Sections {
+    found: Vec<(String, Vec<u8>)>,
     /// Where the code begins in the module; the debug information counts from there.
     code_start: u64,
 }
@@ -31,34 +59,106 @@ pub(super) struct Lookup<'a> {
 }
 
 impl Places {
-    /// Takes the debug information out of a module. What can't be read is not there.
-    pub(super) fn of(module: &[u8]) -> Self {
-        let mut places = Self::default();
-        for payload in Parser::new(0).parse_all(module).flatten() {
-            match payload {
-                Payload::CodeSectionStart { range, .. } => places.code_start = range.start as u64,
-                Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
-                    places.sections.push((section.name().to_owned(), section.data().to_vec()));
-                }
-                _ => {}
+    /// Remembers where to look.
+    pub(super) fn of(source: &ProgramSource) -> Self {
+        let origin = match source {
+            ProgramSource::File(path) => {
+                let marks = File::open(path).ok().and_then(|file| marks(&file));
+                Origin::File(path.clone(), marks)
             }
-        }
-        let total: usize = places.sections.iter().map(|(_, bytes)| bytes.len()).sum();
-        if total > MOST_BYTES { Self::default() } else { places }
+            ProgramSource::Module { bytes, .. } => Origin::Memory(Arc::clone(bytes)),
+        };
+        Self { origin, part: None, sections: OnceLock::new() }
     }
 
-    /// Opens it for a few questions.
+    /// Remembers where to look for a module within a component.
+    pub(super) fn of_part(source: &ProgramSource, part: Range<usize>) -> Self {
+        Self { part: Some(part), ..Self::of(source) }
+    }
+
+    /// Opens it for a few questions. What can't be read is not there.
     pub(super) fn open(&self) -> Option<Lookup<'_>> {
-        if self.sections.is_empty() {
+        let sections = self.sections.get_or_init(|| self.read().unwrap_or_default());
+        if sections.found.is_empty() {
             return None;
         }
         let section = |id: SectionId| {
-            let found = self.sections.iter().find(|(name, _)| name == id.name());
+            let found = sections.found.iter().find(|(name, _)| name == id.name());
             let bytes = found.map_or(&[][..], |(_, bytes)| bytes);
             Ok::<_, addr2line::gimli::Error>(EndianSlice::new(bytes, LittleEndian))
         };
         let context = Context::from_dwarf(Dwarf::load(section).ok()?).ok()?;
-        Some(Lookup { context, code_start: self.code_start })
+        Some(Lookup { context, code_start: sections.code_start })
+    }
+
+    fn read(&self) -> io::Result<Sections> {
+        match &self.origin {
+            Origin::File(path, before) => {
+                let file = File::open(path)?;
+                match *before == marks(&file) {
+                    true => self.read_from(BufReader::new(file)),
+                    // Another module stands there now.
+                    false => Ok(Sections::default()),
+                }
+            }
+            Origin::Memory(bytes) => self.read_from(Cursor::new(&bytes[..])),
+        }
+    }
+
+    fn read_from(&self, mut source: impl BufRead + Seek) -> io::Result<Sections> {
+        let Some(part) = &self.part else { return Sections::read(&mut source) };
+        source.seek(SeekFrom::Start(part.start as u64))?;
+        let mut module = Vec::new();
+        source.take(part.len() as u64).read_to_end(&mut module)?;
+        Sections::read(&mut Cursor::new(module))
+    }
+}
+
+fn marks(file: &File) -> Option<Marks> {
+    let metadata = file.metadata().ok()?;
+    Some((metadata.len(), metadata.modified().ok()?))
+}
+
+impl Sections {
+    /// Goes from section to section of a binary module and takes only what it needs.
+    fn read(module: &mut (impl BufRead + Seek)) -> io::Result<Self> {
+        const CUSTOM: u8 = 0;
+        const CODE: u8 = 10;
+        let mut sections = Self::default();
+        let mut header = [0; 8];
+        module.read_exact(&mut header)?;
+        if !header.starts_with(b"\0asm") {
+            return Ok(sections);
+        }
+        let mut total = 0;
+        while !module.fill_buf()?.is_empty() {
+            let id = bounds::byte(module)?;
+            let size = u64::from(bounds::number(module)?);
+            let start = module.stream_position()?;
+            let end = start.saturating_add(size);
+            match id {
+                CODE => sections.code_start = start,
+                CUSTOM => {
+                    let length = u64::from(bounds::number(module)?).min(LONGEST_NAME);
+                    let mut name = Vec::new();
+                    module.take(length).read_to_end(&mut name)?;
+                    if name.starts_with(b".debug_") {
+                        let room = end.saturating_sub(module.stream_position()?);
+                        total += room;
+                        if total > MOST_BYTES {
+                            return Ok(Self::default());
+                        }
+                        let mut bytes = Vec::new();
+                        module.take(room).read_to_end(&mut bytes)?;
+                        let name = String::from_utf8_lossy(&name).into_owned();
+                        sections.found.push((name, bytes));
+                    }
+                }
+                _ => {}
+            }
+            module.seek(SeekFrom::Start(end))?;
+        }
+        Ok(sections)
     }
 }
 

@@ -6,9 +6,9 @@
 
 use std::fs;
 
-use wasmparser::Parser;
 use wasmtime::{Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::compiler::Kind;
 use super::shape::Shape;
 
 /// Where the memory of an engine's instances comes from.
@@ -31,21 +31,22 @@ const MOST_KEPT: usize = 1 << 30;
 const MOST_KEPT_BY_ONE: usize = 16 << 20;
 
 impl Memory {
-    /// The memory for a module, if `places` guests are to find room in a pool. Components, and what is no
-    /// module at all, have none there.
-    pub(super) fn fit_for(bytes: &[u8], places: u32) -> Self {
-        let fits = |shape: &Shape| {
-            shape.memories <= 1
-                && shape.tables <= 1
-                && shape.most_elements <= MOST_ELEMENTS as u64
-                && !shape.is_unusual
-                && !shape.shares_memory
-        };
-        let is_pooled = places > 0
-            && !Parser::is_component(bytes)
-            && Shape::of(bytes).is_ok_and(|shape| fits(&shape));
-        if is_pooled { Self::Pool(places) } else { Self::OnDemand }
+    /// The memory for what was compiled, if `places` guests are to find room in a pool. Components have none
+    /// there.
+    pub(super) fn fit_for(kind: &Kind, places: u32) -> Self {
+        match kind {
+            Kind::Module(shape) if places > 0 && fits(shape) => Self::Pool(places),
+            Kind::Module(_) | Kind::Component(_) => Self::OnDemand,
+        }
     }
+}
+
+/// Whether a module is like those that compilers make: a place in the pool is as large as such a one needs.
+fn fits(shape: &Shape) -> bool {
+    shape.memories <= 1
+        && shape.tables <= 1
+        && shape.most_elements <= MOST_ELEMENTS as u64
+        && !shape.is_unusual
 }
 
 /// How the engine is told.

@@ -1,5 +1,6 @@
 //! What a module says about itself before it runs, as far as the engine does not tell.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{
     ConstExpr, ExternalKind, GlobalType, KnownCustom, MemoryType, Name, Operator, Parser, Payload,
     ProducersSectionReader, TableType, TypeRef, ValType,
@@ -16,7 +17,7 @@ const LLVM_TOOLS: [&str; 4] = ["rustc", "clang", "llvm", "lld"];
 const PAGE_LOG2: u32 = 16;
 
 /// Facts of one module.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Shape {
     /// Bytes of all memories and tables together at the start.
     pub(super) least_memory: u64,
@@ -41,7 +42,7 @@ pub(super) struct Shape {
 }
 
 /// What is known of a stack in linear memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum OwnStack {
     /// There is nothing that could point to one.
     #[default]
@@ -53,7 +54,7 @@ pub(super) enum OwnStack {
 }
 
 /// The global that holds a module's own stack pointer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct StackPointer {
     /// Which of the globals that the module defines.
     pub(super) index: usize,

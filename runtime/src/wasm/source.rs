@@ -1,31 +1,83 @@
-//! Gets the bytes of a module or a component: from a file or from memory, binary or text.
+//! Gets at the bytes of a module or a component: in a file or in memory, binary or text.
 //!
 //! What is not a module at all is refused here, before the compiler sees it, with the reason that helps:
 //! a directory, a native executable, a text with a mistake in a certain line.
 
 use std::borrow::Cow;
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::io::{self, Cursor, Read, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::evidence::Step;
 use crate::isolation::LoadError;
 use crate::quantity::ByteSize;
 use crate::task::ProgramSource;
 
-/// The largest module that is compiled. Compilers for whole languages stay below a third of it.
-const MOST_BYTES: ByteSize = ByteSize::mib(128);
+/// The largest text that is read as a module: texts are written by hand, and reading one takes many times its size.
+const MOST_TEXT: ByteSize = ByteSize::mib(16);
 
 pub(super) const MAGIC: &[u8] = b"\0asm";
 
-/// The bytes of the module or component, in its binary form.
-pub(super) fn read(source: &ProgramSource) -> Result<Cow<'_, [u8]>, LoadError> {
-    let (name, bytes) = match source {
-        ProgramSource::File(path) => (path.display().to_string(), Cow::Owned(read_file(path)?)),
-        ProgramSource::Module { name, bytes } => (name.clone(), Cow::Borrowed(&bytes[..])),
-    };
-    check_size(&name, bytes.len() as u64)?;
-    into_binary(&name, bytes)
+/// Something that is to be loaded, opened and not read yet.
+pub(super) struct Source {
+    pub(super) name: String,
+    pub(super) content: Content,
+}
+
+/// Where its bytes are.
+pub(super) enum Content {
+    File(File),
+    Memory(Arc<[u8]>),
+}
+
+/// What can be read again from its beginning.
+pub(super) trait Rereadable: Read + Seek {}
+
+impl<T: Read + Seek> Rereadable for T {}
+
+impl Source {
+    /// Opens it. What is no file, or too large, is refused.
+    pub(super) fn open(source: &ProgramSource, most: ByteSize) -> Result<Self, LoadError> {
+        let (name, content, bytes) = match source {
+            ProgramSource::File(path) => {
+                let (file, bytes) = open_file(path)?;
+                (path.display().to_string(), Content::File(file), bytes)
+            }
+            ProgramSource::Module { name, bytes } => {
+                (name.clone(), Content::Memory(Arc::clone(bytes)), bytes.len() as u64)
+            }
+        };
+        if bytes > most.as_u64() {
+            return Err(refused(&name, &format!("is larger than {most}, the most for a module")));
+        }
+        if bytes == 0 {
+            return Err(refused(&name, "is empty; a module begins with the bytes 00 61 73 6d"));
+        }
+        Ok(Self { name, content })
+    }
+
+    /// Its bytes, from the first one on.
+    pub(super) fn reader(&self) -> Result<Box<dyn Rereadable + '_>, LoadError> {
+        match &self.content {
+            Content::File(file) => {
+                let mut file = file;
+                file.rewind().map_err(|error| self.unreadable(&error))?;
+                Ok(Box::new(file))
+            }
+            Content::Memory(bytes) => Ok(Box::new(Cursor::new(&bytes[..]))),
+        }
+    }
+
+    /// It is there, and can't be read.
+    pub(super) fn unreadable(&self, error: &io::Error) -> LoadError {
+        unreadable(&self.name, error)
+    }
+
+    /// It can't be loaded, and why.
+    pub(super) fn refused(&self, fault: &str) -> LoadError {
+        refused(&self.name, fault)
+    }
 }
 
 /// A module that can't be one, and why.
@@ -33,58 +85,52 @@ pub(super) fn refused(name: &str, fault: &str) -> LoadError {
     LoadError::at(Step::Parse, format!("`{name}` {fault}"))
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
-    let name = path.display();
-    let unreadable = |error: io::Error| {
-        let step = match error.kind() {
-            io::ErrorKind::NotFound => Step::Find,
-            _ => Step::Execute,
-        };
-        LoadError::at(step, format!("cannot read `{name}`: {error}"))
-            .with_errno(error.raw_os_error())
+fn unreadable(name: &str, error: &io::Error) -> LoadError {
+    let step = match error.kind() {
+        io::ErrorKind::NotFound => Step::Find,
+        _ => Step::Execute,
     };
+    LoadError::at(step, format!("cannot read `{name}`: {error}")).with_errno(error.raw_os_error())
+}
+
+fn open_file(path: &Path) -> Result<(File, u64), LoadError> {
+    let name = path.display().to_string();
     // Asked before it is opened: to open a pipe would wait for a writer.
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(&name, &error))?;
     if !metadata.is_file() {
         let detail = format!("`{name}` is {}, not a file", kind_of(&metadata));
         return Err(LoadError::at(Step::Execute, detail));
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    // One byte more than allowed, so that a file that grows meanwhile is seen to be too large.
-    file.take(MOST_BYTES.as_u64() + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    let file = File::open(path).map_err(|error| unreadable(&name, &error))?;
+    let bytes = file.metadata().map_err(|error| unreadable(&name, &error))?.len();
+    Ok((file, bytes))
 }
 
 fn kind_of(metadata: &Metadata) -> &'static str {
     if metadata.is_dir() { "a directory" } else { "a pipe or a device" }
 }
 
-fn check_size(name: &str, bytes: u64) -> Result<(), LoadError> {
-    if bytes > MOST_BYTES.as_u64() {
-        return Err(refused(name, &format!("is larger than {MOST_BYTES}, the most for a module")));
-    }
-    if bytes == 0 {
-        return Err(refused(name, "is empty; a module begins with the bytes 00 61 73 6d"));
-    }
-    Ok(())
-}
-
-fn into_binary<'a>(name: &str, bytes: Cow<'a, [u8]>) -> Result<Cow<'a, [u8]>, LoadError> {
+/// The module or component in its binary form, or what is wrong with it.
+pub(super) fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if bytes.starts_with(MAGIC) {
-        return Ok(bytes);
+        return Ok(Cow::Borrowed(bytes));
     }
-    if MAGIC.starts_with(&bytes) {
-        return Err(refused(name, "is cut off within its first four bytes"));
+    if MAGIC.starts_with(bytes) {
+        return Err("is cut off within its first four bytes".into());
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) if looks_like_text(text) => match wat::parse_str(text) {
-            Ok(binary) => Ok(Cow::Owned(binary)),
-            Err(error) => {
-                Err(refused(name, &format!("is no valid text module: {}", place(&error))))
+    match std::str::from_utf8(bytes) {
+        Ok(text) if looks_like_text(text) => {
+            if bytes.len() as u64 > MOST_TEXT.as_u64() {
+                return Err(format!(
+                    "is a text of more than {MOST_TEXT}; load it in its binary form"
+                ));
             }
-        },
-        _ => Err(refused(name, &format!("is not a module: {}", what_it_is(&bytes)))),
+            match wat::parse_str(text) {
+                Ok(binary) => Ok(Cow::Owned(binary)),
+                Err(error) => Err(format!("is no valid text module: {}", place(&error))),
+            }
+        }
+        _ => Err(format!("is not a module: {}", what_it_is(bytes))),
     }
 }
 
@@ -94,7 +140,7 @@ fn looks_like_text(text: &str) -> bool {
 
 fn what_it_is(bytes: &[u8]) -> String {
     if bytes.starts_with(b"\x7fELF") {
-        return "it is a native executable or a precompiled module".to_owned();
+        return "it is a native executable, or was compiled by somebody else".to_owned();
     }
     let first: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let first = first.join(" ");
@@ -115,11 +161,13 @@ fn place(error: &wat::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Arc;
 
     fn refusal(bytes: &[u8]) -> String {
-        let bytes: Arc<[u8]> = bytes.into();
-        read(&ProgramSource::Module { name: "it".to_owned(), bytes }).unwrap_err().to_string()
+        let source = ProgramSource::Module { name: "it".to_owned(), bytes: bytes.into() };
+        match Source::open(&source, ByteSize::mib(1)) {
+            Ok(_) => binary(bytes).unwrap_err(),
+            Err(error) => error.to_string(),
+        }
     }
 
     #[test]
@@ -130,7 +178,6 @@ mod tests {
             (b"\x7fELF\x02\x01", "native executable"),
             (b"#!/bin/sh\n", "begins with 23 21 2f 62"),
             (b"(module (func (nonsense)))", "at 1:16"),
-            (b"(component (import))", "at 1:19"),
         ] {
             let refusal = refusal(bytes);
             assert!(refusal.contains(words), "{refusal}");

@@ -29,12 +29,12 @@ pub(super) fn frames(error: &Error, places: &Places) -> Vec<Frame> {
 
 /// The frames of a component. Its modules count the places in their code from their own beginnings, and
 /// the engine from the component's.
-pub(super) fn component_frames(error: &Error, parts: &Parts) -> Vec<Frame> {
+pub(super) fn component_frames(error: &Error, parts: &Parts, places: &[Places]) -> Vec<Frame> {
     let mut opened: BTreeMap<usize, Option<Lookup<'_>>> = BTreeMap::new();
     frames_within(error, |offset, function| {
         let Some(index) = parts.at(offset) else { return Vec::new() };
         let part = &parts.modules[index];
-        match opened.entry(index).or_insert_with(|| part.places.open()) {
+        match opened.entry(index).or_insert_with(|| places.get(index)?.open()) {
             Some(lookup) => lookup.at(offset - part.range.start, function),
             None => Vec::new(),
         }

@@ -113,8 +113,7 @@ fn is_cut_off(binary: &[u8]) -> bool {
 
 /// What the loader says to these bytes before it would compile them.
 fn refusal(name: &str, bytes: &[u8]) -> Result<(), LoadError> {
-    let source = ProgramSource::Module { name: name.to_owned(), bytes: bytes.into() };
-    source::read(&source).map(drop)
+    source::binary(bytes).map(drop).map_err(|fault| source::refused(name, &fault))
 }
 
 /// Goes through what the loader checks, and marks the imports that are offered.

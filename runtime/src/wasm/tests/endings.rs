@@ -6,7 +6,6 @@ use super::*;
 use crate::evidence::{Source, StackState, StopReason, TrapCause};
 use crate::quantity::ByteSize;
 use crate::wasm::engines::{Configuration, GuestEngine};
-use crate::wasm::image::WasmImage;
 use crate::wasm::pool::Memory;
 
 #[track_caller]
@@ -235,7 +234,7 @@ fn a_host_function_that_panics_ends_the_guest_and_not_the_caller() {
     let program = program(
         "(module (import \"host\" \"panics\" (func $f)) (func (export \"_start\") call $f))",
     );
-    let wall = WasmWall::new(80);
+    let wall = WasmWall::new(Tools::default(), 80);
     let wanted = Configuration::new(program.policy(), Memory::Pool(80));
     let engine = wall.engines.get(wanted).unwrap();
     let mut linker = engine.linker.clone();
@@ -244,7 +243,7 @@ fn a_host_function_that_panics_ends_the_guest_and_not_the_caller() {
     let (engine, configuration) = (engine.engine.clone(), engine.configuration);
     let components = Default::default();
     wall.engines.put(GuestEngine { engine, linker, components, configuration });
-    let image = WasmImage::prepare(&program, &wall.engines, Arc::clone(&wall.threads)).unwrap();
+    let image = wall.image(&program, &StopHandle::new()).unwrap();
     for _ in 0..2 {
         let evidence = run_image(&image, &program, &command(), &StopHandle::new(), &mut Deaf);
         let words = "host panic: a host function that panics, as a test".to_owned();

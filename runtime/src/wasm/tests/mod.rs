@@ -20,7 +20,7 @@ use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHand
 use crate::limits::Limits;
 use crate::task::{Program, Task};
 
-use super::WasmWall;
+use super::{Tools, WasmWall};
 
 /// Far longer than anything here takes: a test that is ended by it fails by name instead of hanging.
 const AMPLE: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ fn program(text: &str) -> Program {
 }
 
 fn load(program: &Program) -> Result<Arc<dyn Image>, LoadError> {
-    WasmWall::new(80).load(program)
+    WasmWall::new(Tools::default(), 80).load(program)
 }
 
 fn run(text: &str) -> Evidence {

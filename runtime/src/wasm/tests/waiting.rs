@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
 use crate::evidence::{StopReason, TrapCause};
-use crate::wasm::image::WasmImage;
 
 /// Sleeps for an hour.
 fn sleeps() -> String {
@@ -173,8 +172,8 @@ fn a_caller_inside_an_async_runtime_is_no_trouble() {
 #[test]
 fn an_ear_that_panics_takes_its_guest_with_it_and_nothing_else() {
     let program = program(&spins());
-    let wall = WasmWall::new(80);
-    let image = WasmImage::prepare(&program, &wall.engines, Arc::clone(&wall.threads)).unwrap();
+    let wall = WasmWall::new(Tools::default(), 80);
+    let image = wall.image(&program, &StopHandle::new()).unwrap();
     let stop = StopHandle::new();
     let result = catch_unwind(AssertUnwindSafe(|| {
         let mut ear = |_: Event<'_>| panic!("an ear that panics, as a test");

@@ -1,0 +1,148 @@
+//! How modules are compiled, and where what was compiled is kept.
+
+use std::env;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use sandtrap::{ByteSize, CompileLimits, Program, Runtime, RuntimeBuilder, Trust, parse_duration};
+
+use super::limits::{size_text, time_text};
+use super::values;
+
+/// What is kept of compiled modules: some tens of programs as large as Python.
+const MOST_KEPT: ByteSize = ByteSize::mib(1024);
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Compiling modules")]
+pub(crate) struct CompileArgs {
+    /// Whose code it is: `untrusted` is compiled in a confined process, `own` by sandtrap itself and without
+    /// limits
+    #[arg(long, value_name = "WHOSE", default_value = "untrusted")]
+    trust: TrustArg,
+
+    /// Time on the clock for compiling an untrusted module
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    #[arg(default_value = time_text(CompileLimits::default().wall))]
+    compile_wall: Duration,
+
+    /// Processor time for it, of all threads together
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    #[arg(default_value = time_text(CompileLimits::default().cpu))]
+    compile_cpu: Duration,
+
+    /// Memory for it
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(CompileLimits::default().memory))]
+    compile_memory: ByteSize,
+
+    #[command(flatten)]
+    cache: CacheArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Compiling modules")]
+struct CacheArgs {
+    /// Where compiled modules are kept, up to 1 GiB [default: sandtrap in $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    cache: Option<PathBuf>,
+
+    /// Keep nothing of what is compiled, and use nothing that was kept
+    #[arg(long)]
+    no_cache: bool,
+}
+
+/// Whose code it is, as it is called on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum TrustArg {
+    Own,
+    Untrusted,
+}
+
+impl CompileArgs {
+    pub(crate) fn trust(&self) -> Trust {
+        match self.trust {
+            TrustArg::Own => Trust::Own,
+            TrustArg::Untrusted => Trust::Untrusted,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> CompileLimits {
+        CompileLimits {
+            wall: self.compile_wall,
+            cpu: self.compile_cpu,
+            memory: self.compile_memory,
+            ..CompileLimits::default()
+        }
+    }
+
+    /// The program, compiled as these flags say.
+    pub(crate) fn apply(&self, program: Program) -> Program {
+        program.trust(self.trust()).compile_limits(self.limits())
+    }
+
+    /// The runtime with its cache. Without the usual directory there is none, which only costs time.
+    pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
+        if self.cache.no_cache {
+            return plain().build().context("cannot make the runtime");
+        }
+        if let Some(directory) = &self.cache.cache {
+            let kept = plain().cache(directory, MOST_KEPT).build();
+            return kept.context("--cache: name a directory of your own, or use --no-cache");
+        }
+        let usual =
+            usual_directory().map(|directory| plain().cache(directory, MOST_KEPT));
+        match usual.and_then(|builder| builder.build().ok()) {
+            Some(runtime) => Ok(runtime),
+            None => plain().build().context("cannot make the runtime"),
+        }
+    }
+}
+
+/// One guest, then the end: a pool of places would cost more than it saves.
+fn plain() -> RuntimeBuilder {
+    Runtime::builder().instances(0)
+}
+
+/// Where people expect to find what can be made again.
+fn usual_directory() -> Option<PathBuf> {
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let given = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).and_then(absolute);
+    let home = || Some(absolute(PathBuf::from(env::var_os("HOME")?))?.join(".cache"));
+    Some(given.or_else(home)?.join("sandtrap"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        compile: CompileArgs,
+    }
+
+    #[test]
+    fn without_flags_compiling_is_bounded_like_the_librarys_default() {
+        let compile = Line::parse_from(["x"]).compile;
+        assert_eq!(
+            (compile.trust(), compile.limits()),
+            (Trust::default(), CompileLimits::default())
+        );
+    }
+
+    #[test]
+    fn every_flag_reaches_its_own_place() {
+        let line = "x --trust own --compile-wall 1s --compile-cpu 2s --compile-memory 3MiB";
+        let compile = Line::parse_from(line.split_whitespace()).compile;
+        let expected = CompileLimits {
+            wall: Duration::from_secs(1),
+            cpu: Duration::from_secs(2),
+            memory: ByteSize::mib(3),
+            ..CompileLimits::default()
+        };
+        assert_eq!((compile.trust(), compile.limits()), (Trust::Own, expected));
+    }
+}
