@@ -81,6 +81,9 @@ impl RuntimeBuilder {
         let confined = self.compiler.or_else(own_program).map(|program| {
             Arc::new(Confined::new(Arc::clone(&native), program)) as Arc<dyn Compiler>
         });
-        Ok(Runtime::of(Arc::new(WasmWall::new(Tools::new(confined, cache), self.instances)), native))
+        Ok(Runtime::of(
+            Arc::new(WasmWall::new(Tools::new(confined, cache), self.instances)),
+            native,
+        ))
     }
 }

@@ -14,6 +14,7 @@ use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHand
 use crate::limits::Limits;
 use crate::report::{Report, TaskSummary};
 use crate::task::{Program, Task, Wall};
+use crate::wasm::WasmWall;
 
 /// Runs code that may blow up. Make one for a process and keep it; clones share everything.
 #[derive(Clone)]

@@ -91,8 +91,7 @@ impl CompileArgs {
             let kept = plain().cache(directory, MOST_KEPT).build();
             return kept.context("--cache: name a directory of your own, or use --no-cache");
         }
-        let usual =
-            usual_directory().map(|directory| plain().cache(directory, MOST_KEPT));
+        let usual = usual_directory().map(|directory| plain().cache(directory, MOST_KEPT));
         match usual.and_then(|builder| builder.build().ok()) {
             Some(runtime) => Ok(runtime),
             None => plain().build().context("cannot make the runtime"),

@@ -150,8 +150,7 @@ fn module_code(binary: &[u8], engine: &Engine) -> Result<(Kind, Vec<u8>), String
 }
 
 fn component_code(binary: &[u8], engine: &Engine) -> Result<(Kind, Vec<u8>), String> {
-    let parts =
-        Parts::of(binary).map_err(|error| format!("is not a valid component: {error}"))?;
+    let parts = Parts::of(binary).map_err(|error| format!("is not a valid component: {error}"))?;
     // Before it is compiled: the compiler follows every instance, too.
     parts.check()?;
     let code = engine.precompile_component(binary).map_err(|error| {

@@ -14,13 +14,13 @@ use crate::limits::Limits;
 use crate::task::ProgramSource;
 use crate::trace::Frame;
 
+use super::compiler::first_lines;
 use super::component_imports::{self, VERSION};
 use super::component_parts::Parts;
 use super::ending::Exit;
 use super::engines::GuestEngine;
 use super::entrance::list;
 use super::guest::{Failed, GuestState};
-use super::compiler::first_lines;
 use super::places::Places;
 use super::signal::Signal;
 use super::timers::with_timers;

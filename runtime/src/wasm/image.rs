@@ -12,8 +12,8 @@ use crate::permissions::{Network, Permissions};
 use crate::task::{Entry, Program, ProgramSource};
 
 use super::cell::WasmCell;
-use super::component::ComponentCode;
 use super::compiler::first_lines;
+use super::component::ComponentCode;
 use super::engines::{Configuration, GuestEngine};
 use super::entrance::{self, Doors, Entrance, list};
 use super::guest::GuestState;
@@ -71,8 +71,7 @@ impl Code {
                 ModuleCode::prepare(name, source, engine, module, shape).map(Self::Module)
             }
             Machine::Component(component, parts) => {
-                ComponentCode::prepare(name, source, engine, &component, parts)
-                    .map(Self::Component)
+                ComponentCode::prepare(name, source, engine, &component, parts).map(Self::Component)
             }
         }
     }
@@ -136,15 +135,6 @@ impl WasmImage {
         guards.push(guard);
         let prepared = Prepared { engine, code, argv0, guards, env, dirs, net, deterministic };
         Ok(Self { prepared: Arc::new(prepared), threads })
-    }
-}
-
-impl Prepared {
-    /// The guards around every guest of it.
-    pub(super) fn guards(&self) -> Vec<Guard> {
-        let mut guards = guards(self.engine.configuration.counts_fuel);
-        guards.push(self.guard.clone());
-        guards
     }
 }
 

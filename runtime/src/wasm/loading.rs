@@ -178,9 +178,7 @@ impl Loader<'_> {
 
     fn identity(&self, source: &Source) -> Option<Identity> {
         match &source.content {
-            Content::File(file) => {
-                Some(Identity::of(&file.metadata().ok()?, &self.fingerprint))
-            }
+            Content::File(file) => Some(Identity::of(&file.metadata().ok()?, &self.fingerprint)),
             Content::Memory(_) => None,
         }
     }
@@ -327,8 +325,6 @@ impl Loader<'_> {
 fn machine(engine: &GuestEngine, code: &Code, kind: Kind) -> wasmtime::Result<Machine> {
     Ok(match kind {
         Kind::Module(shape) => Machine::Module(code::module(&engine.engine, code)?, shape),
-        Kind::Component(parts) => {
-            Machine::Component(code::component(&engine.engine, code)?, parts)
-        }
+        Kind::Component(parts) => Machine::Component(code::component(&engine.engine, code)?, parts),
     })
 }

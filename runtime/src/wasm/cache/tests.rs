@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use super::*;
+use crate::wasm::compiler::Kind;
 use crate::wasm::shape::Shape;
 use nix::unistd::Uid;
 
@@ -50,7 +51,7 @@ impl Drop for Folder {
 }
 
 fn facts(source: &str) -> Facts {
-    Facts { source: source.to_owned(), shape: Shape::default() }
+    Facts { source: source.to_owned(), kind: Kind::Module(Shape::default()) }
 }
 
 fn key(source: &str) -> Key {

@@ -15,7 +15,7 @@ use crate::evidence::Step;
 use crate::inspection::{ComponentFacts, ModuleFacts, Need};
 use crate::isolation::LoadError;
 use crate::limits::LEAST_MEMORY;
-use crate::task::{Policy, ProgramSource};
+use crate::task::Policy;
 
 use super::engines::{Configuration, Engines};
 use super::entrance::{cut, list};
