@@ -15,7 +15,7 @@ use crate::task::ProgramSource;
 use crate::trace::Frame;
 
 use super::compiler::first_lines;
-use super::component_imports::{self, VERSION};
+use super::component_imports::{self, MOST_HANDLES, VERSION};
 use super::component_parts::Parts;
 use super::ending::Exit;
 use super::engines::GuestEngine;
@@ -29,8 +29,6 @@ use super::{source, trace};
 /// What a command exports.
 const RUN: &str = "wasi:cli/run";
 
-/// How many streams, clocks and other things of the host a guest may hold at once.
-const MOST_HANDLES: usize = 10_000;
 
 /// How much one call may pass to the host at most, however large the guest's memory may be.
 const MOST_PASSED: usize = 128 << 20;

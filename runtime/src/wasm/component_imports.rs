@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, Linker, Resource, ResourceTable};
+use wasmtime::component::{Component, Linker, Resource, ResourceTable, ResourceTableError};
 use wasmtime::{Engine, Result, StoreContextMut};
 use wasmtime_wasi::{WasiView as _, p2};
 use wasmtime_wasi_io::bindings::wasi::io::poll::{Host as _, HostPollable as _};
@@ -50,6 +50,9 @@ const OFFERED: [&str; 26] = [
     "wasi:sockets/udp",
 ];
 
+/// How many streams, clocks and other things of the host a guest may hold at once.
+pub(super) const MOST_HANDLES: usize = 10_000;
+
 /// How the versions of WASI that are offered begin.
 pub(super) const VERSION: &str = "0.2.";
 
@@ -68,6 +71,10 @@ fn wait_in_poll(linker: &mut Linker<GuestState>) -> Result<()> {
     let mut poll = linker.instance("wasi:io/poll@0.2.12")?;
     poll.func_wrap_async("poll", |store, (pollables,): (Vec<Resource<DynPollable>>,)| {
         Box::new(async move {
+            // It names something twice, so often that to look at them all would take long.
+            if pollables.len() > MOST_HANDLES {
+                return Err(ResourceTableError::Full.into());
+            }
             let ready = wait_for(store, async |table| table.poll(pollables).await).await?;
             Ok((ready,))
         })

@@ -13,7 +13,9 @@ use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, Instance,
     Parser, Payload, Result,
 };
+use wasmtime::FrameInfo;
 
+use super::component_face::Face;
 use super::meter::MOST_OF_EACH;
 use super::shape::Shape;
 
@@ -32,6 +34,7 @@ pub(super) struct Part {
     /// Where it stands in the component.
     pub(super) range: Range<usize>,
     pub(super) shape: Shape,
+    face: Face,
 }
 
 /// All parts of a component.
@@ -98,7 +101,7 @@ impl Parts {
 
     fn add(&mut self, bytes: &[u8], range: Range<usize>) -> Result<usize> {
         let module = bytes.get(range.clone()).unwrap_or_default();
-        self.modules.push(Part { range, shape: Shape::of(module)? });
+        self.modules.push(Part { range, shape: Shape::of(module)?, face: Face::of(module)? });
         Ok(self.modules.len() - 1)
     }
 
@@ -126,9 +129,17 @@ impl Parts {
         Ok(())
     }
 
-    /// The part in which an offset of the component lies.
-    pub(super) fn at(&self, offset: usize) -> Option<usize> {
-        self.modules.iter().position(|part| part.range.contains(&offset))
+    /// The part in which a frame lies, and where there.
+    pub(super) fn of_frame(&self, frame: &FrameInfo) -> Option<(usize, usize)> {
+        let (index, offset) = self.at(frame.module_offset()?)?;
+        let is_it = self.modules[index].face == Face::of_compiled(frame.module());
+        is_it.then_some((index, offset))
+    }
+
+    /// The part in which an offset of the component lies, and where there.
+    fn at(&self, offset: usize) -> Option<(usize, usize)> {
+        let index = self.modules.iter().position(|part| part.range.contains(&offset))?;
+        Some((index, offset - self.modules[index].range.start))
     }
 
     /// Everything that is instantiated, as far as it is known.
@@ -278,7 +289,7 @@ mod tests {
         assert_eq!(parts.globals_of(0), Some((2, 5)));
         assert_eq!(parts.globals_of(1), None, "it is there twice");
         let second = &parts.modules[1].range;
-        assert_eq!(parts.at(second.start), Some(1));
+        assert_eq!(parts.at(second.start + 3), Some((1, 3)));
         assert_eq!(parts.at(second.end), None);
     }
 

@@ -34,6 +34,7 @@ mod clock;
 mod code;
 mod compiler;
 mod component;
+mod component_face;
 mod component_imports;
 mod component_parts;
 mod ending;

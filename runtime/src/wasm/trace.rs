@@ -21,37 +21,49 @@ const RED_ZONE: u64 = 128;
 /// The frames of a module, innermost first.
 pub(super) fn frames(error: &Error, places: &Places) -> Vec<Frame> {
     let lookup = places.open();
-    frames_within(error, |offset, function| match &lookup {
-        Some(lookup) => lookup.at(offset, function),
-        None => Vec::new(),
+    frames_within(error, |info| {
+        let function = name_of(info);
+        let found = info.module_offset().zip(lookup.as_ref());
+        let places = found.map(|(offset, lookup)| lookup.at(offset, &function));
+        or_nowhere(places, function)
     })
 }
+
+/// What stands for the code that the engine puts between two components.
+const BETWEEN_COMPONENTS: &str = "(between components)";
 
 /// The frames of a component. Its modules count the places in their code from their own beginnings, and
 /// the engine from the component's.
 pub(super) fn component_frames(error: &Error, parts: &Parts, places: &[Places]) -> Vec<Frame> {
     let mut opened: BTreeMap<usize, Option<Lookup<'_>>> = BTreeMap::new();
-    frames_within(error, |offset, function| {
-        let Some(index) = parts.at(offset) else { return Vec::new() };
-        let part = &parts.modules[index];
-        match opened.entry(index).or_insert_with(|| places.get(index)?.open()) {
-            Some(lookup) => lookup.at(offset - part.range.start, function),
-            None => Vec::new(),
-        }
+    frames_within(error, |info| {
+        let Some((index, offset)) = parts.of_frame(info) else {
+            return or_nowhere(None, BETWEEN_COMPONENTS.to_owned());
+        };
+        let function = match (info.func_name(), info.module().name()) {
+            // Each module counts its functions for itself.
+            (None, Some(module)) => format!("{} of {module}", name_of(info)),
+            _ => name_of(info),
+        };
+        let lookup = opened.entry(index).or_insert_with(|| places.get(index)?.open());
+        or_nowhere(lookup.as_ref().map(|lookup| lookup.at(offset, &function)), function)
     })
 }
 
-fn frames_within(error: &Error, mut find: impl FnMut(usize, &str) -> Vec<Frame>) -> Vec<Frame> {
+/// One frame of the engine is several of the source where functions were inlined.
+fn frames_within(error: &Error, frames_of: impl FnMut(&FrameInfo) -> Vec<Frame>) -> Vec<Frame> {
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let frames_of = |info| frames_of(info, &mut find);
     backtrace.frames().iter().flat_map(frames_of).take(MOST_FRAMES).collect()
 }
 
-/// One frame of the engine is several of the source where functions were inlined.
-fn frames_of(info: &FrameInfo, find: &mut impl FnMut(usize, &str) -> Vec<Frame>) -> Vec<Frame> {
+fn name_of(info: &FrameInfo) -> String {
     let number = || format!("wasm function {}", info.func_index());
-    let function = info.func_name().map_or_else(number, plain);
-    match info.module_offset().map(|offset| find(offset, &function)) {
+    info.func_name().map_or_else(number, plain)
+}
+
+/// What was found, or the function alone.
+fn or_nowhere(found: Option<Vec<Frame>>, function: String) -> Vec<Frame> {
+    match found {
         Some(frames) if !frames.is_empty() => frames,
         _ => vec![Frame { function, place: None }],
     }
@@ -90,10 +102,10 @@ pub(super) fn component_stack_state(
 ) -> StackState {
     let innermost = || {
         let frame = error.downcast_ref::<WasmBacktrace>()?.frames().first()?;
-        parts.at(frame.module_offset()?)
+        parts.of_frame(frame)
     };
     // The engine's own code between two components runs on nobody's stack.
-    let Some(module) = innermost() else { return StackState::Unseen };
+    let Some((module, _)) = innermost() else { return StackState::Unseen };
     let pointer = match parts.modules[module].shape.stack {
         OwnStack::Absent => return StackState::Sound,
         OwnStack::Unknown => return StackState::Unseen,

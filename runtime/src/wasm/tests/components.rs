@@ -243,10 +243,14 @@ fn a_list_that_lies_outside_of_the_memory_is_refused_by_the_host() {
 #[test]
 fn a_guest_that_waits_is_ended_where_it_waits() {
     let text = runs(CLOCK, "(call $block (call $host (i64.const 60_000_000_000))) unreachable");
-    let evidence = within(&text, |limits| limits.wall = Duration::from_millis(20));
-    assert_eq!(evidence.ending, Ending::Trapped(TrapCause::Interrupted));
-    assert_eq!(evidence.stopped_by_us, Some(StopReason::WallTime));
-    assert!(!evidence.trace.is_empty());
+    // On a slow machine the first deadlines may come before the guest has begun to wait.
+    let waited = (0..12).any(|round| {
+        let evidence = within(&text, |limits| limits.wall = Duration::from_millis(20 << round));
+        assert_eq!(evidence.ending, Ending::Trapped(TrapCause::Interrupted));
+        assert_eq!(evidence.stopped_by_us, Some(StopReason::WallTime));
+        !evidence.trace.is_empty()
+    });
+    assert!(waited, "its report never says where it was");
     let text = runs(CLOCK, "(call $block (call $host (i64.const 1_000_000))) (i32.const 0)");
     assert_eq!(run(&text).ending, Ending::Exited(0), "it wakes by itself");
 }

@@ -2,6 +2,7 @@
 
 mod component_stops;
 mod components;
+mod composed;
 mod endings;
 mod entries;
 #[cfg(target_os = "linux")]
