@@ -158,3 +158,15 @@ fn memory_is_capped_exactly_and_its_peak_is_told() {
         assert!((16 << 20..=33 << 20).contains(&peak), "{wall:?}: {peak}");
     }
 }
+
+#[test]
+fn more_arguments_than_fit_are_refused_behind_either_wall() {
+    let huge = "x".repeat(3 << 20);
+    for wall in WALLS {
+        let report = run(wall, "arguments", Permissions::default(), &task([&huge]));
+        assert_eq!(report.verdict.label().kind(), "unstarted", "{wall:?}: {}", report.verdict);
+    }
+    let large = "x".repeat(1 << 20);
+    let seen = lines(&run(Wall::Wasm, "arguments", Permissions::default(), &task([&large])));
+    assert_eq!(seen, [large]);
+}

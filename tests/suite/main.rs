@@ -8,6 +8,7 @@ mod crash_matrix;
 mod deterministic;
 mod doors;
 mod fallbacks;
+mod file_limits;
 mod files;
 mod hostile;
 mod house_rules;

@@ -2,7 +2,7 @@
 //!
 //! `read A`, `list A`, `write A TEXT`, `append A TEXT`, `write-at A OFFSET TEXT`, `resize A SIZE`, `touch A`,
 //! `make-dir A`, `remove A`, `remove-dir A`, `rename A B`, `hard-link A B`, `soft-link TARGET A`,
-//! `open-many A COUNT`, `read-on-and-on A`.
+//! `open-many A COUNT`, `read-on-and-on A`, `make-many A COUNT`, `count A`, `count-on-and-on A`.
 #![expect(clippy::print_stdout, reason = "printing is what this guest is for")]
 
 use std::collections::BTreeSet;
@@ -32,6 +32,14 @@ fn main() {
             "hard-link" => fs::hard_link(word(), word()).map(quietly),
             "soft-link" => soft_link(&word(), &word()),
             "open-many" => Ok(open_many(&word(), number(&word()))),
+            "make-many" => make_many(&word(), number(&word())),
+            "count" => count(&word()),
+            "count-on-and-on" => {
+                let path = word();
+                loop {
+                    let _ = count(&path);
+                }
+            }
             "read-on-and-on" => read_on_and_on(&word()),
             other => panic!("`{other}` is no verb"),
         };
@@ -88,6 +96,17 @@ fn open_many(path: &str, count: u64) -> String {
         }
     }
     format!("{} and no error", open.len())
+}
+
+fn make_many(path: &str, count: u64) -> io::Result<String> {
+    (0..count).try_for_each(|number| fs::write(format!("{path}/{number:0200}"), "")).map(quietly)
+}
+
+/// How many entries a directory has, each of them another one.
+fn count(path: &str) -> io::Result<String> {
+    let names = fs::read_dir(path)?.map(|entry| Ok(entry?.file_name()));
+    let names: BTreeSet<_> = names.collect::<io::Result<_>>()?;
+    Ok(names.len().to_string())
 }
 
 /// Reads a file until somebody ends it, and stops by itself only if it reads what it must not.

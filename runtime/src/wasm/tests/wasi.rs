@@ -76,6 +76,47 @@ fn no_call_needs_a_runtime_or_is_in_the_way_of_one() {
     many.block_on(many.spawn(async move { assert_all_works(&on_a_worker) })).unwrap();
 }
 
+/// Opens `file` in the directory it was granted, reads it, and writes what it read; lists the directory, too.
+fn uses_files() -> String {
+    wasi(
+        r#"(import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_filestat_get" (func $stat (param i32 i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "fd_readdir" (func $list (param i32 i32 i32 i64 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 16) "file")
+        (func (export "_start") (local $fd i32)
+          (if (call $stat (i32.const 3) (i32.const 1) (i32.const 16) (i32.const 4) (i32.const 512)) (then (call $proc_exit (i32.const 1))))
+          (if (call $open (i32.const 3) (i32.const 1) (i32.const 16) (i32.const 4) (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 32))
+            (then (call $proc_exit (i32.const 2))))
+          (i32.store (i32.const 0) (i32.const 1024)) (i32.store (i32.const 4) (i32.const 100))
+          (if (call $fd_read (i32.load (i32.const 32)) (i32.const 0) (i32.const 1) (i32.const 64)) (then (call $proc_exit (i32.const 3))))
+          (i32.store (i32.const 4) (i32.load (i32.const 64)))
+          (if (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 64)) (then (call $proc_exit (i32.const 4))))
+          (if (call $list (i32.const 3) (i32.const 2048) (i32.const 1024) (i64.const 0) (i32.const 64)) (then (call $proc_exit (i32.const 5))))
+          ;; Itself, the one above, and the file, each with 24 bytes in front of the name.
+          (if (i32.ne (i32.load (i32.const 64)) (i32.const 79)) (then (call $proc_exit (i32.const 6)))))"#,
+    )
+}
+
+#[test]
+fn files_are_read_on_a_thread_inside_a_runtime_too() {
+    let folder = std::env::temp_dir().join(format!("sandtrap-wasi-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("file"), "hello").unwrap();
+    let mut permissions = crate::permissions::Permissions::default();
+    permissions.grant_dir(&folder, "/data", crate::permissions::Access::ReadOnly);
+    let program = program(&uses_files()).permissions(permissions);
+    let assert_read = || {
+        let (outcome, written) = run_here(&program, &Stdin::Null);
+        assert_eq!((outcome.ending, written.as_slice()), (Ending::Exited(0), &b"hello"[..]));
+    };
+    assert_read();
+    let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    single.block_on(async { assert_read() });
+    let many = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    many.block_on(async { assert_read() });
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_input_that_comes_late_is_waited_for_inside_a_runtime_too() {

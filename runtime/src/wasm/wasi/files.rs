@@ -13,7 +13,7 @@ use crate::isolation::StopHandle;
 use crate::limits::Limits;
 use crate::wasm::ending::Interrupted;
 
-use super::{World, bounds, code, opening, told};
+use super::{World, bounds, code, handles, opening, told};
 
 /// The three streams.
 const STREAMS: usize = 3;
@@ -90,6 +90,7 @@ pub(super) async fn path_open(
     if opening::is_special(world, memory, fd, lookup, path, len).await? {
         return Ok(code(Errno::Acces));
     }
+    let place = handles::next_place(&mut world.reference);
     let said = opening::elsewhere(world, async |reference| {
         preview_1::path_open(
             reference, memory, fd, lookup, path, len, open, base, inheriting, flags, opened,
@@ -108,6 +109,7 @@ pub(super) async fn path_open(
     }
     world.files.open += 1;
     world.files.mark(new.cast_signed(), flags);
+    world.handles.opened(new.cast_signed(), place);
     Ok(said)
 }
 
@@ -148,6 +150,8 @@ pub(super) async fn fd_close(
     if said == code(Errno::Success) {
         world.files.open -= 1;
         world.files.mark(fd, 0);
+        world.handles.closed(fd);
+        world.listing = None;
     }
     Ok(said)
 }
@@ -161,6 +165,8 @@ pub(super) async fn fd_renumber(
     let said = preview_1::fd_renumber(&mut world.reference, memory, fd, to).await?;
     if said == code(Errno::Success) && fd != to {
         world.files.open -= 1;
+        world.handles.renumbered(fd, to);
+        world.listing = None;
         let appends = world.files.appending.remove(&fd);
         world.files.mark(to, if appends { APPEND } else { 0 });
     }

@@ -2,15 +2,14 @@
 
 use wasmtime::{AsContextMut as _, Caller, Extern, Linker};
 use wasmtime_wasi::p0::wasi_unstable;
-use wasmtime_wasi::p1::types::Errno;
 use wasmtime_wasi::p1::wasi_snapshot_preview1;
 use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
-use wiggle::{GuestError, GuestMemory};
+use wiggle::GuestMemory;
 
 use crate::wasm::ending::Exit;
 use crate::wasm::guest::GuestState;
 
-use super::{Wasi, World, bounds, code, files, poll, random};
+use super::{Wasi, World, bounds, files, listing, poll, random};
 
 /// The name that `proc_exit` has in both versions. It takes every code, where the reference refuses those
 /// from 126 on.
@@ -28,7 +27,7 @@ macro_rules! functions {
         at once { $($now:ident($($now_arg:ident: $now_ty:ty),*);)* }
         async { $(
             $later:ident($($later_arg:ident: $later_ty:ty),*)
-                $(within $bound:path [$($bounded:ident),*])? $(told by $tell:path)?;
+                $(within $bound:path [$($bounded:ident),*])?;
         )* }
         ours { $($our:ident($($our_arg:ident: $our_ty:ty),*) = $function:path;)* }
     ) => {
@@ -54,10 +53,7 @@ macro_rules! functions {
                         return Ok(refused);
                     })?
                     wait_for(&mut caller, async |world, memory| {
-                        let said =
-                            $version::$later(&mut world.reference, memory, $($later_arg),*).await;
-                        $(let said = $tell(said);)?
-                        said
+                        $version::$later(&mut world.reference, memory, $($later_arg),*).await
                     })
                 },
             )?;)*
@@ -112,12 +108,11 @@ macro_rules! common {
                 fd_pread(fd: i32, buffers: i32, count: i32, offset: i64, size: i32)
                     within bounds::buffers [count];
                 fd_read(fd: i32, buffers: i32, count: i32, size: i32) within bounds::buffers [count];
-                fd_readdir(fd: i32, buffer: i32, len: i32, cookie: i64, size: i32) told by spare;
                 fd_seek(fd: i32, offset: i64, whence: i32, position: i32);
                 fd_sync(fd: i32);
                 path_create_directory(fd: i32, path: i32, len: i32) within bounds::paths [len];
                 path_filestat_get(fd: i32, flags: i32, path: i32, len: i32, stat: i32)
-                    within bounds::paths [len] told by spare;
+                    within bounds::paths [len];
                 path_link(
                     fd: i32, flags: i32, path: i32, len: i32, to: i32, to_path: i32, to_len: i32
                 ) within bounds::paths [len, to_len];
@@ -137,6 +132,8 @@ macro_rules! common {
                 fd_filestat_set_size(fd: i32, size: i64) = files::fd_filestat_set_size;
                 fd_pwrite(fd: i32, buffers: i32, count: i32, offset: i64, size: i32)
                     = files::fd_pwrite;
+                fd_readdir(fd: i32, buffer: i32, len: i32, cookie: i64, size: i32)
+                    = listing::fd_readdir;
                 fd_renumber(fd: i32, to: i32) = files::fd_renumber;
                 fd_write(fd: i32, buffers: i32, count: i32, size: i32) = files::fd_write;
                 path_filestat_set_times(
@@ -205,13 +202,4 @@ fn wait_for(
     let (wasi, mut memory) = parts(caller)?;
     let Wasi { world, signal, .. } = wasi;
     signal.wait_for(call(world, &mut memory))?
-}
-
-/// The reference ends a guest that looks at a socket, since it has no word for one. Here that is an error.
-fn spare(said: wasmtime::Result<i32>) -> wasmtime::Result<i32> {
-    said.or_else(
-        |error| {
-            if error.is::<GuestError>() { Err(error) } else { Ok(code(Errno::Notsup)) }
-        },
-    )
 }

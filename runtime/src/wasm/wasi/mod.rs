@@ -11,6 +11,12 @@ mod clocks;
 mod dirs;
 mod files;
 mod functions;
+mod handles;
+#[cfg(target_os = "linux")]
+mod listing;
+#[cfg(not(target_os = "linux"))]
+#[path = "listing/absent.rs"]
+mod listing;
 mod opening;
 mod poll;
 mod random;
@@ -33,6 +39,8 @@ use super::stdin::Input;
 
 use clocks::Clocks;
 use files::Files;
+use handles::Handles;
+use listing::Listing;
 use opening::Places;
 
 pub(super) use dirs::Dirs;
@@ -52,6 +60,8 @@ struct World {
     clocks: Clocks,
     input: Input,
     files: Files,
+    handles: Handles,
+    listing: Option<Listing>,
     places: Option<Arc<Places>>,
     signal: Arc<Signal>,
 }
@@ -106,6 +116,7 @@ impl Wasi {
             .arg(given.name)
             .args(given.args)
             .envs(given.env);
+        bounds::words(given.args, given.env)?;
         given.dirs.open(&mut context)?;
         if given.net == Network::Host {
             context.inherit_network().allow_ip_name_lookup(true).allow_tcp(true).allow_udp(true);
@@ -120,8 +131,17 @@ impl Wasi {
         }
         let signal = Arc::clone(given.signal);
         let (input, places) = (given.input.clone(), given.dirs.places());
-        let reference = context.build_p1();
-        let world = World { reference, clocks, input, files, places, signal: Arc::clone(&signal) };
+        let mut reference = context.build_p1();
+        let world = World {
+            handles: Handles::of_granted(&mut reference, given.dirs.count()),
+            reference,
+            clocks,
+            input,
+            files,
+            listing: None,
+            places,
+            signal: Arc::clone(&signal),
+        };
         Ok(Self { world, signal, memory: None })
     }
 }
