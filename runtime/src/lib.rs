@@ -26,9 +26,11 @@
 //!
 //! * its arguments, an empty stdin (see [`Stdin`]), and two streams that are counted and capped;
 //! * no environment (see [`Permissions`]); a process finds the number of its channel there;
+//! * no directory ([`Permissions::grant_dir`]); a module can't leave one, or write where it is to look only;
 //! * the caps of its [`Limits`], none of which is unlimited by accident.
 //!
-//! A module sees clocks and random numbers besides, and nothing else of the host. A process still reaches the files,
+//! A module sees clocks and random numbers besides (made-up ones, if [`Permissions::deterministic`] says so), and nothing
+//! else of the host. A process still reaches the files,
 //! the network and the other processes that its user reaches (it can send them signals, this one included):
 //! [`Report::guards`] lists what stands around it and what does not.
 //!

@@ -82,19 +82,25 @@ fn nothing_is_made_up_unless_it_was_asked_for() {
 }
 
 #[test]
-fn how_long_the_input_takes_is_not_seen() {
+fn how_the_input_comes_is_not_seen() {
     use std::io::Write as _;
-    let loaded = load("wordcount", Some(0), None);
-    let text = b"two words\n";
-    let at_once = Stdin::Bytes(text.as_slice().into());
+    let loaded = load("echo", Some(0), None);
+    let text = "two words\n".repeat(20_000);
+    let at_once = Stdin::Bytes(text.as_bytes().into());
     let quick = seen(&loaded.run(&Task::command([""; 0]).stdin(at_once)));
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    let late = Stdin::Descriptor(std::sync::Arc::new(reader.into()));
-    let slow = std::thread::scope(|scope| {
-        scope.spawn(move || writer.write_all(text).unwrap());
-        seen(&loaded.run(&Task::command([""; 0]).stdin(late)))
-    });
-    assert_eq!(quick, slow);
+    assert_eq!(quick.1, text);
+    for pieces in [1, 7, 4096, 100_000] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let late = Stdin::Descriptor(std::sync::Arc::new(reader.into()));
+        let slow = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                text.as_bytes().chunks(pieces).for_each(|piece| writer.write_all(piece).unwrap());
+                drop(writer);
+            });
+            seen(&loaded.run(&Task::command([""; 0]).stdin(late)))
+        });
+        assert!(quick == slow, "{pieces}: fuel {:?} and {:?}", quick.2, slow.2);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
@@ -133,11 +133,19 @@ fn open_at_once(path: &Path) -> io::Result<File> {
 pub(super) struct Input {
     source: Arc<Mutex<Source>>,
     bell: Arc<Bell>,
+    /// Whether a read waits until it has all that it asked for.
+    fills_buffers: bool,
 }
 
 impl Input {
     pub(super) fn new(source: Source, bell: Arc<Bell>) -> Self {
-        Self { source: Arc::new(Mutex::new(source)), bell }
+        Self { source: Arc::new(Mutex::new(source)), bell, fills_buffers: false }
+    }
+
+    /// The same, but in what pieces the input comes is not seen: a read gives all that it asked for, unless
+    /// the end comes first.
+    pub(super) fn filling_buffers(self) -> Self {
+        Self { fills_buffers: true, ..self }
     }
 
     /// Whether a read would not wait. If it would, the bell's next wait ends when that changes.
@@ -180,12 +188,21 @@ impl InputStream for Input {
     }
 
     async fn blocking_read(&mut self, size: usize) -> StreamResult<Bytes> {
+        let size = size.min(MOST_AT_ONCE);
+        let mut all = BytesMut::new();
         loop {
             self.ready().await;
-            let bytes = self.read(size)?;
-            // Somebody else may have been faster; then there is nothing, and the end is not reached.
-            if !bytes.is_empty() || size == 0 {
+            let bytes = match self.read(size - all.len()) {
+                Err(StreamError::Closed) if !all.is_empty() => return Ok(all.freeze()),
+                bytes => bytes?,
+            };
+            if bytes.len() == size {
                 return Ok(bytes);
+            }
+            // Somebody else may have been faster; then there is nothing, and the end is not reached.
+            all.extend_from_slice(&bytes);
+            if all.len() == size || !all.is_empty() && !self.fills_buffers {
+                return Ok(all.freeze());
             }
         }
     }

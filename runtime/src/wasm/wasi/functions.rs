@@ -40,9 +40,8 @@ macro_rules! functions {
                 MODULE,
                 stringify!($now),
                 |mut caller: Caller<'_, GuestState>, $($now_arg: $now_ty),*| {
-                    wait_for(&mut caller, async |world, memory| {
-                        $version::$now(&mut world.reference, memory, $($now_arg),*)
-                    })
+                    let (wasi, mut memory) = parts(&mut caller)?;
+                    $version::$now(&mut wasi.world.reference, &mut memory, $($now_arg),*)
                 },
             )?;)*
             $(linker.func_wrap(

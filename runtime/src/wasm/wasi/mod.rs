@@ -110,7 +110,10 @@ impl Wasi {
             .max_random_size(given.limits.memory.as_u64())
             .monotonic_clock(clocks.clone())
             .wall_clock(clocks.clone())
-            .stdin(given.input.clone())
+            .stdin(match given.deterministic {
+                None => given.input.clone(),
+                Some(_) => given.input.clone().filling_buffers(),
+            })
             .stdout(Sink::new(Stream::Stdout, given.outlet))
             .stderr(Sink::new(Stream::Stderr, given.outlet))
             .arg(given.name)
