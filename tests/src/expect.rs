@@ -21,6 +21,8 @@ pub struct Row {
     pub limits: Limits,
     /// What it reads.
     pub stdin: Input,
+    /// Whether it may write to a directory, which the variable SCRATCH names.
+    pub scratch: bool,
 }
 
 /// How a guest ends behind one wall.
@@ -89,6 +91,11 @@ impl Row {
         self
     }
 
+    fn with_scratch(mut self) -> Self {
+        self.scratch = true;
+        self
+    }
+
     fn reading(mut self, input: Input) -> Self {
         self.stdin = input;
         self
@@ -107,7 +114,16 @@ fn row(guest: &'static str) -> Row {
         ..Limits::default()
     };
     let (native, wasm) = (Expect::Absent, Expect::Absent);
-    Row { guest, native, wasm, why: None, component: None, limits, stdin: Input::Empty }
+    Row {
+        guest,
+        native,
+        wasm,
+        why: None,
+        component: None,
+        limits,
+        stdin: Input::Empty,
+        scratch: false,
+    }
 }
 
 /// Every guest there is.
@@ -205,13 +221,17 @@ fn memory_and_faults() -> Vec<Row> {
 }
 
 fn never_ending() -> Vec<Row> {
-    use Label::{StoppedOutput, StoppedWallTime};
+    use Label::{StoppedFiles, StoppedOutput, StoppedWallTime};
     vec![
         row("spin").both(StoppedWallTime).hangs(),
         row("sleep").both(StoppedWallTime).hangs(),
         row("read_stdin").both(StoppedWallTime).hangs().reading(Input::Silent),
         row("flood_stdout").both(StoppedOutput),
         row("flood_stderr").both(StoppedOutput),
+        row("file_too_large")
+            .both(StoppedFiles)
+            .with_scratch()
+            .otherwise_as_component(EXIT_1, "the sizes of files are limited for core modules only"),
     ]
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nix::sys::stat::Mode;
-use sandtrap::{Capture, Label, Program, Report, Runtime, Stdin, Task, Verdict};
+use sandtrap::{
+    Access, Capture, Label, Permissions, Program, Report, Runtime, Stdin, Task, Verdict,
+};
 use sandtrap_tests::expect::{Expect, Input, Row, table};
 use sandtrap_tests::guests::{self, Form};
 
@@ -54,7 +56,16 @@ fn expected(row: &Row, form: Form) -> Expect {
 fn complaints(runtime: &Runtime, row: &Row, form: Form, silent: &SilentPipe) -> Vec<String> {
     let Expect::Ends(label, code) = expected(row, form) else { return Vec::new() };
     let path = form.guest(row.guest);
-    let program = Program::file(path).within(form.wall()).limits(row.limits.clone());
+    let scratch = tempfile::tempdir().unwrap();
+    let mut permissions = Permissions::default();
+    if row.scratch {
+        permissions.grant_dir(scratch.path(), scratch.path(), Access::ReadWrite);
+        permissions.grant_env("SCRATCH", scratch.path());
+    }
+    let program = Program::file(path)
+        .within(form.wall())
+        .limits(row.limits.clone())
+        .permissions(permissions);
     let task = task_for(row, silent);
     let loaded = runtime.load(program.clone());
     let run = || match &loaded {

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use sandtrap::Access::{ReadOnly, ReadWrite};
-use sandtrap::{ByteSize, Limits, Program, Runtime, Task};
+use sandtrap::{ByteSize, Limits, Permissions, Program, Runtime, Task};
 use sandtrap_tests::guests;
 
 use super::files::{Place, ample, files, said};
@@ -77,4 +77,18 @@ fn a_large_directory_is_listed_piece_by_piece_and_whole() {
     let limits = Limits { wall: Duration::from_millis(300), ..ample() };
     let report = files(&place.granted(), ReadOnly, limits, &["count-on-and-on", "/data/many"]);
     assert_eq!(report.verdict.label().as_str(), "stopped.wall-time");
+}
+
+#[test]
+fn a_limit_that_the_directories_alone_reach_is_too_small() {
+    let place = Place::new();
+    let mut permissions = Permissions::default();
+    for name in ["/a", "/b", "/c"] {
+        permissions.grant_dir(place.granted(), name, ReadOnly);
+    }
+    let limits = Limits { open_files: 5, ..ample() };
+    let program = Program::file(guests::wasm("files")).permissions(permissions).limits(limits);
+    let report = Runtime::new().unwrap().run(program, &Task::command([""; 0]));
+    assert_eq!(report.verdict.label().as_str(), "unstarted.limit-too-small");
+    assert!(report.verdict.to_string().contains("open-files limit of 5"), "{}", report.verdict);
 }

@@ -331,3 +331,18 @@ fn a_caller_inside_a_runtime_can_have_files_read() {
         runtime.block_on(async { said(&place.granted(), ReadOnly, &["read", "/data/file"]) });
     assert_eq!(seen, ["read: text"]);
 }
+
+#[test]
+fn a_directory_that_went_away_is_missed_when_a_task_starts() {
+    let place = Place::new();
+    let mut permissions = Permissions::default();
+    permissions.grant_dir(place.outside(), "/data", ReadOnly);
+    let program = Program::file(guests::wasm("files")).permissions(permissions);
+    let loaded = Runtime::new().unwrap().load(program).unwrap();
+    let task = Task::command(["read", "/data/file"]);
+    assert_eq!(loaded.run(&task).output.stdout_text(), "read: secret\n");
+    fs::remove_dir_all(place.outside()).unwrap();
+    let report = loaded.run(&task);
+    assert_eq!(report.verdict.label().as_str(), "unstarted.rejected");
+    assert!(report.verdict.to_string().contains("cannot be opened"), "{}", report.verdict);
+}
