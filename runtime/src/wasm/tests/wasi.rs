@@ -117,6 +117,59 @@ fn files_are_read_on_a_thread_inside_a_runtime_too() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
+#[test]
+fn a_directory_to_look_at_refuses_every_call_that_writes_however_it_is_put() {
+    let folder = std::env::temp_dir().join(format!("sandtrap-look-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("file"), "hello").unwrap();
+    let before = std::fs::metadata(folder.join("file")).unwrap().modified().unwrap();
+    let mut permissions = crate::permissions::Permissions::default();
+    permissions.grant_dir(&folder, "/data", crate::permissions::Access::ReadOnly);
+    let open = |flags: u32, rights: u32, then: &str| {
+        format!(
+            "(call $open (i32.const 3) (i32.const 1) (i32.const 16) (i32.const 4) (i32.const {flags})
+               (i64.const {rights}) (i64.const 0) (i32.const 0) (i32.const 32)) {then}"
+        )
+    };
+    let opened =
+        |call: &str| open(0, 2, &format!("(if (then (call $proc_exit (i32.const 99)))) {call}"));
+    let fd = "(i32.load (i32.const 32))";
+    for (calls, error) in [
+        // Truncates, creates, creates exclusively, or writes, without saying so in any other way.
+        (open(8, 2, ""), 63),
+        (open(1, 2, ""), 63),
+        (open(5, 2, ""), 63),
+        (open(0, 64, ""), 63),
+        // Through a descriptor that is open for reading.
+        (opened(&format!("(call $fd_write {fd} (i32.const 0) (i32.const 1) (i32.const 64))")), 8),
+        (opened(&format!("(call $pwrite {fd} (i32.const 0) (i32.const 1) (i64.const 0) (i32.const 64))")), 8),
+        (opened(&format!("(call $size {fd} (i64.const 1))")), 63),
+        (opened(&format!("(call $allocate {fd} (i64.const 0) (i64.const 100))")), 58),
+        (opened(&format!("(call $times {fd} (i64.const 0) (i64.const 0) (i32.const 5))")), 63),
+        // By name, with links followed or not, and the directory itself.
+        ("(call $path_times (i32.const 3) (i32.const 1) (i32.const 16) (i32.const 4) (i64.const 0) (i64.const 0) (i32.const 5))".to_owned(), 63),
+        ("(call $path_times (i32.const 3) (i32.const 0) (i32.const 16) (i32.const 4) (i64.const 0) (i64.const 0) (i32.const 5))".to_owned(), 63),
+        ("(call $times (i32.const 3) (i64.const 0) (i64.const 0) (i32.const 5))".to_owned(), 63),
+    ] {
+        let text = wasi(&format!(
+            r#"(import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_pwrite" (func $pwrite (param i32 i32 i32 i64 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_filestat_set_size" (func $size (param i32 i64) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_allocate" (func $allocate (param i32 i64 i64) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_filestat_set_times" (func $times (param i32 i64 i64 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "path_filestat_set_times" (func $path_times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
+            (memory (export "memory") 1) (data (i32.const 0) "\10\00\00\00\04") (data (i32.const 16) "file")
+            (func (export "_start") {calls} (call $proc_exit))"#
+        ));
+        let evidence = run_task(&program(&text).permissions(permissions.clone()), &command());
+        assert_eq!(evidence.ending, Ending::Exited(error), "{calls}");
+        assert_eq!(std::fs::read(folder.join("file")).unwrap(), b"hello", "{calls}");
+    }
+    let after = std::fs::metadata(folder.join("file")).unwrap().modified().unwrap();
+    assert_eq!(before, after);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_input_that_comes_late_is_waited_for_inside_a_runtime_too() {
