@@ -1,5 +1,5 @@
-//! How long after the wall limit does the caller have its verdict about a module that is hard to compile, and how much
-//! has the host grown meanwhile? 50 ms and 32 MiB are what is promised.
+//! How long after the wall limit does the caller have its verdict about a module that is hard to compile, and how
+//! much has the host grown meanwhile? 50 ms and 32 MiB are what is promised.
 #![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
 use std::fs;

@@ -59,8 +59,8 @@ impl RuntimeBuilder {
 
     /// Keeps compiled modules in a directory, up to `most` bytes; what was not used for longest goes first.
     ///
-    /// The directory is made if it isn't there. It has to be this user's own, and nobody else may write to
-    /// it. It should lie on a disk of this machine: it is relied upon that the time of a file's last change is told by
+    /// The directory is made if it isn't there. It has to be this user's own, and nobody else may write to it. It
+    /// should lie on a disk of this machine: it is relied upon that the time of a file's last change is told by
     /// this machine's clock.
     pub fn cache(mut self, directory: impl Into<PathBuf>, most: ByteSize) -> Self {
         self.cache = Some((directory.into(), most));

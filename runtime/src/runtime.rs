@@ -62,8 +62,8 @@ impl Runtime {
     }
 
     /// Compiles a module ahead of time and writes its code to `out`, sealed, to be loaded from a file named
-    /// `.cwasm`. Only this user can load it, with this version, on a machine of this kind, and with fuel counted or not as
-    /// this program's limits say: the seal's key is in the cache's directory, so there has to be one.
+    /// `.cwasm`. Only this user can load it, with this version, on a machine of this kind, and with fuel counted
+    /// or not as this program's limits say: the seal's key is in the cache's directory, so there has to be one.
     pub fn compile(
         &self,
         program: &Program,

@@ -52,7 +52,8 @@ pub(super) fn arguments(configuration: Configuration) -> impl Iterator<Item = St
     [ENTRANCE.to_owned()].into_iter().chain(configuration.arguments())
 }
 
-/// The order that this process was started with. The variable makes sure that no argument of a user's is taken for one.
+/// The order that this process was started with. The variable makes sure that no argument of a user's is taken
+/// for one.
 fn order() -> Option<Configuration> {
     let arguments: Option<Vec<String>> =
         env::args_os().skip(1).map(|argument| argument.into_string().ok()).collect();

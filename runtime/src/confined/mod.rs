@@ -1,13 +1,13 @@
 //! Compiling in a confined process: an ordinary task of the native wall, whose program is this very one.
 //!
-//! A compiler's time and memory follow the shape of what it is given, and the engine's own can't be interrupted. So an
-//! untrusted module is compiled by a process with limits on time, processor and memory. It reads the module from
-//! its stdin and writes the code to its stdout; what became of it is judged like any other task, and told in the
-//! same words.
+//! A compiler's time and memory follow the shape of what it is given, and the engine's own can't be interrupted.
+//! So an untrusted module is compiled by a process with limits on time, processor and memory. It reads the module
+//! from its stdin and writes the code to its stdout; what became of it is judged like any other task, and told in
+//! the same words.
 //!
-//! Which program that is: the host's own executable, which recognises the order in [`init`], or another one that was
-//! named and does the same (the installed `sandtrap`, say). It greets before it does anything, so a program that
-//! knows nothing of all this is not taken for a compiler that failed.
+//! Which program that is: the host's own executable, which recognises the order in [`init`], or another one that
+//! was named and does the same (the installed `sandtrap`, say). It greets before it does anything, so a program
+//! that knows nothing of all this is not taken for a compiler that failed.
 //!
 //! `entrance` is that program's side; `run` starts it and listens; `judge` says what its end means.
 

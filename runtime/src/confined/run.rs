@@ -1,8 +1,8 @@
 //! Runs a compiler to its end, or to the moment when its end is certain.
 //!
-//! A killed process with gigabytes of memory takes its time to be gone. Whoever waits for a verdict need not wait for
-//! that: once the reason of a stop is written down, the end is certain. So compilers run on a thread of their own, which
-//! sees to the rest; whoever drops the runtime waits for it.
+//! A killed process with gigabytes of memory takes its time to be gone. Whoever waits for a verdict need not wait
+//! for that: once the reason of a stop is written down, the end is certain. So compilers run on a thread of their
+//! own, which sees to the rest; whoever drops the runtime waits for it.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -25,12 +25,12 @@ const GRACE: Duration = Duration::from_millis(20);
 const MOST_ON_THEIR_WAY: usize = 16;
 
 /// Compilers that are being killed. More than these, and the caller waits for the first of them.
-const MOST_DYING: usize = 4;
+const MOST_DYING: usize = 8;
 
-/// The threads that compilers run on.
+/// The threads of compilers that were killed and are not gone yet.
 #[derive(Default)]
 pub(super) struct Running {
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    dying: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What comes from a compiler's thread.
@@ -81,19 +81,33 @@ impl Running {
         let thread = thread.map_err(|error| {
             LoadError::at(Step::Reserve, format!("no thread can be started to compile: {error}"))
         })?;
-        self.look_after(thread);
-        Ok(listen(&listener, &stop, hear))
+        let heard = listen(&listener, &stop, hear);
+        // Nobody listens any more, so what it still says holds nothing up.
+        drop(listener);
+        match heard {
+            Some(evidence) => {
+                // It has said its last word; a panic after that changes nothing.
+                let _ = thread.join();
+                Ok(evidence)
+            }
+            None => {
+                self.look_after(thread);
+                let stopped_by_us = stop.reason();
+                Ok(Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) })
+            }
+        }
     }
 
+    /// Sees off a compiler that was killed.
     fn look_after(&self, thread: JoinHandle<()>) {
         let first = {
-            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-            threads.retain(|thread| !thread.is_finished());
-            threads.push(thread);
-            (threads.len() > MOST_DYING).then(|| threads.remove(0))
+            let mut dying = self.dying.lock().unwrap_or_else(PoisonError::into_inner);
+            dying.retain(|thread| !thread.is_finished());
+            dying.push(thread);
+            (dying.len() > MOST_DYING).then(|| dying.remove(0))
         };
         if let Some(first) = first {
-            // A panic there has been told as a compiler that vanished.
+            // Its verdict was told; a panic after that changes nothing.
             let _ = first.join();
         }
     }
@@ -101,14 +115,19 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for thread in threads.drain(..) {
+        let dying = self.dying.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for thread in dying.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-fn listen(listener: &mpsc::Receiver<Said>, stop: &StopHandle, hear: &mut Hear<'_>) -> Evidence {
+/// Listens to the end. `None` if that is certain and takes its time.
+fn listen(
+    listener: &mpsc::Receiver<Said>,
+    stop: &StopHandle,
+    hear: &mut Hear<'_>,
+) -> Option<Evidence> {
     let mut end: Option<Instant> = None;
     loop {
         let said = match end {
@@ -122,14 +141,8 @@ fn listen(listener: &mpsc::Receiver<Said>, stop: &StopHandle, hear: &mut Hear<'_
                 }
             }
             Ok(Said::Stopped) => {}
-            Ok(Said::Ended(evidence)) => return *evidence,
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                let stopped_by_us = stop.reason();
-                return Evidence {
-                    stopped_by_us,
-                    ..Evidence::of(Source::Status, Ending::Vanished)
-                };
-            }
+            Ok(Said::Ended(evidence)) => return Some(*evidence),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
         }
         if stop.reason().is_some() {
             end.get_or_insert_with(|| Instant::now() + GRACE);

@@ -3,7 +3,8 @@
 //! # Safety
 //!
 //! The engine checks that code was compiled by its own version with its own settings. It can't check that nobody
-//! has changed it since: whoever can, runs code in this process. So what comes here is one of these, and nothing else:
+//! has changed it since: whoever can, runs code in this process. So what comes here is one of these, and nothing
+//! else:
 //!
 //! * code that a compiler of this very program has just written, in memory or in a file that only this user
 //!   can write to, and whose hash was checked after it was closed;

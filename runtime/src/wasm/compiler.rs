@@ -1,9 +1,9 @@
 //! From a module to machine code: what a compiler is asked for, what it gives, and the one that both this process
 //! and a confined one run.
 //!
-//! What comes out is one stream: the length of a heading, the heading (JSON), then the code as the engine stores it. The
-//! same stream comes from a function of this process and from the stdout of another one, so whoever takes it
-//! in need not know.
+//! What comes out is one stream: the length of a heading, the heading (JSON), then the code as the engine stores
+//! it. The same stream comes from a function of this process and from the stdout of another one, so whoever takes
+//! it in need not know.
 
 use std::fs::File;
 use std::hash::{Hash as _, Hasher};

@@ -1,11 +1,11 @@
 //! Modules compiled ahead (`.cwasm`): compiled code with a seal that only this user can make.
 //!
 //! Compiled code is run as it is, so a file of it that anybody could have written must never be loaded. The seal
-//! is a keyed hash over the whole file; its key lies in the cache's directory, readable by this user alone. What that
-//! protects: a file that somebody else made, or that was damaged or changed on its way or where it lay, is refused,
-//! however it is called. What it doesn't: whoever can read this user's files can make seals, and can run code as this user
-//! anyway. A sealed file is never mapped itself: it is copied to where nobody else can write while its seal is
-//! checked, so it can't be changed in between or later.
+//! is a keyed hash over the whole file; its key lies in the cache's directory, readable by this user alone. What
+//! that protects: a file that somebody else made, or that was damaged or changed on its way or where it lay, is
+//! refused, however it is called. What it doesn't: whoever can read this user's files can make seals, and can run
+//! code as this user anyway. A sealed file is never mapped itself: it is copied to where nobody else can write
+//! while its seal is checked, so it can't be changed in between or later.
 //!
 //! The file: the code (a whole ELF file), the heading, the heading's length, the seal, a mark.
 

@@ -10,14 +10,15 @@
 //! settings, this program's version. ID is the hash of a file's marks: device, inode, size, and the times of its
 //! last change. So a hit reads two small records and neither the module nor the code.
 //!
-//! *What is trusted.* The directory and all files in it belong to this user, nobody else may write to them,
-//! and no link is followed. The code's hash is compared once, after its file was closed; its marks are taken before
+//! *What is trusted.* The directory and all files in it belong to this user, nobody else may write to them, and
+//! no link is followed. The code's hash is compared once, after its file was closed; its marks are taken before
 //! that, and only when the kernel's clock has moved on since, so whatever is written to it later leaves other
-//! marks behind. Records carry their own hash. What does not fit in every point is thrown away and compiled again: a
-//! cache has no errors. Whoever can act as this user can do anything this user can, here as elsewhere.
+//! marks behind. Records carry their own hash. What does not fit in every point is thrown away and compiled
+//! again: a cache has no errors. Whoever can act as this user can do anything this user can, here as elsewhere.
 //!
 //! *Many at once.* Files appear whole (made under other names) and are never changed, only removed, so whoever
-//! has one open keeps it. Two who compile the same thing at the same time both succeed, and one of them is found later.
+//! has one open keeps it. Two who compile the same thing at the same time both succeed, and one of them is found
+//! later.
 
 mod place;
 mod room;

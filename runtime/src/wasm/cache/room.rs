@@ -9,7 +9,8 @@ use super::place::Place;
 /// What a small file takes on a disk.
 const BLOCK: u64 = 4096;
 
-/// A file without its record is one that somebody is just making, or did not come to make. Compiling takes minutes at most.
+/// A file without its record is one that somebody is just making, or did not come to make. Compiling takes
+/// minutes at most.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// Files that come and go together.
