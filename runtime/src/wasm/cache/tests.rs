@@ -315,6 +315,21 @@ fn what_was_not_used_for_longest_makes_room() {
 }
 
 #[test]
+fn what_a_crash_left_behind_goes_and_what_is_not_ours_stays() {
+    let folder = Folder::new("left");
+    let cache = folder.cache(MIB);
+    let long_ago = SystemTime::now() - Duration::from_secs(7_200);
+    for (name, stays) in [("draft-1-2-3", false), ("tmp-1-2-3", false), ("notes.txt", true)] {
+        let file = File::create(folder.0.join(name)).unwrap();
+        file.set_modified(long_ago).unwrap();
+        let _somebody_at_work = cache.draft().unwrap();
+        keep(&cache, name, b"code");
+        assert_eq!(folder.0.join(name).exists(), stays, "{name}");
+        assert!(cache.place.list().unwrap().iter().any(|(name, _)| name.starts_with("draft")));
+    }
+}
+
+#[test]
 fn code_that_is_too_large_to_be_kept_is_still_given_back() {
     let folder = Folder::new("tiny");
     let cache = folder.cache(10);
