@@ -33,6 +33,9 @@ const FORMAT: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"), ", format 2
 /// How much of the engine's words a message shows: names of the module stand in them.
 const LONGEST_MESSAGE: usize = 400;
 
+/// The most that is said about what is wrong with a module. Names in it can be very long.
+const LONGEST_FAULT: usize = 1000;
+
 /// Compiles what an order says. Neither knows what kind of thing the bytes are: a module, or something newer.
 pub(crate) trait Compiler: Send + Sync {
     /// Writes the stream to `out`, or says why there is none.
@@ -107,7 +110,7 @@ pub(crate) fn compile(
     let compiled = code_of(bytes, &engine);
     let (outcome, code) = match compiled {
         Ok((facts, code)) => (Ok(facts), code),
-        Err(fault) => (Err(fault), Vec::new()),
+        Err(fault) => (Err(fault.chars().take(LONGEST_FAULT).collect()), Vec::new()),
     };
     Heading { engine: fingerprint(&engine), outcome }.write(out)?;
     out.write_all(&code)?;

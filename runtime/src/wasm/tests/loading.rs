@@ -41,6 +41,26 @@ fn files_that_are_no_modules_are_refused_at_their_step() {
 }
 
 #[test]
+fn a_mistake_with_a_very_long_name_is_told_in_short() {
+    // Two exports of the same name, a hundred thousand characters that each take six in JSON.
+    let name = [&[0xa0, 0x8d, 0x06][..], &[1; 100_000], &[0, 0]].concat();
+    let exports = [&[2][..], &name, &name].concat();
+    let mut module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07".to_vec();
+    let mut size = exports.len();
+    for _ in 0..2 {
+        module.push((size & 0x7f) as u8 | 0x80);
+        size >>= 7;
+    }
+    module.push(size as u8);
+    module.extend([&exports[..], b"\x0a\x04\x01\x02\0\x0b"].concat());
+    let program = Program::module("long", module);
+    let error = load(&program).err().expect("it was loaded").into_refusal();
+    assert_eq!(error.step, Step::Parse, "{}", error.detail);
+    assert!(error.detail.contains("duplicate export name"), "{}", error.detail);
+    assert!(error.detail.len() < 1_100, "{} bytes", error.detail.len());
+}
+
+#[test]
 fn every_import_that_nobody_offers_is_named() {
     let text = r#"(module
         (import "env" "launch" (func)) (import "env" "memory" (memory 1))
