@@ -82,9 +82,9 @@ Example:
   sandtrap run parser.cwasm input.txt";
 
 const COMPILED: &str = "\
-Compiled code is run as it is, so the file bears a seal, made with a key in the cache's directory that only
-this user can read. `sandtrap run` refuses a file that somebody else made, that was changed since, or
-that was made by another version or on another kind of machine.";
+Compiled code is run as it is, so the file bears a seal, made with a key in the cache's directory
+that only this user can read. `sandtrap run` refuses a file that somebody else made, that was
+changed since, or that was made by another version or on another kind of machine.";
 
 const EXPLAIN_EXAMPLE: &str = "\
 Example:
