@@ -165,6 +165,27 @@ fn a_guest_that_ran_in_its_start_function_is_not_called_unstarted() {
     }
 }
 
+/// The reference implementation gives 64 MiB at most, and makes them all before it looks where they are to go.
+#[test]
+fn a_guest_may_fill_its_whole_memory_with_randomness_and_not_a_byte_more() {
+    let fill = |at: i32, length: i32| {
+        run(&format!(
+            "(module
+               (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result i32)))
+               (memory (export \"memory\") 1025)
+               (func (export \"_start\")
+                 (if (call $random (i32.const {at}) (i32.const {length})) (then unreachable))
+                 (if (i64.eqz (i64.load (i32.const 67174392))) (then unreachable))))"
+        ))
+        .ending
+    };
+    assert_eq!(fill(0, 1025 * 65_536), Ending::Exited(0));
+    for (at, length) in [(1, 1025 * 65_536), (0, -1), (-1, 2), (1025 * 65_536, 1)] {
+        let fault = Ending::Trapped(TrapCause::MemoryOutOfBounds(StackState::Sound));
+        assert_eq!(fill(at, length), fault, "{length} from {at}");
+    }
+}
+
 #[test]
 fn a_bad_pointer_given_to_a_host_function_is_as_bad_as_one_that_is_used() {
     let write = |at: i32| {
