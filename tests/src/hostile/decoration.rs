@@ -87,6 +87,14 @@ fn imports() -> Vec<Row> {
             format!("{missing} {START}"),
         ),
         text(
+            "imports_from_twenty_thousand_modules",
+            UnstartedMissingImport,
+            (0..20_000)
+                .map(|index| format!("(import \"{index}\" \"f\" (func))"))
+                .collect::<String>()
+                + START,
+        ),
+        text(
             "an_import_with_a_long_name",
             UnstartedMissingImport,
             format!("(import \"env\" \"{}\" (func)) {START}", "n".repeat(90_000)),
@@ -181,6 +189,14 @@ fn custom_sections() -> Vec<Row> {
         }),
         bytes("a_custom_section_of_20_mb", Completed, move || {
             with_sections(&[("padding", vec![0x5a; 20 << 20])], &end)
+        }),
+        bytes("a_hundred_thousand_named_sections", Completed, || {
+            let mut module = with_sections(&[], &[Instruction::End]);
+            for name in 0..100_000 {
+                module.extend([0_u8, 7, 6]);
+                module.extend(format!("{name:06}").into_bytes());
+            }
+            module
         }),
         bytes("a_million_custom_sections", Completed, || {
             let mut module = with_sections(&[], &[Instruction::End]);

@@ -13,12 +13,15 @@ const MOST_SECTIONS: usize = 1_000;
 /// The most features that are listed: more is no feature list.
 const MOST_FEATURES: u32 = 1_000;
 
-/// Adds a section to the list; those of the same name are one row.
+/// Adds a section to the list; those of the same name are one row. A full list is left as it is.
 pub(super) fn list(sections: &mut Vec<SectionFacts>, name: &str, data: &[u8]) {
     let bytes = data.len() as u64;
+    if sections.len() >= MOST_SECTIONS {
+        return;
+    }
     if let Some(known) = sections.iter_mut().find(|section| section.name == name) {
         known.bytes += bytes;
-    } else if sections.len() < MOST_SECTIONS {
+    } else {
         sections.push(SectionFacts { name: name.to_owned(), bytes });
     }
 }

@@ -1,5 +1,7 @@
 //! Reads the facts of a core module, as far as it can be read.
 
+use std::collections::HashMap;
+
 use wasmparser::{
     CompositeInnerType, CustomSectionReader, DataKind, ElementItems, Export, ExternalKind,
     FuncType, FunctionBody, GlobalType, KnownCustom, MemoryType, Operator, Payload, TableType,
@@ -30,6 +32,8 @@ pub(super) struct Reader {
     globals: Vec<String>,
     tags: Vec<u32>,
     features: Features,
+    /// Where the group of imports from a module is.
+    groups: HashMap<String, usize>,
     bodies: u32,
     /// Where the segments of data end that stand at a known place of the first memory.
     data_ends: Vec<u64>,
@@ -181,13 +185,13 @@ impl Reader {
 
     fn add_import(&mut self, module: &str, item: Item) {
         let import = Import { item, offered: false };
-        match self.facts.imports.iter_mut().find(|group| group.module == module) {
-            Some(group) => group.items.push(import),
-            None => self
-                .facts
-                .imports
-                .push(ImportGroup { module: module.to_owned(), items: vec![import] }),
-        }
+        let groups = &mut self.facts.imports;
+        // A module can import from as many as it has imports, so they are not searched one by one.
+        let at = *self.groups.entry(module.to_owned()).or_insert_with(|| {
+            groups.push(ImportGroup { module: module.to_owned(), items: Vec::new() });
+            groups.len() - 1
+        });
+        groups[at].items.push(import);
     }
 
     fn take_table(&mut self, table: &TableType, is_imported: bool) {

@@ -1,6 +1,6 @@
 //! What of the world an import asks for, by its name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sandtrap_protocol::IMPORT_MODULE;
 
@@ -27,16 +27,17 @@ const INTERFACES: [(&str, Resource); 12] = [
 
 /// Gathers what all imports ask for.
 pub(super) fn of<'a>(imports: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Need> {
-    let mut asked: BTreeMap<Resource, Vec<String>> = BTreeMap::new();
+    let mut asked: BTreeMap<Resource, BTreeSet<String>> = BTreeMap::new();
     for (module, name) in imports {
         let Some(what) = resource(module, name) else { continue };
         let by = if name.is_empty() { module } else { name };
-        let by_all = asked.entry(what).or_default();
-        if !by_all.iter().any(|known| known == by) {
-            by_all.push(by.to_owned());
-        }
+        asked.entry(what).or_default().insert(by.to_owned());
     }
-    let need = |(what, asked_by)| Need { what, grant: grant(what), asked_by };
+    let need = |(what, by): (Resource, BTreeSet<String>)| Need {
+        what,
+        grant: grant(what),
+        asked_by: by.into_iter().collect(),
+    };
     asked.into_iter().map(need).collect()
 }
 
