@@ -167,6 +167,6 @@ fn more_arguments_than_fit_are_refused_behind_either_wall() {
         assert_eq!(report.verdict.label().kind(), "unstarted", "{wall:?}: {}", report.verdict);
     }
     let large = "x".repeat(1 << 20);
-    let seen = lines(&run(Wall::Wasm, "arguments", Permissions::default(), &task([&large])));
+    let seen = lines(&run(Form::Module, "arguments", Permissions::default(), &task([&large])));
     assert_eq!(seen, [large]);
 }

@@ -62,10 +62,8 @@ fn complaints(runtime: &Runtime, row: &Row, form: Form, silent: &SilentPipe) -> 
         permissions.grant_dir(scratch.path(), scratch.path(), Access::ReadWrite);
         permissions.grant_env("SCRATCH", scratch.path());
     }
-    let program = Program::file(path)
-        .within(form.wall())
-        .limits(row.limits.clone())
-        .permissions(permissions);
+    let program =
+        Program::file(path).within(form.wall()).limits(row.limits.clone()).permissions(permissions);
     let task = task_for(row, silent);
     let loaded = runtime.load(program.clone());
     let run = || match &loaded {

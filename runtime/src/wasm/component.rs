@@ -29,7 +29,6 @@ use super::{source, trace};
 /// What a command exports.
 const RUN: &str = "wasi:cli/run";
 
-
 /// How much one call may pass to the host at most, however large the guest's memory may be.
 const MOST_PASSED: usize = 128 << 20;
 

@@ -106,8 +106,9 @@ fn files_are_read_on_a_thread_inside_a_runtime_too() {
     permissions.grant_dir(&folder, "/data", crate::permissions::Access::ReadOnly);
     let program = program(&uses_files()).permissions(permissions);
     let assert_read = || {
-        let (outcome, written) = run_here(&program, &Stdin::Null);
-        assert_eq!((outcome.ending, written.as_slice()), (Ending::Exited(0), &b"hello"[..]));
+        let evidence = run_task(&program, &command());
+        assert_eq!(evidence.ending, Ending::Exited(0));
+        assert_eq!(evidence.output.stdout_text(), "hello");
     };
     assert_read();
     let single = tokio::runtime::Builder::new_current_thread().build().unwrap();
