@@ -24,7 +24,7 @@ use super::guest::{Failed, GuestState};
 use super::places::Places;
 use super::signal::Signal;
 use super::timers::with_timers;
-use super::{source, trace};
+use super::{features, source, trace};
 
 /// What a command exports.
 const RUN: &str = "wasi:cli/run";
@@ -48,7 +48,10 @@ impl ComponentCode {
         component: &Component,
         parts: Parts,
     ) -> Result<Self, LoadError> {
-        check_exports(name, component)?;
+        let ty = component.component_type();
+        let exports: Vec<String> =
+            ty.exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+        check_exports(name, &exports)?;
         let linked = engine.component_linker()?.instantiate_pre(component);
         let linked = linked.map_err(|error| unlinked(name, component, &error))?;
         let command = CommandPre::new(linked).map_err(|error| {
@@ -115,10 +118,7 @@ fn drive<T>(
 }
 
 /// A component that is something else than a command is refused with what it is.
-fn check_exports(name: &str, component: &Component) -> Result<(), LoadError> {
-    let ty = component.component_type();
-    let exports: Vec<String> =
-        ty.exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+fn check_exports(name: &str, exports: &[String]) -> Result<(), LoadError> {
     let is_run = |export: &String| {
         let version = export.strip_prefix(RUN).and_then(|rest| rest.strip_prefix('@'));
         version.is_some_and(|version| version.starts_with(VERSION))
@@ -128,22 +128,46 @@ fn check_exports(name: &str, component: &Component) -> Result<(), LoadError> {
     }
     let exported = match exports.is_empty() {
         true => "it exports nothing".to_owned(),
-        false => format!("it exports {}", list(&exports)),
+        false => format!("it exports {}", list(exports)),
     };
     let fault = format!("is no command: it lacks the export `{RUN}@{VERSION}x`; {exported}");
     Err(source::refused(name, &fault))
 }
 
 fn unlinked(name: &str, component: &Component, error: &Error) -> LoadError {
-    let missing = component_imports::missing(component);
-    let detail = match missing.is_empty() {
-        true => {
-            format!("`{name}` can't be linked: {}", first_lines(&format!("{error:#}")))
-        }
-        false => format!(
-            "`{name}` imports what nobody offers: {}; there is WASI {VERSION}x, as commands use it",
-            list(&missing)
-        ),
-    };
-    LoadError::at(Step::Import, detail)
+    let ty = component.component_type();
+    let imports: Vec<String> =
+        ty.imports(component.engine()).map(|(name, _)| name.to_owned()).collect();
+    check_imports(name, &imports).err().unwrap_or_else(|| {
+        let error = first_lines(&format!("{error:#}"));
+        LoadError::at(Step::Import, format!("`{name}` can't be linked: {error}"))
+    })
+}
+
+fn check_imports(name: &str, imports: &[String]) -> Result<(), LoadError> {
+    let missing = component_imports::missing(imports);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let detail = format!(
+        "`{name}` imports what nobody offers: {}; there is WASI {VERSION}x, as commands use it",
+        list(&missing)
+    );
+    Err(LoadError::at(Step::Import, detail))
+}
+
+/// Goes through what loading checks, without compiling anything.
+pub(super) fn obstacle(
+    name: &str,
+    binary: &[u8],
+    imports: &[String],
+    exports: &[String],
+) -> Result<(), LoadError> {
+    let refused = |fault: String| source::refused(name, &fault);
+    let parts =
+        Parts::of(binary).map_err(|error| refused(format!("is not a valid component: {error}")))?;
+    parts.check().map_err(refused)?;
+    features::check("component", binary).map_err(refused)?;
+    check_exports(name, exports)?;
+    check_imports(name, imports)
 }

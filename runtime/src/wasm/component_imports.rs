@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::{Component, Linker, Resource, ResourceTable, ResourceTableError};
+use wasmtime::component::{Linker, Resource, ResourceTable, ResourceTableError};
 use wasmtime::{Engine, Result, StoreContextMut};
 use wasmtime_wasi::{WasiView as _, p2};
 use wasmtime_wasi_io::bindings::wasi::io::poll::{Host as _, HostPollable as _};
@@ -129,10 +129,8 @@ fn told<T>(
 }
 
 /// The imports of a component that nobody offers.
-pub(super) fn missing(component: &Component) -> Vec<String> {
-    let ty = component.component_type();
-    let wanted = ty.imports(component.engine()).map(|(name, _)| name);
-    wanted.filter(|name| !is_offered(name)).map(str::to_owned).collect()
+pub(super) fn missing(imports: &[String]) -> Vec<String> {
+    imports.iter().filter(|name| !is_offered(name)).cloned().collect()
 }
 
 fn is_offered(import: &str) -> bool {

@@ -37,6 +37,15 @@ fn is_valid(bytes: &[u8], features: WasmFeatures) -> bool {
     Validator::new_with_features(features).validate_all(bytes).is_ok()
 }
 
+/// Whether a module or component is valid with what there is, and if not, why it is refused.
+pub(super) fn check(kind: &str, bytes: &[u8]) -> Result<(), String> {
+    let offered = OFF.iter().fold(WasmFeatures::all(), |all, (feature, _)| all - *feature);
+    match Validator::new_with_features(offered).validate_all(bytes) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(fault(kind, bytes, error.message())),
+    }
+}
+
 /// Why a module or component was refused that did not compile.
 pub(super) fn fault(kind: &str, bytes: &[u8], engine_says: &str) -> String {
     match missing(bytes)[..] {

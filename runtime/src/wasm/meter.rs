@@ -64,7 +64,8 @@ impl Meter {
     fn refuse_what_has_no_address(&mut self, current: u64, desired: u64) -> wasmtime::Result<()> {
         let wanted = self.sum_with(current, desired);
         self.note(Some(wanted));
-        if wanted > self.limit { Err(MemoryRefused.into()) } else { Ok(()) }
+        let ends = wanted > self.limit && self.at_limit == OnMemoryLimit::Trap;
+        if ends { Err(MemoryRefused.into()) } else { Ok(()) }
     }
 
     fn grow(&mut self, current: u64, desired: u64) -> wasmtime::Result<bool> {

@@ -26,9 +26,10 @@ const MOST_ELEMENTS: usize = 100_000;
 /// Bytes the engine keeps for one instance, its functions' addresses above all.
 const MOST_FOR_ONE: usize = 16 << 20;
 
-/// Bytes that all places together may keep between guests, and one of them.
-const MOST_KEPT: usize = 1 << 30;
-const MOST_KEPT_BY_ONE: usize = 16 << 20;
+/// How many places stay ready for the module that was there last, and how many bytes each of them may keep
+/// resident: together they are what a pool costs when nobody runs.
+const MOST_READY: u32 = 64;
+const MOST_KEPT: usize = 2 << 20;
 
 impl Memory {
     /// The memory for what was compiled, if `places` guests are to find room in a pool. Components have none
@@ -64,15 +65,14 @@ fn pool(places: u32) -> PoolingAllocationConfig {
         .total_memories(places)
         .total_tables(places)
         .total_stacks(places)
-        .max_unused_warm_slots(places)
+        .max_unused_warm_slots(places.min(MOST_READY))
         .max_core_instance_size(MOST_FOR_ONE)
         .max_component_instance_size(MOST_FOR_ONE)
         .table_elements(MOST_ELEMENTS);
     if knows_written_pages() {
-        let kept = (MOST_KEPT / places as usize).min(MOST_KEPT_BY_ONE);
         pool.pagemap_scan(Enabled::Yes)
-            .linear_memory_keep_resident(kept)
-            .table_keep_resident(kept.min(MOST_ELEMENTS * size_of::<usize>()));
+            .linear_memory_keep_resident(MOST_KEPT)
+            .table_keep_resident(MOST_ELEMENTS * size_of::<usize>());
     }
     pool
 }

@@ -115,6 +115,9 @@ pub(super) fn binary(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
     if bytes.starts_with(MAGIC) {
         return Ok(Cow::Borrowed(bytes));
     }
+    if bytes.is_empty() {
+        return Err("is empty; a module begins with the bytes 00 61 73 6d".into());
+    }
     if MAGIC.starts_with(bytes) {
         return Err("is cut off within its first four bytes".into());
     }

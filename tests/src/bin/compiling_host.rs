@@ -31,7 +31,8 @@ fn main() {
 }
 
 fn runtime(cache: &str, most: ByteSize) -> Runtime {
-    let builder = Runtime::builder();
+    // What is read and held shall be that of compiling, not of a pool.
+    let builder = Runtime::builder().instances(0);
     let builder = if cache == "-" { builder } else { builder.cache(cache, most) };
     builder.build().expect("a runtime")
 }

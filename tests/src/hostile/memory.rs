@@ -30,7 +30,7 @@ fn sizes() -> Vec<Row> {
         text("memory_at_the_cap", Completed, format!("(memory {PAGES}) {START}")),
         text(
             "memory_with_64_bit_addresses",
-            UnstartedInvalidModule,
+            UnstartedLimitTooSmall,
             format!("(memory i64 281474976710656) {START}"),
         ),
         text("memory_shared", UnstartedInvalidModule, format!("(memory 1 2 shared) {START}")),
@@ -78,7 +78,11 @@ fn growth() -> Vec<Row> {
             CrashedOutOfMemory,
             "(drop (memory.grow (i32.const 65535)))",
         ),
-        start("grows_beyond_what_can_be", Completed, "(drop (memory.grow (i32.const -1)))"),
+        start(
+            "grows_beyond_what_can_be",
+            CrashedOutOfMemory,
+            "(drop (memory.grow (i32.const -1)))",
+        ),
         text(
             "grows_beyond_its_own_maximum",
             Completed,

