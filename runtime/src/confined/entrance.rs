@@ -32,7 +32,7 @@ static IS_COMPILER: AtomicBool = AtomicBool::new(false);
 ///
 /// It does nothing, unless this process was started by sandtrap to compile a module: then it does that and ends
 /// the process. A runtime that is made later uses it without further ado. Without it, or another program named with
-/// [`Builder::compiler`](crate::Builder::compiler), untrusted modules are compiled in the host's own process, and
+/// [`RuntimeBuilder::compiler`](crate::RuntimeBuilder::compiler), untrusted modules are compiled in the host's own process, and
 /// reports list the guard `compile-confinement` as missing.
 pub fn init() {
     IS_COMPILER.store(true, Ordering::Relaxed);

@@ -46,7 +46,7 @@ pub(super) struct Prepared {
 
 /// What was loaded.
 pub(super) enum Code {
-    Module(ModuleCode),
+    Module(Box<ModuleCode>),
     Component(ComponentCode),
 }
 
@@ -68,7 +68,8 @@ impl Code {
         let (name, source) = (program.name(), program.source());
         match machine {
             Machine::Module(module, shape) => {
-                ModuleCode::prepare(name, source, engine, module, shape).map(Self::Module)
+                let code = ModuleCode::prepare(name, source, engine, module, shape)?;
+                Ok(Self::Module(Box::new(code)))
             }
             Machine::Component(component, parts) => {
                 ComponentCode::prepare(name, source, engine, &component, parts).map(Self::Component)

@@ -287,7 +287,7 @@ impl Reader {
 
     fn stack(&self, shape: &Shape) -> Option<StackFacts> {
         let OwnStack::Known(pointer) = shape.stack else { return None };
-        let top = u64::from(pointer.top);
+        let top = pointer.top;
         let below = self.data_ends.iter().copied().filter(|end| *end <= top).max();
         let is_picture = self.data_ends.len() > MOST_DATA;
         let most_bytes = (!is_picture).then(|| top - below.unwrap_or(0));
