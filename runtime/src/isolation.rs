@@ -38,6 +38,13 @@ pub trait Image: Send + Sync {
     /// Opens one more blast radius for it.
     fn open(&self) -> Result<Box<dyn Cell>, OpenError>;
 
+    /// Opens one whose guest goes on with the next task, as long as each ends in order.
+    fn keep(&self) -> Result<Box<dyn Cell>, OpenError> {
+        let detail =
+            "programs behind this wall can't be kept between tasks; run each task by itself";
+        Err(LoadError::at(Step::Accept, detail))
+    }
+
     /// The guards that stand around every task of it.
     fn guards(&self) -> Vec<Guard>;
 }

@@ -76,6 +76,7 @@ mod evidence;
 mod inspect;
 mod inspection;
 mod isolation;
+mod kept;
 mod label;
 mod limits;
 #[cfg(target_os = "linux")]
@@ -113,6 +114,7 @@ pub use inspection::{
 pub use isolation::{
     Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle, Vitals,
 };
+pub use kept::{Kept, Reuse};
 pub use label::{Label, UnknownLabel};
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
 pub use permissions::{Access, DirGrant, GrantError, GuardMode, Network, Permissions};

@@ -11,6 +11,7 @@ use crate::classify::classify;
 use crate::error::Error;
 use crate::evidence::{Evidence, Step};
 use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle};
+use crate::kept::{Kept, Reuse};
 use crate::limits::Limits;
 use crate::report::{Report, TaskSummary};
 use crate::task::{Program, Task, Wall};
@@ -136,11 +137,17 @@ impl Loaded {
             stdout: task.stdout,
             began,
         };
-        let evidence = match self.cell_for(&limits) {
+        let evidence = match self.check(&limits).and_then(|()| self.image.open()) {
             Ok(mut cell) => cell.run(&attempt, stop, ear),
             Err(error) => Error::from(error).into_evidence(),
         };
         judge(summary, limits, evidence)
+    }
+
+    /// A guest that is kept between tasks with its state, where each task of [`run`](Self::run) has a fresh one.
+    /// Modules only, and calls only.
+    pub fn keep(&self, reuse: Reuse) -> Result<Kept, Error> {
+        Ok(Kept::new(self.image.keep()?, self.clone(), reuse))
     }
 
     /// The wall it runs behind.
@@ -148,7 +155,12 @@ impl Loaded {
         self.wall
     }
 
-    fn cell_for(&self, limits: &Limits) -> Result<Box<dyn crate::isolation::Cell>, LoadError> {
+    pub(crate) fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Whether a task may have these limits.
+    pub(crate) fn check(&self, limits: &Limits) -> Result<(), LoadError> {
         check(limits)?;
         if limits.stack != self.program.policy().limits.stack {
             return Err(LoadError::at(
@@ -156,7 +168,7 @@ impl Loaded {
                 "the stack limit is fixed when a program is loaded; load it again with the other one",
             ));
         }
-        self.image.open()
+        Ok(())
     }
 }
 
@@ -175,7 +187,7 @@ impl fmt::Debug for Loaded {
     }
 }
 
-fn judge(summary: TaskSummary, limits: Limits, evidence: Evidence) -> Report {
+pub(crate) fn judge(summary: TaskSummary, limits: Limits, evidence: Evidence) -> Report {
     let verdict = classify(&evidence);
     Report::new(summary, limits, verdict, evidence)
 }

@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
     ("wasm", &["wasm"], &["words", "contract", "channel", "wasm"]),
     (
         "door",
-        &["lib", "builder", "confined", "error", "inspect", "runtime"],
+        &["lib", "builder", "confined", "error", "inspect", "kept", "runtime"],
         &["words", "judgment", "channel", "native", "wasm", "door"],
     ),
 ];

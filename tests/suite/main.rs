@@ -12,6 +12,7 @@ mod file_limits;
 mod files;
 mod hostile;
 mod house_rules;
+mod kept;
 mod labels;
 mod soak;
 mod specification;

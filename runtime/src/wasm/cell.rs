@@ -3,43 +3,72 @@
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::channel::Streams;
 use crate::evidence::{Ending, Evidence, Source, Step, StopReason, TrapCause, Usage};
-use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
+use crate::isolation::{Attempt, Cell, Ear, LoadError, StopGuard, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
 use crate::task::Entry;
 
 use super::clock::{self, Deadline, Watch};
 use super::entrance::Entrance;
-use super::guest::{self, Outcome, Remains, Run};
+use super::guest::{self, Guest, Outcome, Run};
 use super::image::Prepared;
 use super::lend;
 use super::room::Room;
 use super::signal::Signal;
 use super::sinks::{MOST_ON_THEIR_WAY, Outlet, Said, Way};
-use super::stage::Stage;
+use super::stage::{CpuCount, Stage};
 use super::stdin::{self, Input};
 use super::threads::Threads;
 
-/// Room for one guest. It is used once.
+/// Room for one guest: for one task, or for all tasks of a guest that is kept.
 pub(super) struct WasmCell {
     image: Arc<Prepared>,
     threads: Arc<Threads>,
     opened: Instant,
     tasks_run: u64,
+    /// `None` if it is used once.
+    kept: Option<Kept>,
+}
+
+/// What a guest that is kept is held by.
+#[derive(Default)]
+struct Kept {
+    /// What the parts of the guest hold on to, from its first task on.
+    ties: Option<Ties>,
+    guest: Option<Guest>,
+    is_gone: bool,
+}
+
+/// What the parts of a guest hold on to as long as they live.
+#[derive(Clone)]
+struct Ties {
+    signal: Arc<Signal>,
+    /// Ends the guest. For one that is kept a handle of its own, that each task's own one is tied to.
+    stop: StopHandle,
+    outlet: Arc<Outlet>,
 }
 
 impl WasmCell {
     pub(super) fn new(image: Arc<Prepared>, threads: Arc<Threads>) -> Self {
-        Self { image, threads, opened: Instant::now(), tasks_run: 0 }
+        Self { image, threads, opened: Instant::now(), tasks_run: 0, kept: None }
+    }
+
+    /// One whose guest goes on with the next task.
+    pub(super) fn kept(image: Arc<Prepared>, threads: Arc<Threads>) -> Self {
+        Self { kept: Some(Kept::default()), ..Self::new(image, threads) }
     }
 
     /// Everything that can be refused before a guest exists.
     fn admit(&self, attempt: &Attempt<'_>) -> Result<(Entrance, stdin::Source), LoadError> {
         check_limits(&self.image, attempt.limits)?;
+        if self.kept.is_some() && matches!(attempt.entry, Entry::Command { .. }) {
+            let detail = "a guest that is kept takes calls; a command is over when it has ended";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
         let entrance = self.image.code.enter(attempt.entry)?;
         let source = match attempt.entry {
             Entry::Command { stdin, .. } => stdin::Source::open(stdin).map_err(|error| {
@@ -51,22 +80,61 @@ impl WasmCell {
         Ok((entrance, source))
     }
 
+    /// Room for a guest that is not there yet.
+    fn room(&self) -> Result<Option<Room>, LoadError> {
+        if self.kept.as_ref().is_some_and(|kept| kept.guest.is_some()) {
+            return Ok(None);
+        }
+        let room = Room::take(self.image.code.memories_and_tables());
+        room.map(Some).ok_or_else(|| LoadError::at(Step::Reserve, Room::why_none()))
+    }
+
+    /// What the guest's parts hold on to: made for it, or there from its last task.
+    fn ties(&mut self, way: Way, attempt: &Attempt<'_>, stop: &StopHandle, stage: &Stage) -> Ties {
+        let limits = attempt.limits;
+        if let Some(Kept { ties: Some(ties), .. }) = &self.kept {
+            ties.signal.move_to(stage.bell());
+            ties.outlet.renew(way, limits);
+            return ties.clone();
+        }
+        let signal = Arc::new(Signal::new(Arc::clone(stage.bell())));
+        let stop = match &self.kept {
+            Some(_) => StopHandle::new(),
+            None => stop.clone(),
+        };
+        let outlet = Arc::new(Outlet::new(way, &signal, limits, &stop));
+        let ties = Ties { signal, stop, outlet };
+        if let Some(kept) = &mut self.kept {
+            kept.ties = Some(ties.clone());
+        }
+        ties
+    }
+
     fn attempt(
-        &self,
+        &mut self,
         attempt: &Attempt<'_>,
-        stop: &StopHandle,
+        callers: &StopHandle,
         ear: &mut dyn Ear,
     ) -> Result<Evidence, LoadError> {
         let (entrance, source) = self.admit(attempt)?;
-        let room = Room::take(self.image.code.memories_and_tables())
-            .ok_or_else(|| LoadError::at(Step::Reserve, Room::why_none()))?;
+        let room = self.room()?;
         let stack = self.image.engine.configuration.stack;
         let stage = Stage::find(&self.threads, stack).map_err(no_thread)?;
         let count = stage.count(attempt.began);
-        let signal = Arc::new(Signal::new(Arc::clone(stage.bell())));
+        let (speaker, listener) = match &stage {
+            Stage::Here(_) => (None, None),
+            Stage::Lent(_) => {
+                let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
+                (Some(speaker), Some(listener))
+            }
+        };
+        let way = speaker.clone().map_or(Way::Here, Way::Channel);
+        let ties = self.ties(way, attempt, callers, &stage);
+        let Ties { signal, stop, outlet } = &ties;
+        let _tied = self.kept.is_some().then(|| tie(callers, stop));
         let deadline = Deadline {
             stop: stop.clone(),
-            signal: Arc::clone(&signal),
+            signal: Arc::clone(signal),
             engine: self.image.engine.engine.clone(),
             wall: attempt.began.checked_add(attempt.limits.wall),
             cpu: count.end(attempt.limits.cpu),
@@ -74,74 +142,53 @@ impl WasmCell {
         let first = deadline.next(attempt.began, Some(attempt.limits.cpu));
         let watch = clock::watch(first, Arc::new(deadline)).map_err(no_thread)?;
         let (engine, alarm, fired) =
-            (self.image.engine.engine.clone(), watch.id(), Arc::clone(&signal));
+            (self.image.engine.engine.clone(), watch.id(), Arc::clone(signal));
         let _stops = stop.on_stop(move || {
             fired.fire();
             engine.increment_epoch();
             clock::hurry(alarm);
         });
-        let run = |way| Run {
+        let run = Run {
             image: Arc::clone(&self.image),
             entrance,
             limits: attempt.limits.clone(),
             input: Input::new(source, Arc::clone(stage.bell())),
-            outlet: Arc::new(Outlet::new(way, &signal, attempt.limits, stop)),
-            signal: Arc::clone(&signal),
+            outlet: Arc::clone(outlet),
+            signal: Arc::clone(signal),
             stop: stop.clone(),
-            _room: room,
+            room,
         };
         let mut streams = Streams::new(attempt);
-        let outcome = match &stage {
-            Stage::Here(_) => {
-                let outcome = self.here(run(Way::Here), watch, &mut streams, stop, ear);
-                Outcome { cpu: count.used(&signal), ..outcome }
-            }
-            Stage::Lent(lease) => {
-                let (speaker, listener) = mpsc::sync_channel(MOST_ON_THEIR_WAY);
-                let run = run(Way::Channel(speaker.clone()));
+        let kept = self.kept.as_mut().and_then(|kept| kept.guest.take());
+        let (outcome, guest) = match (&stage, speaker.zip(listener)) {
+            (Stage::Lent(lease), Some((speaker, listener))) => {
                 let _abandoned = StopOnPanic(stop);
-                let cpu = move |signal: &Signal| count.used(signal);
-                lease.run(move || perform(run, &speaker, watch, cpu));
+                let keeps = self.kept.is_some();
+                lease.run(move || perform(run, kept, keeps, &speaker, watch, count));
                 listen(&listener, &mut streams, ear)
             }
+            _ => {
+                let (outcome, guest) = here(run, kept, watch, &mut streams, ear);
+                (Outcome { cpu: count.used(signal), ..outcome }, guest)
+            }
         };
+        self.put_away(guest, &outcome);
         Ok(self.evidence(outcome, streams, attempt, stop))
     }
 
-    /// Runs the guest on this thread. The clock looks after it until it has ended, and not longer.
-    fn here(
-        &self,
-        run: Run,
-        watch: Watch,
-        streams: &mut Streams,
-        stop: &StopHandle,
-        ear: &mut dyn Ear,
-    ) -> Outcome {
-        let signal = Arc::clone(&run.signal);
-        let mut panicked = None;
-        let mut hear = |stream, bytes: &[u8]| {
-            if panicked.is_some() {
-                return;
+    /// Keeps a guest that may go on, and has the others cleared away.
+    fn put_away(&mut self, guest: Option<Guest>, outcome: &Outcome) {
+        match &mut self.kept {
+            Some(kept) if outcome.is_orderly => kept.guest = guest,
+            kept => {
+                if let Some(kept) = kept {
+                    kept.is_gone = true;
+                }
+                if let Some(guest) = guest {
+                    self.threads.clear_away(guest, outcome.peak_memory);
+                }
             }
-            // The guest's side counts against the same limit and ends the guest at it.
-            let begin = Instant::now();
-            let heard = AssertUnwindSafe(|| streams.take(stream, bytes, &mut *ear));
-            // Nothing unwinds through the guest: it ends first, and then the panic goes on.
-            if let Err(payload) = panic::catch_unwind(heard) {
-                panicked = Some(payload);
-                stop.stop(StopReason::Cancelled);
-            }
-            signal.was_elsewhere(begin.elapsed());
-        };
-        let (outcome, remains) = lend::lend(&mut hear, || survive(run));
-        drop(watch);
-        if let Some(payload) = panicked {
-            panic::resume_unwind(payload);
         }
-        if let Some(remains) = remains {
-            self.threads.clear_away(remains, outcome.peak_memory);
-        }
-        outcome
     }
 
     fn evidence(
@@ -175,18 +222,30 @@ impl WasmCell {
 
 impl Cell for WasmCell {
     fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, ear: &mut dyn Ear) -> Evidence {
+        if !self.is_usable() {
+            let detail =
+                "this cell's guest is gone: it ended in disorder, or was used up; open another one";
+            return Evidence::never_started(LoadError::at(Step::Accept, detail).into_refusal());
+        }
         self.tasks_run += 1;
         self.attempt(attempt, stop, ear)
             .unwrap_or_else(|refused| Evidence::never_started(refused.into_refusal()))
     }
 
     fn is_usable(&self) -> bool {
-        self.tasks_run == 0
+        match &self.kept {
+            None => self.tasks_run == 0,
+            // A stop that came too late for its task is a stop all the same.
+            Some(Kept { is_gone, ties, .. }) => {
+                !is_gone && ties.as_ref().is_none_or(|ties| ties.stop.reason().is_none())
+            }
+        }
     }
 
     fn vitals(&self) -> Vitals {
-        // Between attempts there is no instance, so nothing is held.
-        Vitals { resident_bytes: 0, tasks_run: self.tasks_run, age: self.opened.elapsed() }
+        let guest = self.kept.as_ref().and_then(|kept| kept.guest.as_ref());
+        let resident_bytes = guest.map_or(0, Guest::holds);
+        Vitals { resident_bytes, tasks_run: self.tasks_run, age: self.opened.elapsed() }
     }
 }
 
@@ -221,9 +280,49 @@ impl Drop for StopOnPanic<'_> {
     }
 }
 
-/// Runs a guest to its end, whatever happens.
-fn survive(run: Run) -> (Outcome, Option<Remains>) {
-    match panic::catch_unwind(AssertUnwindSafe(|| guest::run(run))) {
+/// Has whoever stops the one stop the other, for the same reason.
+fn tie<'a>(callers: &'a StopHandle, guests: &StopHandle) -> StopGuard<'a> {
+    let (of, to) = (callers.clone(), guests.clone());
+    callers.on_stop(move || {
+        to.stop(of.reason().unwrap_or(StopReason::Cancelled));
+    })
+}
+
+/// Runs the guest on this thread. The clock looks after it until it has ended, and not longer.
+fn here(
+    run: Run,
+    kept: Option<Guest>,
+    watch: Watch,
+    streams: &mut Streams,
+    ear: &mut dyn Ear,
+) -> (Outcome, Option<Guest>) {
+    let (signal, stop) = (Arc::clone(&run.signal), run.stop.clone());
+    let mut panicked = None;
+    let mut hear = |stream, bytes: &[u8]| {
+        if panicked.is_some() {
+            return;
+        }
+        // The guest's side counts against the same limit and ends the guest at it.
+        let begin = Instant::now();
+        let heard = AssertUnwindSafe(|| streams.take(stream, bytes, &mut *ear));
+        // Nothing unwinds through the guest: it ends first, and then the panic goes on.
+        if let Err(payload) = panic::catch_unwind(heard) {
+            panicked = Some(payload);
+            stop.stop(StopReason::Cancelled);
+        }
+        signal.was_elsewhere(begin.elapsed());
+    };
+    let ended = lend::lend(&mut hear, || survive(run, kept));
+    drop(watch);
+    if let Some(payload) = panicked {
+        panic::resume_unwind(payload);
+    }
+    ended
+}
+
+/// Runs a guest to the end of its task, whatever happens.
+fn survive(run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>) {
+    match panic::catch_unwind(AssertUnwindSafe(|| guest::run(run, kept))) {
         Ok(ended) => ended,
         // A host function that panics is our own mistake, and must not become the caller's.
         Err(payload) => {
@@ -235,13 +334,23 @@ fn survive(run: Run) -> (Outcome, Option<Remains>) {
 
 /// On a thread of ours: runs the guest and says how it ended. The clock looks after it until then, even if
 /// the caller has gone; not longer, or it might stop what is over.
-fn perform(run: Run, speaker: &SyncSender<Said>, watch: Watch, cpu: impl Fn(&Signal) -> Duration) {
+fn perform(
+    run: Run,
+    kept: Option<Guest>,
+    keeps: bool,
+    speaker: &SyncSender<Said>,
+    watch: Watch,
+    count: CpuCount,
+) {
     let signal = Arc::clone(&run.signal);
-    let (outcome, remains) = survive(run);
+    let (outcome, guest) = survive(run, kept);
     drop(watch);
+    let outcome = Outcome { cpu: count.used(&signal), ..outcome };
+    // The caller clears nothing away that this thread can.
+    let (back, rest) = if keeps && outcome.is_orderly { (guest, None) } else { (None, guest) };
     // Nobody listens any more if the ear has panicked; then nobody wants to know.
-    let _ = speaker.send(Said::Ended(Box::new(Outcome { cpu: cpu(&signal), ..outcome })));
-    drop(remains);
+    let _ = speaker.send(Said::Ended(Box::new((outcome, back))));
+    drop(rest);
 }
 
 fn words_of(payload: &(dyn std::any::Any + Send)) -> &str {
@@ -250,15 +359,19 @@ fn words_of(payload: &(dyn std::any::Any + Send)) -> &str {
 }
 
 /// On the caller's thread: hears what the guest writes until it has ended.
-fn listen(listener: &Receiver<Said>, streams: &mut Streams, ear: &mut dyn Ear) -> Outcome {
+fn listen(
+    listener: &Receiver<Said>,
+    streams: &mut Streams,
+    ear: &mut dyn Ear,
+) -> (Outcome, Option<Guest>) {
     loop {
         match listener.recv() {
             Ok(Said::Wrote(stream, bytes)) => {
                 // The guest's side counts against the same limit and ends the guest at it.
                 let _: Option<StopReason> = streams.take(stream, &bytes, ear);
             }
-            Ok(Said::Ended(outcome)) => return *outcome,
-            Err(_) => return Outcome::of(Ending::Vanished),
+            Ok(Said::Ended(ended)) => return *ended,
+            Err(_) => return (Outcome::of(Ending::Vanished), None),
         }
     }
 }

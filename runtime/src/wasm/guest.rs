@@ -51,8 +51,8 @@ pub(super) struct Run {
     pub(super) outlet: Arc<Outlet>,
     pub(super) signal: Arc<Signal>,
     pub(super) stop: StopHandle,
-    /// Held until the guest is gone.
-    pub(super) _room: Room,
+    /// For a guest that is not there yet.
+    pub(super) room: Option<Room>,
 }
 
 /// What is known of a guest when it has ended.
@@ -65,6 +65,8 @@ pub(super) struct Outcome {
     pub(super) fuel: Option<u64>,
     pub(super) cpu: Duration,
     pub(super) values: Vec<Value>,
+    /// Whether it has returned, and could go on.
+    pub(super) is_orderly: bool,
 }
 
 impl Outcome {
@@ -78,30 +80,44 @@ impl Outcome {
             fuel: None,
             cpu: Duration::ZERO,
             values: Vec::new(),
+            is_orderly: false,
         }
     }
 }
 
-/// What is left of a guest that has ended. Dropping it gives back its memory, which may take longer than
-/// the guest took.
-pub(super) struct Remains {
-    _store: Store<GuestState>,
-    /// Its room is free only after the store is gone.
-    _run: Run,
+/// A guest that has ended, or that rests between two tasks. Dropping it gives back its memory, which may
+/// take longer than its task took.
+pub(super) struct Guest {
+    store: Store<GuestState>,
+    /// `None` for a component, and where it could not be made.
+    instance: Option<Instance>,
+    /// Free only after the store is gone.
+    _room: Option<Room>,
 }
 
-/// Runs a guest to its end.
-pub(super) fn run(run: Run) -> (Outcome, Option<Remains>) {
-    let mut store = match store(&run) {
-        Ok(store) => store,
+impl Guest {
+    /// Bytes of its memories and tables.
+    pub(super) fn holds(&self) -> u64 {
+        self.store.data().meter.held()
+    }
+}
+
+/// Runs a guest to the end of its task: a new one, or one that is there from its last task.
+pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>) {
+    let guest = match kept {
+        Some(kept) => Ok(go_on(&run, kept)),
+        None => begin(&mut run),
+    };
+    let mut guest = match guest {
+        Ok(guest) => guest,
         Err(refused) => {
             return (Outcome::of(Ending::NeverStarted(refused.into_refusal())), None);
         }
     };
-    let result = enter(&run, &mut store);
-    let mut outcome = match result {
-        Ok(values) => Outcome { values, ..Outcome::of(Ending::Exited(0)) },
-        Err(failed) => ended(failed, &run, &mut store),
+    let store = &mut guest.store;
+    let mut outcome = match enter(&run, store, &mut guest.instance) {
+        Ok(values) => Outcome { values, is_orderly: true, ..Outcome::of(Ending::Exited(0)) },
+        Err(failed) => ended(failed, &run, store),
     };
     let counted = run.limits.fuel.filter(|_| run.image.engine.configuration.counts_fuel);
     outcome.fuel = counted.and_then(|all| Some(all.saturating_sub(store.get_fuel().ok()?)));
@@ -110,7 +126,20 @@ pub(super) fn run(run: Run) -> (Outcome, Option<Remains>) {
     outcome.peak_memory = state.meter.peak();
     let deaf = Witness::new(ByteSize::bytes(0));
     outcome.testimony = std::mem::replace(&mut state.witness, deaf).finish();
-    (outcome, Some(Remains { _store: store, _run: run }))
+    outcome.is_orderly &= outcome.testimony.broken.is_none();
+    (outcome, Some(guest))
+}
+
+fn begin(run: &mut Run) -> Result<Guest, LoadError> {
+    Ok(Guest { store: store(run)?, instance: None, _room: run.room.take() })
+}
+
+fn go_on(run: &Run, mut kept: Guest) -> Guest {
+    kept.store.set_epoch_deadline(1);
+    let state = kept.store.data_mut();
+    state.witness = Witness::new(run.limits.result);
+    state.meter.renew(&run.limits);
+    kept
 }
 
 fn store(run: &Run) -> Result<Store<GuestState>, LoadError> {
@@ -165,7 +194,11 @@ impl From<Error> for Failed {
     }
 }
 
-fn enter(run: &Run, store: &mut Store<GuestState>) -> Result<Vec<Value>, Failed> {
+fn enter(
+    run: &Run,
+    store: &mut Store<GuestState>,
+    kept: &mut Option<Instance>,
+) -> Result<Vec<Value>, Failed> {
     if run.image.engine.configuration.counts_fuel {
         store.set_fuel(run.limits.fuel.unwrap_or(u64::MAX))?;
     }
@@ -177,20 +210,25 @@ fn enter(run: &Run, store: &mut Store<GuestState>) -> Result<Vec<Value>, Failed>
             return code.enter(&run.signal, &run.limits, store).map(|()| Vec::new());
         }
     };
-    let instance = code
-        .linked
-        .instantiate(&mut *store)
-        .map_err(|error| Failed { error, instantiated: false })?;
+    let is_new = kept.is_none();
+    let instance = match *kept {
+        Some(instance) => instance,
+        None => code
+            .linked
+            .instantiate(&mut *store)
+            .map_err(|error| Failed { error, instantiated: false })?,
+    };
+    *kept = Some(instance);
     match &run.entrance {
         Entrance::Command { start, .. } => {
             if let Some(start) = start {
-                begin(&instance, store, start)?;
+                start_at(&instance, store, start)?;
             }
             Ok(Vec::new())
         }
         Entrance::Call { callee, arguments } => {
-            if let Some(initialize) = &callee.initialize {
-                begin(&instance, store, initialize)?;
+            if is_new && let Some(initialize) = &callee.initialize {
+                start_at(&instance, store, initialize)?;
             }
             let function = exported(&instance, store, &callee.function)?;
             let mut values = vec![Val::I32(0); callee.results];
@@ -201,7 +239,7 @@ fn enter(run: &Run, store: &mut Store<GuestState>) -> Result<Vec<Value>, Failed>
 }
 
 /// Calls what takes nothing and returns nothing.
-fn begin(
+fn start_at(
     instance: &Instance,
     store: &mut Store<GuestState>,
     export: &ModuleExport,

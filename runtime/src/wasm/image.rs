@@ -178,6 +178,10 @@ impl Image for WasmImage {
         Ok(Box::new(WasmCell::new(Arc::clone(&self.prepared), Arc::clone(&self.threads))))
     }
 
+    fn keep(&self) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(WasmCell::kept(Arc::clone(&self.prepared), Arc::clone(&self.threads))))
+    }
+
     fn guards(&self) -> Vec<Guard> {
         self.prepared.guards.clone()
     }

@@ -40,6 +40,17 @@ impl Meter {
         Self { limit, at_limit, held: 0, peak: 0, refused: None }
     }
 
+    /// The guest begins its next task, under these limits. What it holds it keeps.
+    pub(super) fn renew(&mut self, limits: &Limits) {
+        let Self { held, .. } = *self;
+        *self = Self { held, peak: held, ..Self::new(limits) };
+    }
+
+    /// The sum now.
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
     /// The highest sum there was.
     pub(super) fn peak(&self) -> u64 {
         self.peak

@@ -7,8 +7,8 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,8 @@ pub(super) struct Signal {
     has_waited: AtomicBool,
     /// Nanoseconds that the guest's thread worked for somebody else: for the caller's ear.
     elsewhere: AtomicU64,
-    bell: Arc<Bell>,
+    /// That of the thread that runs the guest.
+    bell: Mutex<Arc<Bell>>,
 }
 
 impl Signal {
@@ -30,14 +31,25 @@ impl Signal {
             fired: AtomicBool::new(false),
             has_waited: AtomicBool::new(false),
             elsewhere: AtomicU64::new(0),
-            bell,
+            bell: Mutex::new(bell),
         }
     }
 
     /// Says that the guest is to end. The flag is up before anybody is woken.
     pub(super) fn fire(&self) {
         self.fired.store(true, Ordering::SeqCst);
-        self.bell.ring();
+        self.bell().ring();
+    }
+
+    /// The guest goes on, on a thread with this bell.
+    pub(super) fn move_to(&self, bell: &Arc<Bell>) {
+        self.has_waited.store(false, Ordering::Relaxed);
+        self.elsewhere.store(0, Ordering::Relaxed);
+        *self.bell.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(bell);
+    }
+
+    fn bell(&self) -> Arc<Bell> {
+        Arc::clone(&self.bell.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn is_fired(&self) -> bool {
@@ -67,7 +79,8 @@ impl Signal {
     /// Waits on this thread for `future`, as long as the guest is not to end.
     pub(super) fn wait_for<F: Future>(&self, future: F) -> Result<F::Output, Interrupted> {
         let mut future = pin!(future);
-        let waker = Waker::from(Arc::clone(&self.bell));
+        let bell = self.bell();
+        let waker = Waker::from(Arc::clone(&bell));
         let mut context = Context::from_waker(&waker);
         loop {
             self.check()?;
@@ -75,7 +88,7 @@ impl Signal {
                 return Ok(output);
             }
             self.has_waited.store(true, Ordering::Relaxed);
-            self.bell.wait();
+            bell.wait();
         }
     }
 
@@ -85,13 +98,14 @@ impl Signal {
         until: Option<Instant>,
         is_ready: impl Fn() -> bool,
     ) -> Result<(), Interrupted> {
+        let bell = self.bell();
         loop {
             self.check()?;
             if is_ready() || until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(());
             }
             self.has_waited.store(true, Ordering::Relaxed);
-            self.bell.wait_until(until);
+            bell.wait_until(until);
         }
     }
 
@@ -99,7 +113,8 @@ impl Signal {
     /// it is, and then it is left behind.
     pub(super) fn drive<F: Future>(&self, guest: F) -> Result<F::Output, Interrupted> {
         let mut guest = pin!(guest);
-        let waker = Waker::from(Arc::clone(&self.bell));
+        let bell = self.bell();
+        let waker = Waker::from(Arc::clone(&bell));
         let mut context = Context::from_waker(&waker);
         loop {
             let is_over = self.is_fired();
@@ -110,7 +125,7 @@ impl Signal {
                 return Err(Interrupted);
             }
             self.has_waited.store(true, Ordering::Relaxed);
-            self.bell.wait();
+            bell.wait();
         }
     }
 
@@ -157,7 +172,7 @@ mod tests {
     #[test]
     fn a_bell_without_a_reason_ends_nothing() {
         let signal = signal();
-        signal.bell.ring();
+        signal.bell().ring();
         let mut polls = 0;
         let future = std::future::poll_fn(|context| {
             polls += 1;

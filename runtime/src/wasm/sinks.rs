@@ -1,9 +1,9 @@
 //! Where a guest's stdout and stderr go: straight to the ear of the thread that it runs on, or over one
 //! bounded channel to the thread that listens; in the order in which they were written either way.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use wasmtime_wasi::async_trait;
@@ -16,7 +16,7 @@ use crate::isolation::StopHandle;
 use crate::limits::Limits;
 
 use super::ending::Interrupted;
-use super::guest::Outcome;
+use super::guest::{Guest, Outcome};
 use super::lend;
 use super::signal::Signal;
 
@@ -30,11 +30,12 @@ const PIECE: usize = 64 * 1024;
 pub(super) enum Said {
     /// A piece of output.
     Wrote(Stream, Bytes),
-    /// The guest has ended. Nothing follows.
-    Ended(Box<Outcome>),
+    /// The guest has ended, and is there still if it may be used again. Nothing follows.
+    Ended(Box<(Outcome, Option<Guest>)>),
 }
 
 /// How a guest's output reaches its listener.
+#[derive(Clone)]
 pub(super) enum Way {
     /// The guest runs on the listener's own thread, and the ear is lent to it.
     Here,
@@ -55,7 +56,7 @@ impl Way {
 
 /// Both streams of one guest, as far as they have something in common.
 pub(super) struct Outlet {
-    way: Way,
+    way: Mutex<Way>,
     signal: Arc<Signal>,
     stop: StopHandle,
     /// Bytes that still fit under the limit.
@@ -65,7 +66,18 @@ pub(super) struct Outlet {
 impl Outlet {
     pub(super) fn new(way: Way, signal: &Arc<Signal>, limits: &Limits, stop: &StopHandle) -> Self {
         let (signal, stop) = (Arc::clone(signal), stop.clone());
-        Self { way, signal, stop, room: AtomicU64::new(limits.output.as_u64()) }
+        let room = AtomicU64::new(limits.output.as_u64());
+        Self { way: Mutex::new(way), signal, stop, room }
+    }
+
+    /// The guest begins its next task: what it writes goes this way, and counts anew.
+    pub(super) fn renew(&self, way: Way, limits: &Limits) {
+        *self.way() = way;
+        self.room.store(limits.output.as_u64(), Ordering::Relaxed);
+    }
+
+    fn way(&self) -> MutexGuard<'_, Way> {
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Passes on what fits under the limit; the guest ends if that is not all.
@@ -78,7 +90,8 @@ impl Outlet {
         let over = bytes.split_off(fits);
         self.room.store(room - fits as u64, Ordering::Relaxed);
         if !bytes.is_empty() {
-            self.way.tell(stream, bytes)?;
+            let way = self.way().clone();
+            way.tell(stream, bytes)?;
         }
         if over.is_empty() {
             return Ok(());

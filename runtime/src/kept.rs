@@ -1,0 +1,128 @@
+//! A guest that is kept between tasks, for those whose state is dear to build.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::evidence::Step;
+use crate::isolation::{Attempt, Cell, Deaf, Ear, LoadError, StopHandle, Vitals};
+use crate::quantity::ByteSize;
+use crate::report::{Report, TaskSummary};
+use crate::runtime::{Loaded, judge};
+use crate::task::Task;
+
+/// How long a guest that is kept may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reuse {
+    /// Tasks it runs at most.
+    pub max_tasks: u64,
+    /// How old it gets at most; a task that runs is not broken off for it.
+    pub max_age: Duration,
+    /// The most memory it may hold between two tasks.
+    pub max_resident: ByteSize,
+}
+
+impl Default for Reuse {
+    fn default() -> Self {
+        let (max_age, max_resident) = (Duration::from_secs(3_600), ByteSize::mib(256));
+        Self { max_tasks: 100_000, max_age, max_resident }
+    }
+}
+
+/// One guest of a module, kept between calls with all its state. Made by [`Loaded::keep`].
+///
+/// It is gone after any ending but an orderly one: a trap, a stop, an exit, a breach of its channel. Nothing that has
+/// gone wrong is ever used again; the next task is refused then (`unstarted.rejected`), and
+/// [`is_usable`](Self::is_usable) says so before.
+///
+/// ```
+/// use sandtrap::{Program, Reuse, Runtime, Task, Value};
+///
+/// let counter = r#"(module (global $n (mut i32) (i32.const 0))
+///     (func (export "next") (result i32)
+///       (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#;
+/// let loaded = Runtime::new()?.load(Program::module("counter", counter.as_bytes()))?;
+/// let mut kept = loaded.keep(Reuse::default())?;
+/// kept.run(&Task::call("next", []));
+/// assert_eq!(kept.run(&Task::call("next", [])).output.values, [Value::I32(2)]);
+/// # Ok::<(), sandtrap::Error>(())
+/// ```
+pub struct Kept {
+    cell: Box<dyn Cell>,
+    loaded: Loaded,
+    reuse: Reuse,
+}
+
+impl Kept {
+    pub(crate) fn new(cell: Box<dyn Cell>, loaded: Loaded, reuse: Reuse) -> Self {
+        Self { cell, loaded, reuse }
+    }
+
+    /// Runs one task. Blocks until it has ended.
+    pub fn run(&mut self, task: &Task) -> Report {
+        self.run_with(task, &StopHandle::new(), &mut Deaf)
+    }
+
+    /// The same, with a handle to stop it and an ear for what it writes.
+    pub fn run_with(&mut self, task: &Task, stop: &StopHandle, ear: &mut dyn Ear) -> Report {
+        let began = Instant::now();
+        let program = self.loaded.program();
+        let summary = TaskSummary::new(program, self.loaded.wall(), task);
+        let limits = program.policy().limits_for(task.limits.as_ref());
+        let attempt = Attempt {
+            task: &task.id,
+            entry: &task.entry,
+            limits: &limits,
+            stdout: task.stdout,
+            began,
+        };
+        let evidence = match self.admit(&attempt) {
+            Ok(()) => self.cell.run(&attempt, stop, ear),
+            Err(error) => Error::from(error).into_evidence(),
+        };
+        judge(summary, limits, evidence)
+    }
+
+    /// Whether it takes another task.
+    pub fn is_usable(&self) -> bool {
+        self.cell.is_usable() && self.used_up().is_none()
+    }
+
+    /// How it is doing.
+    pub fn vitals(&self) -> Vitals {
+        self.cell.vitals()
+    }
+
+    fn admit(&self, attempt: &Attempt<'_>) -> Result<(), LoadError> {
+        self.loaded.check(attempt.limits)?;
+        match self.used_up() {
+            None => Ok(()),
+            Some(what) => {
+                let detail = format!("this guest is used up: {what}; keep another one");
+                Err(LoadError::at(Step::Accept, detail))
+            }
+        }
+    }
+
+    fn used_up(&self) -> Option<String> {
+        let Vitals { resident_bytes, tasks_run, age } = self.cell.vitals();
+        let Reuse { max_tasks, max_age, max_resident } = self.reuse;
+        if tasks_run >= max_tasks {
+            return Some(format!("it has run {tasks_run} tasks"));
+        }
+        if age >= max_age {
+            return Some(format!("it is {} s old", age.as_secs()));
+        }
+        let resident = ByteSize::bytes(resident_bytes);
+        (resident > max_resident).then(|| format!("it holds {resident} of memory"))
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept")
+            .field("loaded", &self.loaded)
+            .field("vitals", &self.vitals())
+            .finish()
+    }
+}
