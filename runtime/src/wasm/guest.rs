@@ -161,13 +161,9 @@ fn state(run: &Run) -> Result<GuestState, LoadError> {
         Entrance::Call { .. } => &[],
     };
     let given = Given {
-        name: &run.image.argv0,
+        image: &run.image,
         args,
-        env: &run.image.env,
-        dirs: &run.image.dirs,
-        net: run.image.net,
         may_block: matches!(run.image.code, Code::Module(_)),
-        deterministic: run.image.deterministic,
         input: &run.input,
         outlet: &run.outlet,
         limits: &run.limits,

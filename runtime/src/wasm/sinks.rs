@@ -44,10 +44,13 @@ pub(super) enum Way {
 }
 
 impl Way {
-    fn tell(&self, stream: Stream, bytes: Bytes) -> Result<(), Interrupted> {
+    fn tell(&self, stream: Stream, bytes: &[u8]) -> Result<(), Interrupted> {
         let heard = match self {
-            Self::Here => lend::hear(stream, &bytes),
-            Self::Channel(listener) => listener.send(Said::Wrote(stream, bytes)).is_ok(),
+            Self::Here => lend::hear(stream, bytes),
+            Self::Channel(listener) => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                listener.send(Said::Wrote(stream, bytes)).is_ok()
+            }
         };
         // Without a listener there is nobody to run for.
         if heard { Ok(()) } else { Err(Interrupted) }
@@ -81,13 +84,13 @@ impl Outlet {
     }
 
     /// Passes on what fits under the limit; the guest ends if that is not all.
-    fn write(&self, stream: Stream, mut bytes: Bytes) -> Result<(), Interrupted> {
+    pub(super) fn write(&self, stream: Stream, bytes: &[u8]) -> Result<(), Interrupted> {
         // One call of a guest may write a lot, piece by piece, and the listener may be slow.
         self.signal.check()?;
         // Only the guest's own thread writes, so nobody comes between.
         let room = self.room.load(Ordering::Relaxed);
         let fits = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-        let over = bytes.split_off(fits);
+        let (bytes, over) = bytes.split_at(fits);
         self.room.store(room - fits as u64, Ordering::Relaxed);
         if !bytes.is_empty() {
             let way = self.way().clone();
@@ -121,7 +124,7 @@ impl Pollable for Sink {
 
 impl OutputStream for Sink {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.outlet.write(self.stream, bytes).map_err(|ended| StreamError::Trap(ended.into()))
+        self.outlet.write(self.stream, &bytes).map_err(|ended| StreamError::Trap(ended.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {

@@ -109,7 +109,7 @@ fn wild_pointers() -> Vec<Row> {
     .chain([
         command(
             "writes_four_gib_at_once",
-            Completed,
+            CrashedMemoryFault,
             "(memory (export \"memory\") 1) (data (i32.const 0) \"\\00\\00\\00\\00\\ff\\ff\\ff\\ff\")",
             "(drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))",
         ),

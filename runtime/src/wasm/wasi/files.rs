@@ -13,7 +13,7 @@ use crate::isolation::StopHandle;
 use crate::limits::Limits;
 use crate::wasm::ending::Interrupted;
 
-use super::{World, bounds, code, handles, opening, told};
+use super::{World, bounds, code, handles, opening, streams, told};
 
 /// The three streams.
 const STREAMS: usize = 3;
@@ -104,7 +104,7 @@ pub(super) async fn path_open(
     let new: u32 = memory.read(GuestPtr::new(opened.cast_unsigned()))?;
     // It may have been put in its place since we looked.
     if !opening::is_plain(world, memory, new).await? {
-        preview_1::fd_close(&mut world.reference, memory, new.cast_signed()).await?;
+        preview_1::fd_close(&mut *world.reference, memory, new.cast_signed()).await?;
         return Ok(code(Errno::Acces));
     }
     world.files.open += 1;
@@ -146,7 +146,7 @@ pub(super) async fn fd_close(
     memory: &mut GuestMemory<'_>,
     fd: i32,
 ) -> wasmtime::Result<i32> {
-    let said = preview_1::fd_close(&mut world.reference, memory, fd).await?;
+    let said = preview_1::fd_close(&mut *world.reference, memory, fd).await?;
     if said == code(Errno::Success) {
         world.files.open -= 1;
         world.files.mark(fd, 0);
@@ -162,7 +162,7 @@ pub(super) async fn fd_renumber(
     fd: i32,
     to: i32,
 ) -> wasmtime::Result<i32> {
-    let said = preview_1::fd_renumber(&mut world.reference, memory, fd, to).await?;
+    let said = preview_1::fd_renumber(&mut *world.reference, memory, fd, to).await?;
     if said == code(Errno::Success) && fd != to {
         world.files.open -= 1;
         world.handles.renumbered(fd, to);
@@ -179,7 +179,7 @@ pub(super) async fn fd_fdstat_set_flags(
     fd: i32,
     flags: i32,
 ) -> wasmtime::Result<i32> {
-    let said = preview_1::fd_fdstat_set_flags(&mut world.reference, memory, fd, flags)?;
+    let said = preview_1::fd_fdstat_set_flags(&mut *world.reference, memory, fd, flags)?;
     if said == code(Errno::Success) {
         world.files.mark(fd, flags);
     }
@@ -197,8 +197,11 @@ pub(super) async fn fd_write(
     if let Some(refused) = bounds::buffers(&[count]) {
         return Ok(refused);
     }
+    if let Some(stream) = streams::untouched(world, fd) {
+        return streams::write(world, memory, stream, (buffers, count), size);
+    }
     keep_small(world, memory, fd, buffers, count, None).await?;
-    preview_1::fd_write(&mut world.reference, memory, fd, buffers, count, size).await
+    preview_1::fd_write(&mut *world.reference, memory, fd, buffers, count, size).await
 }
 
 pub(super) async fn fd_pwrite(
@@ -214,7 +217,7 @@ pub(super) async fn fd_pwrite(
         return Ok(refused);
     }
     keep_small(world, memory, fd, buffers, count, Some(offset.cast_unsigned())).await?;
-    preview_1::fd_pwrite(&mut world.reference, memory, fd, buffers, count, offset, size).await
+    preview_1::fd_pwrite(&mut *world.reference, memory, fd, buffers, count, offset, size).await
 }
 
 pub(super) async fn fd_filestat_set_size(
@@ -229,7 +232,7 @@ pub(super) async fn fd_filestat_set_size(
     if is_file && wanted > world.files.largest && wanted > world.size(memory, fd).await? {
         world.end_if_writable(memory, fd).await?;
     }
-    preview_1::fd_filestat_set_size(&mut world.reference, memory, fd, size).await
+    preview_1::fd_filestat_set_size(&mut *world.reference, memory, fd, size).await
 }
 
 /// Ends the guest if this write would make its file larger than it may get.

@@ -3,7 +3,6 @@
 use wasmtime::{AsContextMut as _, Caller, Extern, Linker};
 use wasmtime_wasi::p0::wasi_unstable;
 use wasmtime_wasi::p1::wasi_snapshot_preview1;
-use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 use wiggle::GuestMemory;
 
 use crate::wasm::ending::Exit;
@@ -41,7 +40,7 @@ macro_rules! functions {
                 stringify!($now),
                 |mut caller: Caller<'_, GuestState>, $($now_arg: $now_ty),*| {
                     let (wasi, mut memory) = parts(&mut caller)?;
-                    $version::$now(&mut wasi.world.reference, &mut memory, $($now_arg),*)
+                    $version::$now(&mut *wasi.world.reference, &mut memory, $($now_arg),*)
                 },
             )?;)*
             $(linker.func_wrap(
@@ -52,7 +51,7 @@ macro_rules! functions {
                         return Ok(refused);
                     })?
                     wait_for(&mut caller, async |world, memory| {
-                        $version::$later(&mut world.reference, memory, $($later_arg),*).await
+                        $version::$later(&mut *world.reference, memory, $($later_arg),*).await
                     })
                 },
             )?;)*
@@ -189,7 +188,7 @@ fn parts<'a>(
     }
     let allowance = caller.as_context_mut().hostcall_fuel();
     let (bytes, state) = memory.data_and_store_mut(caller);
-    state.wasi.world.reference.set_hostcall_fuel(allowance);
+    state.wasi.world.reference.allow(allowance);
     Ok((&mut state.wasi, GuestMemory::Unshared(bytes)))
 }
 

@@ -76,7 +76,7 @@ pub(super) async fn fd_readdir(
 ) -> wasmtime::Result<i32> {
     let Some(dir) = world.handles.dir(&mut world.reference, fd) else {
         // No directory. The reference says what it is instead.
-        let reference = &mut world.reference;
+        let reference = &mut *world.reference;
         return preview_1::fd_readdir(reference, memory, fd, buffer, len, cookie, size).await;
     };
     let cookie = cookie.cast_unsigned();
@@ -139,7 +139,7 @@ async fn entry(
     name: &[u8],
 ) -> Vec<u8> {
     let fd = Fd::from(listing.fd.cast_unsigned());
-    let reference = &mut world.reference;
+    let reference = &mut *world.reference;
     reference.set_hostcall_fuel(ALLOWANCE);
     let stat = if listing.next <= 2 {
         reference.fd_filestat_get(memory, fd).await

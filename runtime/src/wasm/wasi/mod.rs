@@ -20,21 +20,22 @@ mod listing;
 mod opening;
 mod poll;
 mod random;
+mod reference;
+mod streams;
 
 use std::sync::Arc;
 
 use wasmtime::Memory;
-use wasmtime_wasi::p1::{WasiP1Ctx, types};
-use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::p1::types;
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::channel::Stream;
 use crate::evidence::Step;
 use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
-use crate::permissions::Network;
 
+use super::image::Prepared;
 use super::signal::Signal;
-use super::sinks::{Outlet, Sink};
+use super::sinks::Outlet;
 use super::stdin::Input;
 
 use clocks::Clocks;
@@ -42,6 +43,7 @@ use files::Files;
 use handles::Handles;
 use listing::Listing;
 use opening::Places;
+use reference::{Recipe, Reference};
 
 pub(super) use dirs::Dirs;
 pub(super) use functions::{names, offer};
@@ -56,7 +58,8 @@ pub(super) struct Wasi {
 
 /// What one guest finds of the world.
 struct World {
-    reference: WasiP1Ctx,
+    reference: Reference,
+    outlet: Arc<Outlet>,
     clocks: Clocks,
     input: Input,
     files: Files,
@@ -68,20 +71,11 @@ struct World {
 
 /// What a guest is given.
 pub(super) struct Given<'a> {
-    /// Its own name.
-    pub(super) name: &'a str,
+    pub(super) image: &'a Arc<Prepared>,
     /// Its arguments.
     pub(super) args: &'a [String],
-    /// Its environment.
-    pub(super) env: &'a [(String, String)],
-    /// The directories it may reach.
-    pub(super) dirs: &'a Dirs,
-    /// Whether it may reach the network.
-    pub(super) net: Network,
-    /// Whether its thread may be kept waiting by a file. A component's would not be free to end then.
+    /// Whether its thread may be kept waiting by a file.
     pub(super) may_block: bool,
-    /// The seed of its clocks and random numbers, if they are to be the same in every run.
-    pub(super) deterministic: Option<u64>,
     /// What it reads.
     pub(super) input: &'a Input,
     /// Where it writes.
@@ -97,52 +91,43 @@ pub(super) struct Given<'a> {
 impl Wasi {
     /// Fails if the guest can't be given what it was granted.
     pub(super) fn new(given: &Given<'_>) -> Result<Self, LoadError> {
-        let mut context = WasiCtxBuilder::new();
-        let clocks = match given.deterministic {
-            None => Clocks::of_this_host(),
-            Some(seed) => {
-                random::make_up(&mut context, seed);
-                Clocks::made_up()
-            }
-        };
-        context
-            .allow_blocking_current_thread(given.may_block)
-            .max_random_size(given.limits.memory.as_u64())
-            .monotonic_clock(clocks.clone())
-            .wall_clock(clocks.clone())
-            .stdin(match given.deterministic {
-                None => given.input.clone(),
-                Some(_) => given.input.clone().filling_buffers(),
-            })
-            .stdout(Sink::new(Stream::Stdout, given.outlet))
-            .stderr(Sink::new(Stream::Stderr, given.outlet))
-            .arg(given.name)
-            .args(given.args)
-            .envs(given.env);
-        bounds::words(given.args, given.env)?;
-        given.dirs.open(&mut context)?;
-        if given.net == Network::Host {
-            context.inherit_network().allow_ip_name_lookup(true).allow_tcp(true).allow_udp(true);
-        }
-        let files = Files::new(given.limits, given.dirs.count(), given.stop);
+        let Given { image, args, limits, .. } = *given;
+        bounds::words(args, &image.env)?;
+        let files = Files::new(limits, image.dirs.count(), given.stop);
         if files.are_too_many() {
-            let most = given.limits.open_files;
+            let most = limits.open_files;
             let detail = format!(
                 "its streams and directories are more than the open-files limit of {most}; raise it"
             );
             return Err(LoadError::at(Step::FitLimits, detail));
         }
+        let clocks = match image.deterministic {
+            None => Clocks::of_this_host(),
+            Some(_) => Clocks::made_up(),
+        };
+        let mut reference = Reference::new(Recipe {
+            image: Arc::clone(image),
+            args: args.to_vec(),
+            input: given.input.clone(),
+            outlet: Arc::clone(given.outlet),
+            clocks: clocks.clone(),
+            may_block: given.may_block,
+            most_random: limits.memory.as_u64(),
+        })?;
+        let handles = match image.dirs.count() {
+            0 => Handles::default(),
+            count => Handles::of_granted(&mut reference, count),
+        };
         let signal = Arc::clone(given.signal);
-        let (input, places) = (given.input.clone(), given.dirs.places());
-        let mut reference = context.build_p1();
         let world = World {
-            handles: Handles::of_granted(&mut reference, given.dirs.count()),
+            handles,
             reference,
+            outlet: Arc::clone(given.outlet),
             clocks,
-            input,
+            input: given.input.clone(),
             files,
             listing: None,
-            places,
+            places: image.dirs.places(),
             signal: Arc::clone(&signal),
         };
         Ok(Self { world, signal, memory: None })

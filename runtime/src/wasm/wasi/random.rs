@@ -70,7 +70,7 @@ pub(super) async fn random_get(
         world.signal.check()?;
         let piece = left.min(PIECE);
         let said = preview_1::random_get(
-            &mut world.reference,
+            &mut *world.reference,
             memory,
             at.cast_signed(),
             piece.cast_signed(),

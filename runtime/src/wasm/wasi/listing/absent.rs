@@ -17,5 +17,5 @@ pub(super) async fn fd_readdir(
     cookie: i64,
     size: i32,
 ) -> wasmtime::Result<i32> {
-    preview_1::fd_readdir(&mut world.reference, memory, fd, buffer, len, cookie, size).await
+    preview_1::fd_readdir(&mut *world.reference, memory, fd, buffer, len, cookie, size).await
 }
