@@ -87,7 +87,7 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn wild_pointers() -> Vec<Row> {
-    use Label::{Completed, CrashedMemoryFault};
+    use Label::CrashedMemoryFault;
     [
         ("writes_from_a_list_beyond_the_end", "$fd_write 1 65535 1 0"),
         ("writes_from_a_list_at_the_far_end", "$fd_write 1 -8 1 0"),
