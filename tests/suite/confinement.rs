@@ -1,6 +1,9 @@
 //! What a guest starts with, bullet by bullet, behind both walls.
 
-use sandtrap::{ByteSize, Limits, Permissions, Program, Report, Runtime, Stdin, Task};
+use sandtrap::{
+    Access, ByteSize, GuardState, Limits, Network, Permissions, Program, Report, Runtime, Stdin,
+    Task,
+};
 use sandtrap_tests::guests::{self, Form};
 
 fn run(wall: Form, guest: &str, permissions: Permissions, task: &Task) -> Report {
@@ -156,6 +159,31 @@ fn memory_is_capped_exactly_and_its_peak_is_told() {
         let peak = report.usage.peak_memory;
         // The kernel counts in batches of pages, so its peak may be a little above its cap.
         assert!((16 << 20..=33 << 20).contains(&peak), "{wall:?}: {peak}");
+    }
+}
+
+#[test]
+fn a_component_reaches_the_network_only_if_that_was_granted() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = listener.local_addr().unwrap().to_string();
+    let granted = Permissions { net: Network::Host, ..Permissions::default() };
+    let reached = run(Form::Component, "reaches_out", granted, &task([&there]));
+    assert!(lines(&reached).contains(&"peer".to_owned()), "{:?}", lines(&reached));
+    let reached = run(Form::Component, "reaches_out", Permissions::default(), &task([&there]));
+    assert_eq!(lines(&reached), [""; 0]);
+}
+
+#[test]
+fn a_component_with_directories_says_that_its_files_are_not_limited() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut permissions = Permissions::default();
+    permissions.grant_dir(folder.path(), folder.path(), Access::ReadOnly);
+    for (form, state) in
+        [(Form::Module, GuardState::InForce), (Form::Component, GuardState::Missing)]
+    {
+        let report = run(form, "hello", permissions.clone(), &task([]));
+        let guard = report.guards.iter().find(|guard| guard.name == "file-limits");
+        assert_eq!(guard.map(|guard| guard.state), Some(state), "{form:?}");
     }
 }
 
