@@ -34,7 +34,8 @@ fn fresh_task(c: &mut Criterion) {
         group.bench_function(id, |b| b.iter(|| program.run(&task)));
     }
     let engine = wasmtime::Engine::default();
-    let compiled = wasmtime::Module::new(&engine, ADD).expect("a module");
+    let binary = wat::parse_str(ADD).expect("a module");
+    let compiled = wasmtime::Module::new(&engine, binary).expect("a module");
     let linked = wasmtime::Linker::new(&engine).instantiate_pre(&compiled).expect("no imports");
     group.bench_function("floor-wasmtime/0", |b| {
         b.iter(|| {

@@ -2,8 +2,11 @@
 //!
 //! The floor is the same engine without us: no limits, no deadline, no verdict, in the fastest way it can be set
 //! up (a pool, pages set back by the kernel's knowledge of them), and in the way it comes (on demand).
+#![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
-use sandtrap::{Program, Runtime, Task};
+use std::time::{Duration, Instant};
+
+use sandtrap::{Limits, Program, Reuse, Runtime, Task};
 use sandtrap_benches::{Case, in_turns, tell_ratio};
 use sandtrap_tests::guests;
 use wasmtime::{
@@ -60,6 +63,57 @@ fn lean() -> Config {
     config
 }
 
+/// A call of a guest that is kept, beside a call of a bare instance.
+fn warm_call(runtime: &Runtime) {
+    const NEXT: &str = r#"(module (global $n (mut i32) (i32.const 0)) (func (export "next") (result i32)
+        (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#;
+    let loaded = runtime.load(Program::module("next", NEXT.as_bytes())).expect("a module");
+    let reuse = Reuse { max_tasks: u64::MAX, ..Reuse::default() };
+    let mut kept = loaded.keep(reuse).expect("a guest");
+    let task = Task::call("next", []);
+    assert!(kept.run(&task).verdict.is_completed());
+
+    let engine = Engine::new(&lean()).expect("an engine");
+    let binary = wat::parse_str(NEXT).expect("a module");
+    let module = Module::new(&engine, binary).expect("a module");
+    let mut store = Store::new(&engine, ());
+    let instance = Linker::new(&engine).instantiate(&mut store, &module).expect("it fits");
+    let next = instance.get_typed_func::<(), i32>(&mut store, "next").expect("a function");
+    let [ours, floor] = in_turns(
+        "warm_call",
+        [
+            Case::new("sandtrap", || kept.run(&task)),
+            Case::new("bare-typed", || next.call(&mut store, ()).expect("it returns")),
+        ],
+    );
+    tell_ratio("warm_call", &ours, &floor, 8.0);
+}
+
+/// How much later than its deadline a guest that spins has its verdict.
+fn deadline(runtime: &Runtime) {
+    const SPIN: &str = r#"(module (func (export "_start") (loop br 0)))"#;
+    const WALL: Duration = Duration::from_millis(20);
+    let limits = Limits { wall: WALL, ..Limits::default() };
+    let program = Program::module("spin", SPIN.as_bytes()).limits(limits);
+    let spin = runtime.load(program).expect("a module");
+    let task = Task::command(Vec::<String>::new());
+    let mut late: Vec<f64> = (0..200)
+        .map(|_| {
+            let begin = Instant::now();
+            let report = spin.run(&task);
+            assert_eq!(report.verdict.label().as_str(), "stopped.wall-time");
+            begin.elapsed().saturating_sub(WALL).as_secs_f64() * 1e3
+        })
+        .collect();
+    late.sort_by(f64::total_cmp);
+    let (least, median, last) = (late[0], late[late.len() / 2], late[late.len() - 1]);
+    let word = if median <= 0.5 { "met" } else { "missed" };
+    println!(
+        "deadline: {least:.2} ms late at least, {median:.2} ms at the median, {last:.2} ms at most \
+         (goal 0.50 ms at the median, {word})"
+    );
+}
+
 fn main() {
     let runtime = Runtime::new().expect("a runtime");
     let task = Task::command(Vec::<String>::new());
@@ -90,4 +144,7 @@ fn main() {
         ],
     );
     tell_ratio("crash_to_next", &ours, &floor, 1.2);
+
+    warm_call(&runtime);
+    deadline(&runtime);
 }

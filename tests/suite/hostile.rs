@@ -21,6 +21,9 @@ fn every_hostile_module_is_rejected_or_stopped_and_leaves_nothing_behind() {
         .arg((1 + PASSES).to_string())
         // With a pool for each thread, what is resident would depend on which thread met which module.
         .env("MALLOC_ARENA_MAX", "1")
+        // And what is free shall be given back, not kept for later.
+        .env("MALLOC_TRIM_THRESHOLD_", "131072")
+        .env("MALLOC_MMAP_THRESHOLD_", "65536")
         .output()
         .expect("the host can be started");
     let (text, errors) =

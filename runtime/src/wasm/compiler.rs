@@ -22,13 +22,14 @@ use super::bounds::{self, Early};
 use super::component_parts::Parts;
 use super::engines::{self, Configuration};
 use super::entrance::cut;
+use super::expose;
 use super::features;
 use super::pool::Memory;
-use super::shape::Shape;
+use super::shape::{OwnStack, Shape};
 use super::source;
 
 /// Changes with everything that is kept about compiled code, so that no version reads what another one wrote.
-const FORMAT: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"), ", format 2");
+const FORMAT: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"), ", format 3");
 
 /// How much of the engine's words a message shows: names of the module stand in them.
 const LONGEST_MESSAGE: usize = 400;
@@ -100,6 +101,18 @@ pub(super) enum Kind {
     Component(Parts),
 }
 
+impl Kind {
+    /// Whether only a dump of a dead guest shows its stack pointer.
+    pub(super) fn needs_dump(&self) -> bool {
+        match self {
+            Self::Module(shape) => {
+                matches!(shape.stack, OwnStack::Known(_)) && shape.moved.is_none()
+            }
+            Self::Component(_) => true,
+        }
+    }
+}
+
 /// Compiles bytes and writes the stream. Only writing can fail: what is wrong with the bytes is in the heading.
 pub(crate) fn compile(
     bytes: &[u8],
@@ -148,8 +161,24 @@ fn module_code(binary: &[u8], engine: &Engine) -> Result<(Kind, Vec<u8>), String
         let fault = "declares a memory to share between threads; build it for a single thread";
         return Err(fault.into());
     }
-    let code = engine.precompile_module(binary).map_err(|error| invalid(&format!("{error:#}")))?;
+    let mut shape = shape;
+    let exposed = expose(binary, &mut shape);
+    let code = engine
+        .precompile_module(exposed.as_deref().unwrap_or(binary))
+        .map_err(|error| invalid(&format!("{error:#}")))?;
     Ok((Kind::Module(shape), code))
+}
+
+/// The module with its own stack pointer exported, if it has one that its host will look at.
+fn expose(binary: &[u8], shape: &mut Shape) -> Option<Vec<u8>> {
+    let OwnStack::Known(pointer) = shape.stack else { return None };
+    // What runs while the instance is made can't be asked for its exports.
+    if shape.has_start {
+        return None;
+    }
+    let exposed = expose::with_pointer(binary, pointer.global)?;
+    shape.moved = Some(exposed.len() - binary.len());
+    Some(exposed)
 }
 
 fn component_code(binary: &[u8], engine: &Engine) -> Result<(Kind, Vec<u8>), String> {
@@ -252,6 +281,7 @@ impl Configuration {
             is_deterministic: is_deterministic.parse().ok()?,
             // Nothing is run where it is compiled.
             memory: Memory::OnDemand,
+            dumps: false,
         })
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Configuration {
     pub(super) is_deterministic: bool,
     /// Where the memory of its instances comes from.
     pub(super) memory: Memory,
+    /// Whether the engine shows all globals of a guest that trapped.
+    pub(super) dumps: bool,
 }
 
 impl Configuration {
@@ -51,6 +53,7 @@ impl Configuration {
             counts_fuel: limits.fuel.is_some(),
             is_deterministic: policy.permissions.deterministic.is_some(),
             memory,
+            dumps: true,
         }
     }
 }
@@ -154,9 +157,9 @@ fn config(configuration: Configuration) -> Config {
     // Places in the source are looked up by us, and not for an exit. Were nothing said, an environment
     // variable of the host would decide.
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
-    // The dump holds handles, no copies. It is the only way to a global that is not exported, and so to
-    // the stack pointer of a guest that overran its own stack.
-    config.coredump_on_trap(true);
+    // The dump holds handles, no copies. It is the only way to a global that is not exported, and so, where
+    // it was not made to be, to the stack pointer of a guest that overran its own stack.
+    config.coredump_on_trap(configuration.dumps);
     // Programs use atomics without threads. Memory that guests could share does not exist here.
     config.wasm_threads(true);
     config.shared_memory(false);

@@ -117,7 +117,7 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
     let store = &mut guest.store;
     let mut outcome = match enter(&run, store, &mut guest.instance) {
         Ok(values) => Outcome { values, is_orderly: true, ..Outcome::of(Ending::Exited(0)) },
-        Err(failed) => ended(failed, &run, store),
+        Err(failed) => ended(failed, &run, store, guest.instance.as_ref()),
     };
     let counted = run.limits.fuel.filter(|_| run.image.engine.configuration.counts_fuel);
     outcome.fuel = counted.and_then(|all| Some(all.saturating_sub(store.get_fuel().ok()?)));
@@ -254,10 +254,15 @@ fn exported(
         .ok_or_else(|| wasmtime::format_err!("an export is gone that the module has"))
 }
 
-fn ended(failed: Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
+fn ended(
+    failed: Failed,
+    run: &Run,
+    store: &mut Store<GuestState>,
+    instance: Option<&Instance>,
+) -> Outcome {
     let Failed { error, instantiated } = failed;
     let stack = || match &run.image.code {
-        Code::Module(code) => trace::stack_state(&error, code.shape.stack, store),
+        Code::Module(code) => trace::stack_state(&error, &code.shape, instance, store),
         Code::Component(code) => code.stack_state(&error, store),
     };
     // The start function runs while the instance is made, and what it calls may fail for the host's reasons.
@@ -271,7 +276,7 @@ fn ended(failed: Failed, run: &Run, store: &mut Store<GuestState>) -> Outcome {
         Ending::Trapped(_) => {
             let image = Arc::clone(&run.image);
             Trace::later(move || match &image.code {
-                Code::Module(code) => trace::frames(&error, &code.places),
+                Code::Module(code) => trace::frames(&error, &code.places, &code.shape),
                 Code::Component(code) => code.frames(&error),
             })
         }

@@ -139,11 +139,12 @@ impl Loader<'_> {
             Trust::Untrusted => guard,
         };
         let pooled = Memory::fit_for(&facts.kind, self.engines.places());
-        let engine = self.engine(pooled)?;
+        let dumps = facts.kind.needs_dump();
+        let engine = self.engine(pooled, dumps)?;
         let (engine, machine) = match machine(&engine, &code, facts.kind.clone()) {
             // It may need more than a place in the pool has.
             Err(_) if pooled != Memory::OnDemand => {
-                let engine = self.engine(Memory::OnDemand)?;
+                let engine = self.engine(Memory::OnDemand, dumps)?;
                 let machine = machine(&engine, &code, facts.kind);
                 (engine, machine)
             }
@@ -152,8 +153,8 @@ impl Loader<'_> {
         Ok((machine.map(|machine| Loaded { engine, machine, guard }), key))
     }
 
-    fn engine(&self, memory: Memory) -> Result<Arc<GuestEngine>, LoadError> {
-        self.engines.get(Configuration { memory, ..self.configuration })
+    fn engine(&self, memory: Memory, dumps: bool) -> Result<Arc<GuestEngine>, LoadError> {
+        self.engines.get(Configuration { memory, dumps, ..self.configuration })
     }
 
     fn find(&self, source: &Source, cache: Option<&Cache>) -> Result<Found, LoadError> {

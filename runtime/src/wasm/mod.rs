@@ -40,6 +40,7 @@ mod component_parts;
 mod ending;
 mod engines;
 mod entrance;
+mod expose;
 mod features;
 mod guest;
 mod image;

@@ -39,6 +39,8 @@ pub(super) struct Shape {
     pub(super) has_start: bool,
     /// Whether it keeps a stack of its own in linear memory.
     pub(super) stack: OwnStack,
+    /// By how many bytes its code was moved, if it was compiled with its stack pointer exported.
+    pub(super) moved: Option<usize>,
 }
 
 /// What is known of a stack in linear memory.
@@ -58,6 +60,8 @@ pub(super) enum OwnStack {
 pub(super) struct StackPointer {
     /// Which of the globals that the module defines.
     pub(super) index: usize,
+    /// Which of all its globals.
+    pub(super) global: u32,
     /// Where the stack begins. It grows downwards.
     pub(super) top: u64,
 }
@@ -215,7 +219,7 @@ impl Clues {
     fn pointer(&self) -> Option<StackPointer> {
         if let Some(named) = self.named {
             let index = usize::try_from(named.checked_sub(self.imported)?).ok()?;
-            return self.defined.get(index)?.pointer(index);
+            return self.defined.get(index)?.pointer(index, named);
         }
         if !self.is_llvm || self.imported > 0 {
             return None;
@@ -223,7 +227,7 @@ impl Clues {
         let mut defined = self.defined.iter().enumerate();
         let pointer = defined
             .find(|(_, candidate)| !matches!(candidate, Candidate::No))
-            .and_then(|(index, candidate)| candidate.pointer(index))?;
+            .and_then(|(index, candidate)| candidate.pointer(index, u32::try_from(index).ok()?))?;
         let within = self.memory.is_some_and(|memory| pointer.top <= memory);
         within.then_some(pointer)
     }
@@ -231,9 +235,11 @@ impl Clues {
 
 impl Candidate {
     /// A stack has room. What begins with no positive number is something else.
-    fn pointer(self, index: usize) -> Option<StackPointer> {
+    fn pointer(self, index: usize, global: u32) -> Option<StackPointer> {
         match self {
-            Self::From(top) if top > 0 => Some(StackPointer { index, top: top.cast_unsigned() }),
+            Self::From(top) if top > 0 => {
+                Some(StackPointer { index, global, top: top.cast_unsigned() })
+            }
             _ => None,
         }
     }
@@ -297,7 +303,7 @@ mod tests {
     }
 
     fn known(index: usize, top: u64) -> OwnStack {
-        OwnStack::Known(StackPointer { index, top })
+        OwnStack::Known(StackPointer { index, global: index as u32, top })
     }
 
     #[test]

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use wasmtime::{Error, FrameInfo, Global, Store, Val, WasmBacktrace, WasmCoreDump};
+use wasmtime::{Error, FrameInfo, Global, Instance, Store, Val, WasmBacktrace, WasmCoreDump};
 
 use crate::evidence::StackState;
 use crate::trace::Frame;
 
 use super::component_parts::Parts;
+use super::expose::STACK_POINTER;
 use super::guest::GuestState;
 use super::places::{Lookup, Places};
-use super::shape::{OwnStack, StackPointer};
+use super::shape::{OwnStack, Shape, StackPointer};
 
 /// How many frames a report carries.
 const MOST_FRAMES: usize = 20;
@@ -19,12 +20,14 @@ const MOST_FRAMES: usize = 20;
 const RED_ZONE: u64 = 128;
 
 /// The frames of a module, innermost first.
-pub(super) fn frames(error: &Error, places: &Places) -> Vec<Frame> {
+pub(super) fn frames(error: &Error, places: &Places, shape: &Shape) -> Vec<Frame> {
+    let moved = shape.moved.unwrap_or(0);
     let lookup = places.open();
     frames_within(error, |info| {
         let function = name_of(info);
         let found = info.module_offset().zip(lookup.as_ref());
-        let places = found.map(|(offset, lookup)| lookup.at(offset, &function));
+        let places =
+            found.map(|(offset, lookup)| lookup.at(offset.saturating_sub(moved), &function));
         or_nowhere(places, function)
     })
 }
@@ -81,15 +84,20 @@ pub(super) fn plain(name: &str) -> String {
 /// out of bounds. The pointer itself tells them apart.
 pub(super) fn stack_state(
     error: &Error,
-    stack: OwnStack,
+    shape: &Shape,
+    instance: Option<&Instance>,
     store: &mut Store<GuestState>,
 ) -> StackState {
-    let pointer = match stack {
+    let pointer = match shape.stack {
         // Nothing is kept in linear memory that could run out.
         OwnStack::Absent => return StackState::Sound,
         OwnStack::Unknown => return StackState::Unseen,
         OwnStack::Known(pointer) => pointer,
     };
+    if shape.moved.is_some() {
+        let global = instance.and_then(|instance| instance.get_global(&mut *store, STACK_POINTER));
+        return state_of(pointer, global.as_ref(), store);
+    }
     let Some(dump) = error.downcast_ref::<WasmCoreDump>() else { return StackState::Unseen };
     state_of(pointer, dump.globals().get(pointer.index), store)
 }

@@ -9,7 +9,8 @@ use sandtrap_tests::soak::Counted;
 #[expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 fn main() {
     let passes: usize = std::env::args().nth(1).and_then(|word| word.parse().ok()).unwrap_or(1);
-    let runtime = Runtime::new().expect("a runtime");
+    // A small pool: what it keeps ready for modules that come again is not what is counted here.
+    let runtime = Runtime::builder().instances(4).build().expect("a runtime");
     let rows = hostile::table();
     for _ in 0..passes {
         for wrong in trial::run(&runtime, &rows) {

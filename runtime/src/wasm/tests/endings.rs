@@ -256,7 +256,8 @@ fn a_host_function_that_panics_ends_the_guest_and_not_the_caller() {
         "(module (import \"host\" \"panics\" (func $f)) (func (export \"_start\") call $f))",
     );
     let wall = WasmWall::new(Tools::default(), 80);
-    let wanted = Configuration::new(program.policy(), Memory::Pool(80));
+    let wanted =
+        Configuration { dumps: false, ..Configuration::new(program.policy(), Memory::Pool(80)) };
     let engine = wall.engines.get(wanted).unwrap();
     let mut linker = engine.linker.clone();
     let panics = || -> () { panic!("a host function that panics, as a test") };
