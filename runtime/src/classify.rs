@@ -281,7 +281,8 @@ fn trapped(cause: &TrapCause, evidence: &Evidence) -> Verdict {
             crash(CrashCause::StackOverflow, true)
         }
         TrapCause::MemoryOutOfBounds(state) => {
-            crash(CrashCause::MemoryFault { address: None }, *state == StackState::Sound)
+            let address = evidence.outside.map(|outside| outside.address);
+            crash(CrashCause::MemoryFault { address }, *state == StackState::Sound)
         }
         TrapCause::Misaligned
         | TrapCause::TableOutOfBounds

@@ -27,6 +27,8 @@ pub struct Evidence {
     pub refused_memory: Option<RefusedMemory>,
     /// How often the kernel killed within the task's memory group.
     pub oom_kills: u64,
+    /// What a module wanted to reach outside of its memory.
+    pub outside: Option<Outside>,
     /// What it used.
     pub usage: Usage,
     /// What it wrote and returned.
@@ -50,6 +52,7 @@ impl Evidence {
             denied: Vec::new(),
             refused_memory: None,
             oom_kills: 0,
+            outside: None,
             usage: Usage::default(),
             output: Output::default(),
             trace: Trace::default(),
@@ -62,6 +65,15 @@ impl Evidence {
     pub fn never_started(refusal: Refusal) -> Self {
         Self::of(Source::Status, Ending::NeverStarted(refusal))
     }
+}
+
+/// An access of a module outside of its memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// Where it was.
+    pub address: u64,
+    /// How large the memory was, in bytes.
+    pub memory: u64,
 }
 
 /// Who saw the ending.

@@ -59,6 +59,8 @@ struct EvidenceRecord {
     signal: Option<String>,
     si_code: Option<i32>,
     address: Option<String>,
+    /// How large a module's memory was that it reached out of.
+    memory_bytes: Option<u64>,
     /// The signal with which it ended in the end.
     final_signal: Option<String>,
     syscall: Option<i64>,
@@ -185,6 +187,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         signal: None,
         si_code: None,
         address: address(report).map(hex),
+        memory_bytes: facts.outside.map(|outside| outside.memory),
         final_signal: None,
         syscall: facts.denied.iter().find_map(|denied| match denied {
             Denied::Syscall(number) => Some(*number),
@@ -232,6 +235,10 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
 fn address(report: &Report) -> Option<u64> {
     match &report.facts.ending {
         Ending::Signalled(death) => death.fault.as_ref().and_then(|fault| fault.address),
+        // Also where the verdict is another one: a stack that ran out is reached out of, too.
+        Ending::Trapped(_) if report.facts.outside.is_some() => {
+            report.facts.outside.map(|outside| outside.address)
+        }
         _ => match &report.verdict {
             Verdict::Crashed(crash) => match crash.cause {
                 CrashCause::MemoryFault { address } | CrashCause::BadCall { address } => address,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::evidence::{
-    Denied, Ending, Evidence, Guard, Output, RefusedMemory, Source, StopReason, Usage,
+    Denied, Ending, Evidence, Guard, Output, Outside, RefusedMemory, Source, StopReason, Usage,
 };
 use crate::limits::Limits;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
@@ -61,6 +61,8 @@ pub struct Facts {
     pub refused_memory: Option<RefusedMemory>,
     /// Kills by the kernel within its memory group.
     pub oom_kills: u64,
+    /// What a module wanted to reach outside of its memory.
+    pub outside: Option<Outside>,
     /// Where it was, innermost frame first.
     pub trace: Trace,
 }
@@ -76,14 +78,23 @@ impl Report {
             denied,
             refused_memory,
             oom_kills,
+            outside,
             usage,
             output,
             trace,
             guards,
             pid,
         } = evidence;
-        let facts =
-            Facts { source, ending, stopped_by_us, denied, refused_memory, oom_kills, trace };
+        let facts = Facts {
+            source,
+            ending,
+            stopped_by_us,
+            denied,
+            refused_memory,
+            oom_kills,
+            outside,
+            trace,
+        };
         let task = TaskSummary { pid, ..task };
         Self { task, verdict, facts, usage, limits, guards, attempts: 1, output }
     }

@@ -1,8 +1,9 @@
 //! The `evidence` line: what was seen, and who saw it.
 
 use sandtrap::{
-    Basis, ByteSize, Death, Denied, Ending, Facts, Fault, Limits, Opcode, Refusal, RefusedMemory,
-    Report, Sender, Source, StackState, Step, Stop, StopReason, TrapCause, Verdict, show_duration,
+    Basis, ByteSize, Death, Denied, Ending, Facts, Fault, Limits, Opcode, Outside, Refusal,
+    RefusedMemory, Report, Sender, Source, StackState, Step, Stop, StopReason, TrapCause, Verdict,
+    show_duration,
 };
 
 use super::plain;
@@ -17,6 +18,9 @@ pub(super) fn line(report: &Report) -> Option<String> {
         Ending::Trapped(cause) => trapped(cause),
         Ending::Vanished => "gone, and nobody saw how".to_owned(),
     }];
+    parts.extend(facts.outside.map(|Outside { address, memory }| {
+        format!("at {address:#x} of {}", ByteSize::bytes(memory))
+    }));
     parts.extend(why_stopped(report));
     if facts.oom_kills > 0 {
         parts.push(format!("{} at the cap of its memory group", times(facts.oom_kills, "kill")));

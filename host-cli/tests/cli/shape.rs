@@ -49,6 +49,7 @@ const EVIDENCE: &[Key] = &[
     ("fault", "object?"),
     ("final_signal", "string?"),
     ("guard", "string?"),
+    ("memory_bytes", "integer?"),
     ("oom_kills", "integer"),
     ("refused_memory", "object?"),
     ("si_code", "integer?"),

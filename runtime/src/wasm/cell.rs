@@ -211,6 +211,7 @@ impl WasmCell {
             testimony: outcome.testimony,
             stopped_by_us: stop.reason(),
             refused_memory: outcome.refused_memory,
+            outside: outcome.outside,
             usage,
             output,
             trace: outcome.trace,

@@ -5,7 +5,7 @@ use wasmtime::{Error, Trap};
 use wasmtime_wasi::I32Exit;
 use wiggle::GuestError;
 
-use crate::evidence::{Ending, StackState, TrapCause};
+use crate::evidence::{Ending, Outside, StackState, TrapCause};
 
 /// The guest ended itself with this code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,20 @@ pub(super) fn of(error: &Error, stack: impl FnOnce() -> StackState) -> Ending {
 /// What an error says, in one line. Around its root the engine wraps pictures of the place.
 pub(super) fn words(error: &Error) -> String {
     error.root_cause().to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+/// What the guest wanted to reach outside of its memory. The engine keeps this fact's type to itself and shows
+/// its words only; nothing is judged by them, and if they change one day, the fact is missing.
+pub(super) fn outside(error: &Error) -> Option<Outside> {
+    let number = |text: &str| u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok();
+    // The innermost causes first: the outer ones are whole pictures of the place.
+    let causes: Vec<_> = error.chain().collect();
+    causes.iter().rev().find_map(|cause| {
+        let words = cause.to_string();
+        let rest = words.strip_prefix("memory fault at wasm address ")?;
+        let (address, memory) = rest.split_once(" in linear memory of size ")?;
+        Some(Outside { address: number(address)?, memory: number(memory)? })
+    })
 }
 
 /// The same, as far as the error has a type that says something about the guest.

@@ -10,7 +10,7 @@ use wasmtime::{
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::channel::Witness;
-use crate::evidence::{Ending, Refusal, RefusedMemory, Step, Testimony};
+use crate::evidence::{Ending, Outside, Refusal, RefusedMemory, Step, Testimony, TrapCause};
 use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
@@ -61,6 +61,7 @@ pub(super) struct Outcome {
     pub(super) trace: Trace,
     pub(super) testimony: Testimony,
     pub(super) refused_memory: Option<RefusedMemory>,
+    pub(super) outside: Option<Outside>,
     pub(super) peak_memory: u64,
     pub(super) fuel: Option<u64>,
     pub(super) cpu: Duration,
@@ -76,6 +77,7 @@ impl Outcome {
             trace: Trace::default(),
             testimony: Testimony::default(),
             refused_memory: None,
+            outside: None,
             peak_memory: 0,
             fuel: None,
             cpu: Duration::ZERO,
@@ -272,6 +274,10 @@ fn ended(
     } else {
         ending::typed(&error, stack).unwrap_or_else(|| not_made(&error))
     };
+    let outside = match ending {
+        Ending::Trapped(TrapCause::MemoryOutOfBounds(_)) => ending::outside(&error),
+        _ => None,
+    };
     let trace = match ending {
         Ending::Trapped(_) => {
             let image = Arc::clone(&run.image);
@@ -282,7 +288,7 @@ fn ended(
         }
         _ => Trace::default(),
     };
-    Outcome { trace, ..Outcome::of(ending) }
+    Outcome { trace, outside, ..Outcome::of(ending) }
 }
 
 /// The instance could not be made, and nothing of the guest has run.

@@ -3,7 +3,7 @@
 use sandtrap_protocol::{FromGuest, PanicReport, VERSION, encode};
 
 use super::*;
-use crate::evidence::{Source, StackState, StopReason, TrapCause};
+use crate::evidence::{Outside, Source, StackState, StopReason, TrapCause};
 use crate::quantity::ByteSize;
 use crate::wasm::engines::{Configuration, GuestEngine};
 use crate::wasm::pool::Memory;
@@ -271,4 +271,12 @@ fn a_host_function_that_panics_ends_the_guest_and_not_the_caller() {
         let words = "host panic: a host function that panics, as a test".to_owned();
         assert_eq!(evidence.ending, Ending::Trapped(TrapCause::Other(words)));
     }
+}
+
+#[test]
+fn where_a_guest_reached_out_of_its_memory_is_told_with_the_size_of_that() {
+    let body = "(drop (i32.load offset=16 (i32.const 0x20000)))";
+    let evidence = run(&start(body));
+    assert_eq!(evidence.outside, Some(Outside { address: 0x20010, memory: 0x10000 }));
+    assert_eq!(run(&start("unreachable")).outside, None);
 }
