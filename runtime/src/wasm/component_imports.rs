@@ -21,7 +21,7 @@ use wasmtime_wasi_io::streams::{DynInputStream, StreamResult};
 use super::guest::GuestState;
 
 /// All interfaces of WASI 0.2 that are offered, in each of its versions.
-const OFFERED: [&str; 26] = [
+const OFFERED: [&str; 27] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stderr",
@@ -48,6 +48,7 @@ const OFFERED: [&str; 26] = [
     "wasi:sockets/tcp",
     "wasi:sockets/tcp-create-socket",
     "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
 ];
 
 /// How many streams, clocks and other things of the host a guest may hold at once.

@@ -155,6 +155,8 @@ fn a_changed_byte_anywhere_is_noticed() {
             let name = format!("flip-{kind}-{offset}");
             assert_thrown_away(&name, |folder| {
                 with_times_restored(&folder.only(kind), |file| {
+                    // A record is as long as the numbers in it, and may be shorter than another one.
+                    let offset = offset.min(file.metadata().unwrap().len() - 1);
                     let mut byte = [0];
                     file.read_exact_at(&mut byte, offset).unwrap();
                     file.write_all_at(&[byte[0] ^ 0x20], offset).unwrap();
