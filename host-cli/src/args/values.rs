@@ -70,6 +70,10 @@ pub(crate) fn dir_grant(text: OsString) -> Result<DirGrant, String> {
     if host.is_empty() || guest.is_empty() {
         return Err(format!("`{}` lacks a name; write it as in data:/data:rw", text.display()));
     }
+    if host.contains(&b':') && !guest.contains(&b'/') {
+        let guest = OsStr::from_bytes(guest).display();
+        return Err(format!("`{guest}` is neither `ro` nor `rw`; write it as in data:/data:rw"));
+    }
     let path = |bytes| PathBuf::from(OsStr::from_bytes(bytes));
     Ok(DirGrant { host: path(host), guest: path(guest), access })
 }

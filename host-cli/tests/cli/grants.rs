@@ -47,6 +47,13 @@ fn what_cannot_be_granted_is_refused_with_what_to_do() {
     let ran = files(Wall::Wasm, &["--dir", "/nowhere/at/all:/data"], &[]);
     ran.assert_refused(125);
     assert!(ran.stderr.contains("/nowhere/at/all") && ran.stderr.contains("make it first"));
+    for (flag, words) in
+        [("/tmp:/data:rx", "`rx` is neither `ro` nor `rw`"), (":/data", "lacks a name")]
+    {
+        let ran = files(Wall::Wasm, &["--dir", flag], &[]);
+        ran.assert_refused(2);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
     let ran = files(Wall::Wasm, &["--dir", "/:/data", "--dir", "/tmp:/data"], &[]);
     ran.assert_refused(2);
     assert!(ran.stderr.contains("give each a name of its own"), "{}", ran.stderr);

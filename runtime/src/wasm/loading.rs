@@ -301,8 +301,8 @@ impl Loader<'_> {
         let mut intake = Intake::new(cache).map_err(|error| no_room(&error))?;
         seal::unseal(&mut *source.reader()?, &secret, &mut intake).map_err(|unsealed| match unsealed {
             Unsealed::Unmarked => source.refused(
-                "is not a module: it is a native executable, or was compiled by something else than \
-                 `sandtrap compile`",
+                "is not a module: it is a native executable, was compiled by something else than \
+                 `sandtrap compile`, or was changed since",
             ),
             Unsealed::Broken => source.refused(
                 "bears no seal of this user: somebody else compiled it, or it was changed since; compile \
