@@ -1,5 +1,7 @@
 //! Modules that are hard to compile, made on the spot: they would be large as files.
 
+use wasm_encoder::Encode as _;
+
 /// A header, one type without parameters and results, and that many functions of it; the first one is `_start`.
 fn module(bodies: &[Vec<u8>]) -> Vec<u8> {
     let count = number(bodies.len());
@@ -20,17 +22,10 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// In the format of modules.
-fn number(mut value: usize) -> Vec<u8> {
+fn number(value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    loop {
-        let low = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
+    value.encode(&mut bytes);
+    bytes
 }
 
 /// Functions that do nothing. A compiler keeps something for each of them.

@@ -83,31 +83,7 @@ fn of_many_components_at_once_only_the_stopped_one_ends() {
     const WRITES: u32 = 50;
     let computes = "(local.set $i (i32.const 20000))
         (loop $work (br_if $work (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))";
-    let program = program(&writes(WRITES, computes));
-    let image = load(&program).unwrap();
-    let guest = |stopped: bool| {
-        let stop = StopHandle::new();
-        let own = stop.clone();
-        let mut ear = move |_: Event<'_>| {
-            if stopped {
-                own.stop(StopReason::Cancelled);
-            }
-        };
-        run_image(&*image, &program, &command(), &stop, &mut ear)
-    };
-    let all: Vec<Evidence> = std::thread::scope(|scope| {
-        let guest = &guest;
-        let all: Vec<_> = (0..GUESTS).map(|one| scope.spawn(move || guest(one == 7))).collect();
-        all.into_iter().map(|one| one.join().unwrap()).collect()
-    });
-    for (one, evidence) in all.iter().enumerate() {
-        if one == 7 {
-            assert_stopped(evidence, StopReason::Cancelled);
-        } else {
-            assert_eq!((&evidence.ending, evidence.stopped_by_us), (&Ending::Exited(0), None));
-            assert_eq!(evidence.usage.stdout_bytes, u64::from(WRITES));
-        }
-    }
+    assert_only_the_stopped_one_ends(&program(&writes(WRITES, computes)), GUESTS, WRITES.into());
 }
 
 #[test]

@@ -149,23 +149,28 @@ fn of_guests_that_share_a_pipe_one_gets_what_comes_and_the_others_can_be_stopped
     const GUESTS: usize = 8;
     let (reader, mut writer) = std::io::pipe().unwrap();
     let task = command().stdin(descriptor(reader));
-    let limits = Limits { wall: Duration::from_millis(400), ..limits() };
-    let program = program(&reads()).limits(limits);
+    let program = program(&reads());
     let image = load(&program).unwrap();
     let begun = std::sync::Barrier::new(GUESTS + 1);
+    let stop = StopHandle::new();
+    let (say, said) = std::sync::mpsc::channel();
     let all: Vec<Evidence> = std::thread::scope(|scope| {
-        let guest = || {
-            let mut ear = |_: Event<'_>| {
-                begun.wait();
-            };
-            run_image(&*image, &program, &task, &StopHandle::new(), &mut ear)
-        };
-        let all: Vec<_> = (0..GUESTS).map(|_| scope.spawn(guest)).collect();
+        for _ in 0..GUESTS {
+            let (say, image, program, task, begun, stop) =
+                (say.clone(), &image, &program, &task, &begun, &stop);
+            scope.spawn(move || {
+                let mut ear = |_: Event<'_>| {
+                    begun.wait();
+                };
+                say.send(run_image(&**image, program, task, stop, &mut ear)).unwrap();
+            });
+        }
         begun.wait();
-        // All wake, and all look before the first has read.
-        std::thread::sleep(Duration::from_millis(20));
         writer.write_all(b"x").unwrap();
-        all.into_iter().map(|one| one.join().unwrap()).collect()
+        // Whoever got it ends; the others wait for ever, and that until they are stopped.
+        let first = said.recv().unwrap();
+        stop.stop(StopReason::Cancelled);
+        std::iter::once(first).chain(said.iter().take(GUESTS - 1)).collect()
     });
     let fed = all.iter().filter(|one| one.ending == Ending::Exited(1)).count();
     let stopped = Ending::Trapped(TrapCause::Interrupted);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
-use crate::evidence::{Ending, Evidence, Refusal};
+use crate::evidence::{Ending, Evidence, Refusal, StopReason, TrapCause};
 use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle};
 use crate::limits::Limits;
 use crate::task::{Program, Task};
@@ -96,5 +96,37 @@ fn letters(heard: &mut String) -> impl FnMut(Event<'_>) + '_ {
         Event::Stdout(_) => heard.push('o'),
         Event::Stderr(_) => heard.push('e'),
         Event::Started { .. } => heard.push('s'),
+    }
+}
+
+/// Runs many guests at once, each of which writes so many single bytes, and stops one of them: none of the
+/// others notices.
+fn assert_only_the_stopped_one_ends(program: &Program, guests: usize, writes: u64) {
+    let image = load(program).unwrap();
+    let stopped = guests / 4;
+    let guest = |is_stopped: bool| {
+        let stop = StopHandle::new();
+        let own = stop.clone();
+        let mut ear = move |_: Event<'_>| {
+            if is_stopped {
+                own.stop(StopReason::Cancelled);
+            }
+        };
+        run_image(&*image, program, &command(), &stop, &mut ear)
+    };
+    let all: Vec<Evidence> = std::thread::scope(|scope| {
+        let guest = &guest;
+        let all: Vec<_> =
+            (0..guests).map(|one| scope.spawn(move || guest(one == stopped))).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for (one, evidence) in all.iter().enumerate() {
+        if one == stopped {
+            assert_eq!(evidence.stopped_by_us, Some(StopReason::Cancelled));
+            assert_eq!(evidence.ending, Ending::Trapped(TrapCause::Interrupted));
+        } else {
+            assert_eq!((&evidence.ending, evidence.stopped_by_us), (&Ending::Exited(0), None));
+            assert_eq!(evidence.usage.stdout_bytes, writes);
+        }
     }
 }

@@ -118,7 +118,7 @@ fn one_handle_ends_every_guest_that_it_was_given_to() {
 #[test]
 fn of_many_guests_at_once_only_the_stopped_one_ends() {
     const GUESTS: usize = 64;
-    const WRITES: i32 = 200;
+    const WRITES: u64 = 200;
     // Each writes a byte, then computes a while, many times over.
     let text = wasi(&format!(
         "(memory (export \"memory\") 1) (data (i32.const 4) \"\\01\")
@@ -130,31 +130,7 @@ fn of_many_guests_at_once_only_the_stopped_one_ends() {
              (local.set $round (i32.add (local.get $round) (i32.const 1)))
              (br_if $rounds (i32.lt_u (local.get $round) (i32.const {WRITES})))))"
     ));
-    let program = program(&text);
-    let image = load(&program).unwrap();
-    let guest = |stopped: bool| {
-        let stop = StopHandle::new();
-        let own = stop.clone();
-        let mut ear = move |_: Event<'_>| {
-            if stopped {
-                own.stop(StopReason::Cancelled);
-            }
-        };
-        run_image(&*image, &program, &command(), &stop, &mut ear)
-    };
-    let all: Vec<Evidence> = std::thread::scope(|scope| {
-        let guest = &guest;
-        let all: Vec<_> = (0..GUESTS).map(|one| scope.spawn(move || guest(one == 17))).collect();
-        all.into_iter().map(|one| one.join().unwrap()).collect()
-    });
-    for (one, evidence) in all.iter().enumerate() {
-        if one == 17 {
-            assert_stopped(evidence, StopReason::Cancelled);
-        } else {
-            assert_eq!((&evidence.ending, evidence.stopped_by_us), (&Ending::Exited(0), None));
-            assert_eq!(evidence.usage.stdout_bytes, WRITES as u64);
-        }
-    }
+    assert_only_the_stopped_one_ends(&program(&text), GUESTS, WRITES);
 }
 
 #[test]
