@@ -212,6 +212,15 @@ impl StopHandle {
         StopGuard { handle: self, id }
     }
 
+    /// Has another handle stopped with this one, for the same reason, until the guard is dropped. What stops the
+    /// other one does not stop this: an attempt that hits its own limit is no reason for its neighbours to end.
+    pub fn tie(&self, other: &Self) -> StopGuard<'_> {
+        let (of, to) = (self.clone(), other.clone());
+        self.on_stop(move || {
+            to.stop(of.reason().unwrap_or(StopReason::Cancelled));
+        })
+    }
+
     fn state(&self) -> std::sync::MutexGuard<'_, StopState> {
         // A panic elsewhere can't leave these two fields half written.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -280,6 +289,21 @@ mod tests {
         stop.stop(StopReason::Cancelled);
         drop(second);
         assert_eq!((gone.load(Ordering::SeqCst), here.load(Ordering::SeqCst)), (0, 1));
+    }
+
+    #[test]
+    fn a_tied_handle_is_stopped_with_the_other_and_not_the_other_way_round() {
+        let (callers, one, two) = (StopHandle::new(), StopHandle::new(), StopHandle::new());
+        let (_first, second) = (callers.tie(&one), callers.tie(&two));
+        one.stop(StopReason::WallTime);
+        assert_eq!((callers.reason(), two.reason()), (None, None));
+        callers.stop(StopReason::Cancelled);
+        assert_eq!(one.reason(), Some(StopReason::WallTime), "the first reason counts");
+        assert_eq!(two.reason(), Some(StopReason::Cancelled));
+        drop(second);
+        let late = StopHandle::new();
+        let _late = callers.tie(&late);
+        assert_eq!(late.reason(), Some(StopReason::Cancelled));
     }
 
     #[test]

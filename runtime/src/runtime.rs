@@ -122,11 +122,18 @@ impl Runtime {
 impl Loaded {
     /// Runs one task in a fresh cell. Blocks until it has ended.
     pub fn run(&self, task: &Task) -> Report {
-        self.run_with(task, &StopHandle::new(), &mut Deaf)
+        self.attempt(task, &StopHandle::new(), &mut Deaf)
     }
 
-    /// The same, with a handle to stop it and an ear for what it writes.
+    /// The same, with a handle to stop it and an ear for what it writes. One handle may stop many tasks; none of
+    /// them stops the others by a limit of its own.
     pub fn run_with(&self, task: &Task, stop: &StopHandle, ear: &mut dyn Ear) -> Report {
+        let own = StopHandle::new();
+        let _tied = stop.tie(&own);
+        self.attempt(task, &own, ear)
+    }
+
+    fn attempt(&self, task: &Task, stop: &StopHandle, ear: &mut dyn Ear) -> Report {
         let began = Instant::now();
         let summary = TaskSummary::new(&self.program, self.wall, task);
         let limits = self.program.policy().limits_for(task.limits.as_ref());

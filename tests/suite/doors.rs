@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandtrap::{
-    Event, Limits, Program, Runtime, StopHandle, StopReason, Task, Value, Verdict, Wall,
+    Deaf, Event, Limits, Program, Runtime, StopHandle, StopReason, Task, Value, Verdict, Wall,
 };
 use sandtrap_tests::guests;
 
@@ -255,4 +255,22 @@ fn limits_without_an_end_are_limits_like_any_other() {
         let report = runtime().run(program(wall, "hello").limits(limits), &task());
         assert!(report.verdict.is_completed(), "{wall:?}: {:?}", report.verdict);
     }
+}
+
+#[test]
+fn tasks_that_share_a_handle_do_not_end_by_each_others_limits() {
+    let spin = r#"(module (func (export "_start") (loop br 0)))"#;
+    let soon = Limits { wall: Duration::from_millis(50), ..Limits::default() };
+    let loaded = Runtime::new().unwrap().load(Program::module("spin", spin.as_bytes())).unwrap();
+    let (stop, task) = (StopHandle::new(), Task::command(["x"; 0]));
+    let late = std::thread::scope(|scope| {
+        let late = scope.spawn(|| loaded.run_with(&task, &stop, &mut Deaf));
+        let short = task.clone().limits(soon);
+        let report = loaded.run_with(&short, &stop, &mut Deaf);
+        assert_eq!(report.verdict.label().as_str(), "stopped.wall-time");
+        assert_eq!(stop.reason(), None);
+        stop.stop(StopReason::Cancelled);
+        late.join().unwrap()
+    });
+    assert_eq!(late.verdict.label().as_str(), "stopped.cancelled");
 }

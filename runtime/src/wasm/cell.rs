@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::channel::Streams;
 use crate::evidence::{Ending, Evidence, Source, Step, StopReason, TrapCause, Usage};
-use crate::isolation::{Attempt, Cell, Ear, LoadError, StopGuard, StopHandle, Vitals};
+use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
 use crate::task::Entry;
@@ -131,7 +131,7 @@ impl WasmCell {
         let way = speaker.clone().map_or(Way::Here, Way::Channel);
         let ties = self.ties(way, attempt, callers, &stage);
         let Ties { signal, stop, outlet } = &ties;
-        let _tied = self.kept.is_some().then(|| tie(callers, stop));
+        let _tied = self.kept.is_some().then(|| callers.tie(stop));
         let deadline = Deadline {
             stop: stop.clone(),
             signal: Arc::clone(signal),
@@ -279,14 +279,6 @@ impl Drop for StopOnPanic<'_> {
             self.0.stop(StopReason::Cancelled);
         }
     }
-}
-
-/// Has whoever stops the one stop the other, for the same reason.
-fn tie<'a>(callers: &'a StopHandle, guests: &StopHandle) -> StopGuard<'a> {
-    let (of, to) = (callers.clone(), guests.clone());
-    callers.on_stop(move || {
-        to.stop(of.reason().unwrap_or(StopReason::Cancelled));
-    })
 }
 
 /// Runs the guest on this thread. The clock looks after it until it has ended, and not longer.
