@@ -102,9 +102,9 @@ pub use confined::init;
 pub use error::Error;
 pub use event::Event;
 pub use evidence::{
-    Basis, Death, Denied, Ending, Evidence, Fault, Guard, GuardState, Opcode, Output, Outside,
-    Refusal, RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause,
-    Usage,
+    Basis, Death, Denied, DeniedSyscall, Ending, Evidence, Fault, Guard, GuardState, Opcode,
+    Output, Outside, Refusal, RefusedMemory, Remedy, Sender, Source, StackState, Step, StopReason,
+    Testimony, TrapCause, Usage,
 };
 pub use inspect::inspect;
 pub use inspection::{
@@ -118,7 +118,9 @@ pub use isolation::{
 pub use kept::{Kept, Reuse};
 pub use label::{Label, UnknownLabel};
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
-pub use permissions::{Access, DirGrant, GrantError, GuardMode, Network, Permissions};
+pub use permissions::{
+    Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
+};
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;
 pub use report::{Facts, Report, TaskSummary};

@@ -1,9 +1,9 @@
 //! The judge over combinations of evidence. Each expectation is written down, none is computed.
 
 use sandtrap::{
-    Basis, Death, Denied, Ending, ErrorReport, Evidence, Fault, Opcode, PanicReport, Refusal,
-    RefusedMemory, Sender, Signal, Source, StackState, Step, StopReason, TrapCause, Verdict,
-    classify,
+    Basis, Death, Denied, DeniedSyscall, Ending, ErrorReport, Evidence, Fault, Opcode, PanicReport,
+    Refusal, RefusedMemory, Sender, Signal, Source, StackState, Step, StopReason, TrapCause,
+    Verdict, classify,
 };
 
 const TERM: Signal = Signal::Other(15);
@@ -388,10 +388,11 @@ fn what_never_started_says_at_which_step() {
 #[test]
 fn a_denied_call_is_named_by_the_last_refusal() {
     let mut evidence = signalled(Source::Ptrace, death(Signal::Sys, Sender::Kernel));
-    evidence.denied = vec![Denied::Syscall(1), Denied::Syscall(110)];
+    evidence.denied =
+        [1, 110].map(|number| Denied::Syscall(DeniedSyscall::numbered(number))).to_vec();
     assert_eq!(
         classify(&evidence),
-        Verdict::Denied(sandtrap::Denial::Syscall { number: Some(110) })
+        Verdict::Denied(sandtrap::Denial::Syscall { number: Some(110), name: None })
     );
     let mut evidence = trapped(TrapCause::CapabilityRefused);
     evidence.denied = vec![Denied::Capability("net.connect".into())];

@@ -32,6 +32,7 @@ fn where_tracing_is_refused_only_the_status_is_claimed() {
         ("heap_slow_growth", "crashed.out-of-memory", true),
         ("fork_bomb", "stopped.processes", true),
         ("seccomp_self", "crashed.killed", true),
+        ("untraced_bomb", "crashed.killed", true),
     ] {
         let report = run("tracing", "best-effort", guest);
         assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
@@ -62,8 +63,26 @@ fn where_groups_are_hidden_the_address_space_is_capped() {
 }
 
 #[test]
+fn where_filters_are_refused_every_call_is_allowed_and_the_report_says_so() {
+    for (guest, label) in [
+        ("hello", "completed"),
+        // What no tracer sees is found all the same.
+        ("untraced_sibling", "completed"),
+        ("untraced_bomb", "stopped.processes"),
+        ("seccomp_self", "denied.syscall"),
+    ] {
+        let report = run("filters", "best-effort", guest);
+        assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
+        assert_eq!(guard(&report, "seccomp")["state"], "missing", "{guest}");
+        assert!(guard(&report, "seccomp")["why"].as_str().unwrap().contains("refuses"), "{guest}");
+    }
+}
+
+#[test]
 fn a_required_guard_that_is_missing_refuses_the_task() {
-    for (without, name) in [("tracing", "tracing"), ("groups", "memory-group")] {
+    for (without, name) in
+        [("tracing", "tracing"), ("groups", "memory-group"), ("filters", "seccomp")]
+    {
         let report = run(without, "required", "hello");
         assert_eq!(report["verdict"]["label"], "unstarted.guard", "{report:#}");
         assert_eq!(report["evidence"]["guard"], name);

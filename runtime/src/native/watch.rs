@@ -19,12 +19,13 @@ use std::time::Duration;
 
 use libc::{c_int, pid_t};
 
-use crate::evidence::{Death, Ending, Sender, StopReason};
+use crate::evidence::{Death, DeniedSyscall, Ending, Sender, StopReason};
 use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
 use super::autopsy;
 use super::family::Family;
+use super::filter::Terms;
 use super::group::Group;
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
@@ -42,8 +43,8 @@ pub(super) struct Watched {
     pub(super) ending: Ending,
     /// Whether the program itself was ever reached.
     pub(super) executed: bool,
-    /// The system call that a filter killed it for.
-    pub(super) denied: Option<i64>,
+    /// The system call that it was killed for.
+    pub(super) denied: Option<DeniedSyscall>,
     pub(super) cpu: Duration,
     /// The most memory the main process held.
     pub(super) peak: u64,
@@ -54,6 +55,7 @@ pub(super) struct Watched {
 pub(super) struct Watch<'a> {
     main: pid_t,
     traced: bool,
+    terms: Terms,
     processes: u32,
     stop: StopHandle,
     family: Arc<Family>,
@@ -73,6 +75,7 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         main: pid_t,
         traced: bool,
+        terms: Terms,
         processes: u32,
         stop: StopHandle,
         family: Arc<Family>,
@@ -91,6 +94,7 @@ impl<'a> Watch<'a> {
         Self {
             main,
             traced,
+            terms,
             processes,
             stop,
             family,
@@ -144,6 +148,7 @@ impl<'a> Watch<'a> {
                     self.tracees.remove(&former);
                 }
                 self.tracees.insert(tid, Tracee::of(tid, false));
+                self.at_exec();
                 self.resume(tid, 0);
             }
             libc::PTRACE_EVENT_EXIT => {
@@ -240,6 +245,15 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// A program was executed after the first, and none of it has run. That may be forbidden, which a filter
+    /// can't know: it sees no difference between the two.
+    fn at_exec(&mut self) {
+        if !self.terms.may_execute_again() && self.stop.stop(StopReason::Denied) {
+            self.seen.denied = Some(self.terms.denied_exec());
+            self.clear();
+        }
+    }
+
     /// A thread is about to end; its memory and registers are still there.
     fn at_exit(&mut self, tid: pid_t) {
         let signal = (tracing::event_message(tid) & 0x7f) as c_int;
@@ -260,8 +274,9 @@ impl<'a> Watch<'a> {
             }
             _ if signal == libc::SIGSYS && self.seen.denied.is_none() => {
                 // Other threads of the process end with the same signal, but in the middle of their calls.
-                let denied = tracing::registers(tid).filter(|registers| registers.untouched);
-                self.seen.denied = denied.map(|registers| registers.syscall);
+                let denied =
+                    tracing::call(tid).filter(|call| call.is_stopped || self.terms.kills(call));
+                self.seen.denied = denied.map(|call| self.terms.denied(&call));
             }
             _ if signal == libc::SIGKILL => self.killed_itself |= is_killing(tid, self.main),
             _ => {}
@@ -327,7 +342,7 @@ impl<'a> Watch<'a> {
 /// Whether a thread is in the middle of killing its own process.
 fn is_killing(tid: pid_t, process: pid_t) -> bool {
     let Some(registers) = tracing::registers(tid) else { return false };
-    let [first, second, third] = registers.arguments.map(|argument| argument as c_int);
+    let [first, second, third, ..] = registers.arguments.map(|argument| argument as c_int);
     match registers.syscall {
         // Its group and everybody are the process itself, too.
         libc::SYS_kill => (first == process || first <= 0) && second == libc::SIGKILL,

@@ -1,12 +1,14 @@
 //! A host that lacks something: runs one guest there and prints the report.
 //!
-//! `poor_host WHAT GUARDS GUEST`, where WHAT is `tracing`, `groups` or `nothing`, and GUARDS `required` or
+//! `poor_host WHAT GUARDS GUEST`, where WHAT is `tracing`, `groups`, `filters` or `nothing`, and GUARDS `required` or
 //! `best-effort`.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use sandtrap::{ByteSize, GuardMode, Limits, Program, Record, Runtime, Task, Wall};
+use sandtrap::{
+    ByteSize, GuardMode, Limits, Permissions, Profile, Program, Record, Runtime, Task, Wall,
+};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
 fn main() {
@@ -15,18 +17,31 @@ fn main() {
     match what.as_str() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
+        "filters" => forbid_filters(),
         _ => {}
     }
     let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
-    let limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
+    let limits = Limits { memory: ByteSize::mib(64), processes: 3, ..Limits::default() };
+    // Some of the guests fork.
+    let permissions = Permissions { profile: Profile::Process, ..Permissions::default() };
     let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
+    let program = program.permissions(permissions);
     let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
 }
 
 /// As a container does it: `ptrace` is an error, everything else is allowed.
 fn forbid_tracing() {
-    let rules: Vec<(i64, Vec<SeccompRule>)> = vec![(nix::libc::SYS_ptrace, Vec::new())];
+    forbid(nix::libc::SYS_ptrace);
+}
+
+/// As where the kernel has no filters, or an outer sandbox keeps them to itself.
+fn forbid_filters() {
+    forbid(nix::libc::SYS_seccomp);
+}
+
+fn forbid(call: i64) {
+    let rules: Vec<(i64, Vec<SeccompRule>)> = vec![(call, Vec::new())];
     let filter = SeccompFilter::new(
         rules.into_iter().collect(),
         SeccompAction::Allow,
