@@ -188,7 +188,7 @@ fn syscall(call: &DeniedSyscall) -> String {
         Some([first, second, third, ..]) => {
             format!("{name}({first:#x}, {second:#x}, {third:#x}, ...)")
         }
-        None => format!("another {name}"),
+        None => name.to_owned(),
     }
 }
 

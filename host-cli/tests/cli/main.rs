@@ -10,6 +10,7 @@ mod grants;
 mod inputs;
 mod inspect;
 mod kit;
+mod profiles;
 mod programs;
 mod report_files;
 mod reports;

@@ -6,7 +6,7 @@
 //! calling thread; for any other the kernel answers with an error and does nothing.
 #![expect(unsafe_code, reason = "ptrace; see the contract at each block")]
 
-use libc::{c_int, c_long, pid_t};
+use libc::{c_int, c_long, c_uint, pid_t};
 
 /// What ptrace is asked for at the first stop of a tracee.
 pub(super) const TRACE_OPTIONS: c_int = libc::PTRACE_O_EXITKILL
@@ -157,13 +157,13 @@ pub(super) fn call(tid: pid_t) -> Option<Call> {
 
 /// The kind of machine, by the kernel's number, whose calls a thread makes right now.
 fn machine(tid: pid_t) -> Option<u32> {
-    let mut info = std::mem::MaybeUninit::<libc::ptrace_syscall_info>::zeroed();
-    let size = size_of::<libc::ptrace_syscall_info>();
+    const GET_SYSCALL_INFO: c_uint = 0x420e;
+    // What the kernel fills: a byte for the kind of stop, the machine, and more that is not asked for here.
+    let mut info = [0_u32; 2];
+    let size = size_of_val(&info);
     // SAFETY: the kernel writes at most `size` bytes to the address given as data, which has as many.
-    let answer =
-        unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, size, info.as_mut_ptr()) };
-    // SAFETY: the struct is integers and unions of integers; it was zeroed before the kernel wrote to it.
-    (answer > 0).then(|| unsafe { info.assume_init() }.arch)
+    let answer = unsafe { libc::ptrace(GET_SYSCALL_INFO, tid, size, info.as_mut_ptr()) };
+    (answer > 0).then_some(info[1])
 }
 
 /// The registers of a stopped tracee; not those of a 32-bit program.

@@ -126,6 +126,8 @@ pub(super) const DESCRIPTOR: &[Case] = &[
     always(Answer::Fail(libc::EINVAL)),
 ];
 
+const GET_SPECULATION: u32 = 52;
+
 /// What libraries on aarch64 ask at their start, and what resets a process's own keys.
 const SVE_GET_VECTOR_LENGTH: u32 = 51;
 const PAC_RESET_KEYS: u32 = 54;
@@ -153,7 +155,7 @@ pub(super) const SELF_SETTINGS: &[Case] = &[
                 libc::PR_GET_TID_ADDRESS as u32,
                 libc::PR_GET_THP_DISABLE as u32,
                 libc::PR_GET_MDWE as u32,
-                libc::PR_GET_SPECULATION_CTRL as u32,
+                GET_SPECULATION,
                 libc::PR_CAPBSET_READ as u32,
                 SVE_GET_VECTOR_LENGTH,
                 PAC_RESET_KEYS,

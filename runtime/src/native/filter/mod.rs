@@ -64,11 +64,13 @@ impl Terms {
             let denied = DeniedSyscall::numbered(call.number);
             return DeniedSyscall { abi: Some(abi), arguments, ..denied };
         }
+        let name = Machine::HERE.name(number);
         DeniedSyscall {
             number: call.number,
-            name: Machine::HERE.name(number),
+            name,
             abi: None,
-            arguments,
+            // These two have none.
+            arguments: arguments.filter(|_| !matches!(name, Some("fork" | "vfork"))),
             remedy: self.remedy(number, &call.arguments),
         }
     }
@@ -91,9 +93,11 @@ impl Terms {
 
     /// The least change of the grants with which the call would have been made.
     fn remedy(self, number: u32, arguments: &[u64; 6]) -> Option<Remedy> {
+        // A profile that is for one thing before the one that has most.
+        const ORDER: [Profile; 5] =
+            [Profile::Pure, Profile::Compute, Profile::Files, Profile::Jit, Profile::Process];
         let allows = |terms: Self| terms.rulings().answer(number, arguments) == Answer::Allow;
-        let profile =
-            Profile::ALL.into_iter().find(|profile| allows(Self { profile: *profile, ..self }));
+        let profile = ORDER.into_iter().find(|profile| allows(Self { profile: *profile, ..self }));
         let network = || allows(Self { net: Network::Host, ..self }).then_some(Remedy::Network);
         profile.map(Remedy::Profile).or_else(network)
     }

@@ -164,7 +164,7 @@ fn what_is_denied_is_told_with_what_would_allow_it() {
     let exec_memory = [0, 4096, 7, 0x22, u64::MAX, 0];
     for (name, arguments, remedy) in [
         ("clone", first(17), Some(Remedy::Profile(Process))),
-        ("mmap", exec_memory, Some(Remedy::Profile(Process))),
+        ("mmap", exec_memory, Some(Remedy::Profile(Jit))),
         ("socketpair", [1, 1, 0, 0, 0, 0], Some(Remedy::Profile(Files))),
         ("connect", [0; 6], Some(Remedy::Network)),
         ("ptrace", first(16), None),
