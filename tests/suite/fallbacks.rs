@@ -5,9 +5,14 @@ use std::process::Command;
 use sandtrap_tests::guests;
 use serde_json::Value;
 
+/// Some of the guests fork.
 fn run(without: &str, guards: &str, guest: &str) -> Value {
+    run_under("process", without, guards, guest)
+}
+
+fn run_under(profile: &str, without: &str, guards: &str, guest: &str) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_poor_host"))
-        .args([without, guards])
+        .args([without, guards, profile])
         .arg(guests::native(guest))
         .output()
         .unwrap();
@@ -75,6 +80,20 @@ fn where_filters_are_refused_every_call_is_allowed_and_the_report_says_so() {
         assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
         assert_eq!(guard(&report, "seccomp")["state"], "missing", "{guest}");
         assert!(guard(&report, "seccomp")["why"].as_str().unwrap().contains("refuses"), "{guest}");
+    }
+}
+
+#[test]
+fn where_filters_are_refused_the_tracer_still_sees_processes_and_programs() {
+    for (guest, call) in
+        [("orphan", ["clone", "fork"]), ("exec_from_thread", ["execve", "execveat"])]
+    {
+        let report = run_under("compute", "filters", "best-effort", guest);
+        assert_eq!(report["verdict"]["label"], "denied.syscall", "{guest}: {report:#}");
+        assert_eq!(report["evidence"]["stopped_by_us"], "denied", "{guest}");
+        assert_eq!(report["evidence"]["allowed_by"], "profile process", "{guest}");
+        let name = report["evidence"]["syscall_name"].as_str().unwrap();
+        assert!(call.contains(&name), "{guest}: {name}");
     }
 }
 

@@ -149,10 +149,14 @@ pub(super) fn call(tid: pid_t) -> Option<Call> {
 /// whether the kernel had begun with it.
 #[cfg(target_arch = "aarch64")]
 pub(super) fn call(tid: pid_t) -> Option<Call> {
+    call_within(tid).filter(|call| call.number >= 0)
+}
+
+/// The call that a thread is in the middle of.
+pub(super) fn call_within(tid: pid_t) -> Option<Call> {
     let registers = registers(tid)?;
-    let machine = machine(tid);
     let (number, arguments) = (registers.syscall, registers.arguments);
-    (number >= 0).then_some(Call { machine, number, arguments, is_stopped: false })
+    Some(Call { machine: machine(tid), number, arguments, is_stopped: false })
 }
 
 /// The kind of machine, by the kernel's number, whose calls a thread makes right now.

@@ -138,7 +138,9 @@ impl<'a> Watch<'a> {
             }
             0 => self.at_signal(tid, signal),
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
-                self.take_in(tracing::event_message(tid) as pid_t);
+                let born = tracing::event_message(tid) as pid_t;
+                self.at_birth(tid, born);
+                self.take_in(born);
                 self.resume(tid, 0);
             }
             libc::PTRACE_EVENT_EXEC => {
@@ -245,10 +247,21 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// A filter keeps most guests from having processes. Where there is none, or it has to let a launcher's births
+    /// pass, it is seen here.
+    fn at_birth(&mut self, parent: pid_t, born: pid_t) {
+        let is_process = || process_of(born) == Some(born);
+        if !self.terms.may_have_processes() && is_process() && self.stop.stop(StopReason::Denied) {
+            let call = tracing::call_within(parent);
+            self.seen.denied = call.map(|call| self.terms.denied(&call));
+            self.clear();
+        }
+    }
+
     /// A program was executed after the first, and none of it has run. That may be forbidden, which a filter
     /// can't know: it sees no difference between the two.
     fn at_exec(&mut self) {
-        if !self.terms.may_execute_again() && self.stop.stop(StopReason::Denied) {
+        if !self.terms.may_have_processes() && self.stop.stop(StopReason::Denied) {
             self.seen.denied = Some(self.terms.denied_exec());
             self.clear();
         }

@@ -1,6 +1,6 @@
 //! A host that lacks something: runs one guest there and prints the report.
 //!
-//! `poor_host WHAT GUARDS GUEST`, where WHAT is `tracing`, `groups`, `filters` or `nothing`, and GUARDS `required` or
+//! `poor_host WHAT GUARDS PROFILE GUEST`, where WHAT is `tracing`, `groups`, `filters` or `nothing`, and GUARDS `required` or
 //! `best-effort`.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
 
@@ -13,7 +13,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, what, guards, guest] = arguments.as_slice() else { panic!("three arguments") };
+    let [_, what, guards, profile, guest] = arguments.as_slice() else { panic!("four arguments") };
     match what.as_str() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
@@ -22,8 +22,8 @@ fn main() {
     }
     let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
     let limits = Limits { memory: ByteSize::mib(64), processes: 3, ..Limits::default() };
-    // Some of the guests fork.
-    let permissions = Permissions { profile: Profile::Process, ..Permissions::default() };
+    let profile: Profile = profile.parse().expect("a profile");
+    let permissions = Permissions { profile, ..Permissions::default() };
     let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
     let program = program.permissions(permissions);
     let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));

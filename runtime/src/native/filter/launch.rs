@@ -102,7 +102,7 @@ pub(super) const EXCEPTIONS: &[Rule] = &[
         calls: "ptrace",
         whom: Whom::Launched,
         // A guest is traced already, and gets an error.
-        cases: &[allow(&[Is(0, libc::PTRACE_TRACEME as u32)])],
+        cases: &[allow(&[Is(0, libc::PTRACE_TRACEME)])],
     },
     Rule {
         title: "launching: the task's own view of files",

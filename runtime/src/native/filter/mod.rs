@@ -46,8 +46,8 @@ impl Terms {
         Program::new(&self.rulings())
     }
 
-    /// Whether a guest may execute another program after its first.
-    pub(super) fn may_execute_again(self) -> bool {
+    /// Whether a guest may have other processes than its first, and execute other programs.
+    pub(super) fn may_have_processes(self) -> bool {
         self.profile == Profile::Process
     }
 
