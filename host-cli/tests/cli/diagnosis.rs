@@ -73,7 +73,7 @@ fn a_stack_overflow_of_a_process_is_told_with_what_was_seen() {
         "\
 sandtrap: crashed: stack overflow  [crashed.stack-overflow]
   guest    GUEST (native, pid N)
-  evidence SIGSEGV at 0xN, stack pointer 0xN below the last stack page, which ended as SIGABRT   (seen by tracing)
+  evidence SIGSEGV at 0xN, stack pointer 0xN below the last stack page   (seen by tracing)
   usage    wall N, cpu N, peak memory N of 64 MiB
   help     sandtrap explain crashed.stack-overflow
 ",

@@ -111,9 +111,9 @@ fn a_fault_of_a_process_is_reported_with_signal_and_address() {
 
 #[test]
 fn a_fault_that_ended_as_another_signal_is_reported_with_both() {
-    let report = native("stack_overflow", &[]);
+    let report = native("other_thread_aborts", &[]);
     check(&report, "evidence", &json!({"signal": "SIGSEGV", "final_signal": "SIGABRT"}));
-    check(&report, "verdict", &json!({"label": "crashed.stack-overflow", "certain": true}));
+    check(&report, "verdict", &json!({"label": "crashed.memory-fault", "certain": true}));
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn every_guard_is_listed_with_its_state() {
     }
     let report = native("hello", &[]);
     let guards = report["guards"].as_array().expect("a list");
-    for name in ["memory-group", "tracing", "rlimits", "seccomp", "namespaces", "landlock"] {
+    for name in ["memory-group", "tracing", "rlimits", "seccomp", "mount-namespace", "landlock"] {
         assert!(guards.iter().any(|guard| guard["name"] == name), "no `{name}` in {report:#}");
     }
 }
