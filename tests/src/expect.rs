@@ -324,6 +324,7 @@ fn natives() -> Vec<Row> {
         row("undecodable_instruction").native(CrashedIllegalInstruction),
         row("untraced_bomb").native(StoppedProcesses).with(roomy),
         row("untraced_sibling").native(Completed).with(|limits| limits.processes = 3),
+        row("victim").native(Completed),
         row("write_rodata").native(CrashedMemoryFault),
     ]
     .map(|row| row.because(ALONE))

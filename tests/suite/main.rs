@@ -3,6 +3,7 @@
 mod classify;
 mod compiling;
 mod confinement;
+mod confusion;
 mod contract;
 mod crash_matrix;
 mod deterministic;

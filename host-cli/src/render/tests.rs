@@ -51,6 +51,7 @@ fn fault(signal: i32, address: Option<u64>, stack: StackState) -> Fault {
         signal: Signal::from_number(signal),
         code: 1,
         address,
+        access: None,
         instruction: 0x40_1000,
         stack_pointer: 0x7ffc_3a1f_ffe0,
         stack,

@@ -21,6 +21,7 @@ use crate::task::{Entry, Stdin};
 
 use super::family::Family;
 use super::group::{Counts, Group};
+use super::host_oom::HostKills;
 use super::image::NativeImage;
 use super::monitor::{Job, Monitored};
 use super::plan::{Ends, Plan};
@@ -69,6 +70,7 @@ impl NativeCell {
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         }
         let family = Arc::new(Family::default());
+        let host_kills = HostKills::so_far();
         let job = Job {
             plan,
             untraced_is_fine: self.image.mode == GuardMode::BestEffort,
@@ -99,6 +101,9 @@ impl NativeCell {
         };
         let (streams, witness) = pump.run(ear);
         let mut evidence = gather(attempt, &monitored, stop);
+        if is_unexplained(&evidence, stop) {
+            evidence.host_oom = host_kills.took(pid.cast_signed());
+        }
         evidence.testimony = witness.finish();
         evidence.output = streams.finish(&mut evidence.usage);
         evidence.guards = guards;
@@ -187,6 +192,7 @@ fn gather(attempt: &Attempt<'_>, monitored: &Monitored, stop: &StopHandle) -> Ev
     };
     let mut evidence = Evidence::of(source, ending);
     evidence.oom_kills = oom_kills;
+    evidence.oom_kills_of_others = watched.oom_kills_of_others;
     evidence.refused_memory = refused_memory(attempt, &watched, counts);
     evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
     evidence.usage = Usage {
@@ -195,6 +201,13 @@ fn gather(attempt: &Attempt<'_>, monitored: &Monitored, stop: &StopHandle) -> Ev
         ..Usage::default()
     };
     evidence
+}
+
+/// A SIGKILL that is neither ours nor anybody's who was seen.
+fn is_unexplained(evidence: &Evidence, stop: &StopHandle) -> bool {
+    stop.reason().is_none()
+        && matches!(&evidence.ending, Ending::Signalled(death)
+            if death.signal == Signal::Kill && death.sender == Sender::Unseen)
 }
 
 /// Whether the kernel gave up on loading the program after it had let go of the old one. A kill without
@@ -226,11 +239,13 @@ fn refused_memory(
     counts: Option<Counts>,
 ) -> Option<RefusedMemory> {
     let limit = attempt.limits.memory.as_u64();
-    let killed = counts.is_some_and(|counts| counts.oom_kills > 0);
+    // What was killed for another process of the task was not refused to this one.
+    let of_others = watched.oom_kills_of_others.unwrap_or(0);
+    let killed = counts.is_some_and(|counts| counts.oom_kills > of_others);
     let is_space_capped =
         counts.is_none() || attempt.limits.on_memory_limit == OnMemoryLimit::Refuse;
     // Nobody counts refusals of address space, but at death it was full.
     let was_full = is_space_capped && watched.address_space + CLOSE_TO_CAP >= limit;
     let basis = if killed { Basis::Seen } else { Basis::Inferred };
-    (killed || was_full).then_some(RefusedMemory { wanted: None, limit, basis })
+    (killed || was_full || watched.loading).then_some(RefusedMemory { wanted: None, limit, basis })
 }

@@ -188,6 +188,7 @@ mod tests {
             signal: Signal::Segv,
             code: 1,
             address: Some(0),
+            access: None,
             instruction: 1,
             stack_pointer: 0x9000,
             stack: StackState::Sound,

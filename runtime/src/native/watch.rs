@@ -26,6 +26,7 @@ use crate::signals::Signal;
 use super::autopsy;
 use super::family::Family;
 use super::group::Group;
+use super::oom_kills;
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
 use super::tracing::{self, Registers, Resume};
@@ -49,6 +50,10 @@ pub(super) struct Watched {
     pub(super) peak: u64,
     /// The most address space the main process had at its death.
     pub(super) address_space: u64,
+    /// Whether it died while the kernel loaded another program into it.
+    pub(super) loading: bool,
+    /// How many kills in its group were other processes'; `None` where nobody saw.
+    pub(super) oom_kills_of_others: Option<u64>,
 }
 
 pub(super) struct Watch<'a> {
@@ -86,6 +91,8 @@ impl<'a> Watch<'a> {
             cpu: Duration::ZERO,
             peak: 0,
             address_space: 0,
+            loading: false,
+            oom_kills_of_others: (traced || processes == 1).then_some(0),
         };
         let first = traced.then(|| (main, Tracee::of(main, false)));
         Self {
@@ -223,6 +230,9 @@ impl<'a> Watch<'a> {
             sender: sender(signal, info, registers, process),
             fault: fault.cloned(),
         };
+        if process == self.main && info.code == autopsy::SI_KERNEL {
+            self.seen.loading |= autopsy::is_loading(signal, registers);
+        }
         if process == self.main && matches!(signal, libc::SIGABRT | libc::SIGSEGV) {
             self.seen.address_space = status_bytes(tid, "VmPeak:");
         }
@@ -264,13 +274,18 @@ impl<'a> Watch<'a> {
                 self.seen.denied = denied.map(|registers| registers.syscall);
             }
             _ if signal == libc::SIGKILL => self.killed_itself |= is_killing(tid, self.main),
-            _ => {}
+            // Newer kernels let no tracer see this signal.
+            _ => self.seen.loading |= autopsy::is_loading(signal, tracing::registers(tid)),
         }
     }
 
     fn ended(&mut self, waited: &Waited) {
         let was_tracee = self.tracees.remove(&waited.pid).is_some();
-        self.family.remove(waited.pid);
+        let was_process = self.family.remove(waited.pid);
+        if was_process && waited.pid != self.main && !self.clearing {
+            let kills = || self.group.map_or(0, |group| group.counts().oom_kills);
+            oom_kills::attribute(&mut self.seen.oom_kills_of_others, waited.status, kills);
+        }
         self.ends_to_come = self.ends_to_come.saturating_sub(1);
         if waited.pid == self.main {
             self.seen.cpu = waited.cpu;
@@ -300,7 +315,9 @@ impl<'a> Watch<'a> {
                 Death { signal: named, code: Some(met.code), sender: met.sender, fault: met.fault }
             }
             _ if self.killed_itself => Death { sender: Sender::Itself, ..unseen },
-            _ if self.seen.denied.is_some() => Death { sender: Sender::Kernel, ..unseen },
+            _ if self.seen.denied.is_some() || self.seen.loading => {
+                Death { sender: Sender::Kernel, ..unseen }
+            }
             _ => unseen,
         }
     }
@@ -331,10 +348,22 @@ fn is_killing(tid: pid_t, process: pid_t) -> bool {
     match registers.syscall {
         // Its group and everybody are the process itself, too.
         libc::SYS_kill => (first == process || first <= 0) && second == libc::SIGKILL,
-        libc::SYS_tgkill => first == process && third == libc::SIGKILL,
+        libc::SYS_rt_sigqueueinfo => first == process && second == libc::SIGKILL,
+        libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => {
+            first == process && third == libc::SIGKILL
+        }
+        libc::SYS_pidfd_send_signal => {
+            behind_descriptor(process, first) == Some(process) && second == libc::SIGKILL
+        }
         libc::SYS_tkill => process_of(first) == Some(process) && second == libc::SIGKILL,
         _ => false,
     }
+}
+
+/// The process that a descriptor of another one stands for, if it is for one.
+fn behind_descriptor(process: pid_t, descriptor: c_int) -> Option<pid_t> {
+    let facts = fs::read_to_string(format!("/proc/{process}/fdinfo/{descriptor}")).ok()?;
+    facts.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
 }
 
 /// The process that a thread belongs to, while it is there.
