@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use sandtrap_tests::confusion::Matrix;
 use sandtrap_tests::confusion::builds::Builds;
 use sandtrap_tests::confusion::causes::causes;
+use sandtrap_tests::confusion::{Asked, Matrix};
 
 /// The command runs a hundred: `cargo run -p sandtrap-tests --bin confusion -- --rounds 100 --load`.
 const ROUNDS: usize = 2;
@@ -12,7 +12,7 @@ const ROUNDS: usize = 2;
 #[test]
 fn nothing_is_off_the_diagonal() {
     let builds = Builds::make();
-    let matrix = Matrix::run(&builds, ROUNDS);
+    let matrix = Matrix::run(&builds, Asked { rounds: ROUNDS, backtrace: false });
     for why in &matrix.skipped {
         eprintln!("skipped: {why}");
     }

@@ -1,6 +1,8 @@
 //! The suite: one binary, one module for each question.
 
+mod backtraces;
 mod classify;
+mod classify_native;
 mod compiling;
 mod confinement;
 mod confusion;

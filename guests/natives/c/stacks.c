@@ -2,11 +2,14 @@
 #define _GNU_SOURCE
 #include "victim.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define SMALL (256 * 1024)
@@ -99,6 +102,25 @@ static void noncanonical_stack_pointer(void) {
     __asm__ volatile("mov %0, %%rsp\n\tpush %%rax" ::"r"((uintptr_t)0x4141414141414140));
 }
 
+/* A stack whose pages somebody hands out who never does: whoever reads them waits. */
+static void withheld_stack(void) {
+    size_t length = 64 * 1024;
+    char *room = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct {
+        unsigned long version, features, answer;
+    } hello = {.version = 0xaa};
+    struct {
+        unsigned long start, length, mode, answer;
+    } range = {(unsigned long)room, length, 1, 0};
+    /* Where this is not allowed the pages are plain ones, and the end is the same. */
+    int file = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+    ioctl(file, 0xc018aa3f, &hello);
+    ioctl(file, 0xc020aa00, &range);
+    __asm__ volatile("lea 4096(%0), %%rsp\n\tmov %%rsp, %%rbp\n\tmov (%1), %%eax" ::"r"(room),
+                     "r"(hidden)
+                     : "eax");
+}
+
 /* A return address was overwritten. */
 static void smashed_return(void) {
     __asm__ volatile("push %0\n\tret" ::"r"((uintptr_t)0x414141414141));
@@ -132,6 +154,7 @@ const struct way stack_ways[] = {
     {"overflow-aborts", overflow_aborts},
     {"lost-stack-pointer", lost_stack_pointer},
     {"noncanonical-stack-pointer", noncanonical_stack_pointer},
+    {"withheld-stack", withheld_stack},
     {"smashed-return", smashed_return},
     {"smashed-return-wide", smashed_return_wide},
     {"protected-smash", protected_smash},

@@ -75,6 +75,7 @@ impl NativeCell {
             plan,
             untraced_is_fine: self.image.mode == GuardMode::BestEffort,
             processes: attempt.limits.processes,
+            backtrace: self.image.backtrace,
             stop: stop.clone(),
             family: Arc::clone(&family),
             done: Arc::clone(&done_bell),
@@ -195,6 +196,7 @@ fn gather(attempt: &Attempt<'_>, monitored: &Monitored, stop: &StopHandle) -> Ev
     evidence.oom_kills_of_others = watched.oom_kills_of_others;
     evidence.refused_memory = refused_memory(attempt, &watched, counts);
     evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
+    evidence.trace = watched.steps.later();
     evidence.usage = Usage {
         cpu: watched.cpu,
         peak_memory: counts.map_or(watched.peak, |counts| counts.peak),

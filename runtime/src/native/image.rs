@@ -28,6 +28,8 @@ pub(super) struct NativeImage {
     pub(super) path: PathBuf,
     pub(super) permissions: Permissions,
     pub(super) mode: GuardMode,
+    /// Whether a process that dies is to be asked where it was.
+    pub(super) backtrace: bool,
     pub(super) monitors: Arc<Monitors>,
     site: Arc<Result<Site, String>>,
 }
@@ -55,6 +57,7 @@ impl NativeImage {
             path: path.to_owned(),
             permissions: policy.permissions.clone(),
             mode: policy.guards,
+            backtrace: program.wants_backtrace(),
             monitors,
             site,
         })

@@ -13,6 +13,10 @@ pub(super) struct Mapping {
     pub(super) readable: bool,
     pub(super) writable: bool,
     pub(super) executable: bool,
+    /// Where in its file it begins.
+    pub(super) offset: u64,
+    /// The device of its file.
+    pub(super) device: (u32, u32),
     /// Zero where there is no file.
     pub(super) inode: u64,
     /// Its file, or the kernel's name for it.
@@ -44,6 +48,14 @@ impl Mappings {
         self.0[self.0.partition_point(|mapping| mapping.end <= address)..].iter()
     }
 
+    /// The mapping with which the file of another one begins, below it or that one itself.
+    pub(super) fn first_of(&self, one: &Mapping) -> Option<&Mapping> {
+        let below = &self.0[..self.0.partition_point(|mapping| mapping.start <= one.start)];
+        below.iter().rev().find(|mapping| {
+            mapping.offset == 0 && mapping.inode == one.inode && mapping.name == one.name
+        })
+    }
+
     /// Whether an address is one that a stack gets to which runs out: the next memory above is a stack, and
     /// between them is nothing but guards and holes.
     pub(super) fn is_below_a_stack(&self, address: u64) -> bool {
@@ -73,7 +85,9 @@ impl Mapping {
             readable: read == b'r',
             writable: write == b'w',
             executable: execute == b'x',
-            inode: words.nth(2)?.parse().ok()?,
+            offset: hex(words.next()?)?,
+            device: device(words.next()?, 16)?,
+            inode: words.next()?.parse().ok()?,
             name: words.next().unwrap_or_default().trim_start().to_owned(),
         })
     }
@@ -81,6 +95,25 @@ impl Mapping {
     fn is_accessible(&self) -> bool {
         self.readable || self.writable || self.executable
     }
+}
+
+fn device(text: &str, radix: u32) -> Option<(u32, u32)> {
+    let (major, minor) = text.split_once(':')?;
+    Some((u32::from_str_radix(major, radix).ok()?, u32::from_str_radix(minor, radix).ok()?))
+}
+
+/// The devices whose files a process answers for (FUSE): to read from them may take for ever, above all if it is the
+/// guest's own.
+pub(super) fn answering_devices(tid: i32) -> Vec<(u32, u32)> {
+    let mounts = fs::read(format!("/proc/{tid}/mountinfo")).unwrap_or_default();
+    String::from_utf8_lossy(&mounts).lines().filter_map(answering_device).collect()
+}
+
+/// `36 35 0:42 / /mnt rw,nosuid - fuse.sshfs host:/ rw`
+fn answering_device(line: &str) -> Option<(u32, u32)> {
+    let (place, kind) = line.split_once(" - ")?;
+    let of_fuse = kind.starts_with("fuse");
+    device(place.split(' ').nth(2)?, 10).filter(|_| of_fuse)
 }
 
 #[cfg(test)]
@@ -92,8 +125,8 @@ pub(super) mod tests {
     }
 
     const MAPS: &str = "\
-00400000-00401000 r-xp 00000000 08:01 1 /a b
-00401000-00402000 rw-p 00001000 08:01 1 /a b
+00400000-00401000 r-xp 00000000 08:11 1 /a b
+00401000-00402000 rw-p 00001000 08:11 1 /a b
 00500000-00600000 rw-p 00000000 00:00 0 [heap]
 7f0000000000-7f0000001000 ---p 00000000 00:00 0
 7f0000001000-7f0000100000 rw-p 00000000 00:00 0
@@ -105,7 +138,9 @@ pub(super) mod tests {
     fn every_field_of_a_line_is_read() {
         let maps = parsed(MAPS);
         let data = maps.at(0x40_1fff).unwrap();
-        assert_eq!((data.start, data.end, data.inode), (0x40_1000, 0x40_2000, 1));
+        assert_eq!((data.start, data.end), (0x40_1000, 0x40_2000));
+        assert_eq!((data.offset, data.device, data.inode), (0x1000, (8, 0x11), 1));
+        assert_eq!(maps.first_of(data).unwrap().start, 0x40_0000);
         assert_eq!((data.readable, data.writable, data.executable), (true, true, false));
         assert_eq!(data.name, "/a b");
         assert_eq!(maps.at(0x40_2000), None);
@@ -130,6 +165,14 @@ pub(super) mod tests {
         ] {
             assert_eq!(maps.is_below_a_stack(address), below, "{address:#x}");
         }
+    }
+
+    #[test]
+    fn devices_behind_which_a_process_stands_are_known() {
+        let line = "36 35 0:42 / /mnt rw,nosuid shared:1 - fuse.sshfs host:/ rw";
+        assert_eq!(answering_device(line), Some((0, 42)));
+        assert_eq!(answering_device("36 35 8:1 / / rw - ext4 /dev/sda1 rw"), None);
+        assert_eq!(answering_device("36"), None);
     }
 
     #[test]

@@ -10,28 +10,37 @@
 //!
 //! The road of one task: `image` looks at the executable once; `cell` makes a `plan` (all data, before any
 //! child), hands it to a `monitor` thread, and serves the process in the `pump`. The child makes its
-//! way through `confine` to its program. `watch` sees every signal and every end, `autopsy` reads a fault.
+//! way through `confine` to its program. `watch` sees every signal and every end, `autopsy` reads a fault,
+//! and `backtrace` goes up its stack if that is wanted.
 //! When nobody of the task is left, the evidence is put together. Nothing here judges it.
 
 mod autopsy;
+mod backtrace;
 mod cell;
 mod confine;
 mod family;
 mod group;
 mod host_oom;
 mod image;
+mod image_file;
 mod instruction;
+mod killing;
 mod mappings;
+mod memory;
 mod monitor;
 mod mounts;
 mod oom_kills;
 mod plan;
 mod pump;
 mod refusals;
+mod status;
 mod stdin;
+mod symbols;
 mod sys;
 mod tracee;
 mod tracing;
+mod unwind;
+mod unwind_rules;
 mod watch;
 
 use std::sync::{Arc, OnceLock};

@@ -15,6 +15,7 @@ use libc::{c_int, pid_t};
 
 use crate::evidence::{Fault, Sender};
 
+use super::backtrace::Steps;
 use super::tracing::{Registers, Resume, SignalInfo};
 
 /// System calls within a fault's handler after which it is no last gasp any more.
@@ -47,10 +48,13 @@ pub(super) struct Met {
     pub(super) sender: Sender,
     /// The fault that was open then.
     pub(super) fault: Option<Fault>,
+    /// Where it was: at that fault, or at this signal.
+    pub(super) steps: Steps,
 }
 
 struct OpenFault {
     fault: Fault,
+    steps: Steps,
     stage: Stage,
 }
 
@@ -79,8 +83,8 @@ impl Tracee {
     }
 
     /// Takes note of a fault that is about to be delivered. The first one counts while it is open.
-    pub(super) fn suffer(&mut self, fault: Fault) {
-        self.open.get_or_insert(OpenFault { fault, stage: Stage::Delivering });
+    pub(super) fn suffer(&mut self, fault: Fault, steps: Steps) {
+        self.open.get_or_insert(OpenFault { fault, steps, stage: Stage::Delivering });
     }
 
     /// Whether this stop is the one at the first instruction of a fault's handler.
@@ -122,9 +126,9 @@ impl Tracee {
         }
     }
 
-    /// The fault it still suffers from.
-    pub(super) fn fault(&self) -> Option<&Fault> {
-        self.open.as_ref().map(|open| &open.fault)
+    /// The fault it still suffers from, and where it was then.
+    pub(super) fn fault(&self) -> Option<(&Fault, &Steps)> {
+        self.open.as_ref().map(|open| (&open.fault, &open.steps))
     }
 }
 
@@ -184,7 +188,7 @@ mod tests {
 
     fn in_handler() -> Tracee {
         let mut tracee = Tracee::of(1, false);
-        tracee.suffer(Fault {
+        let fault = Fault {
             signal: Signal::Segv,
             code: 1,
             address: Some(0),
@@ -193,7 +197,8 @@ mod tests {
             stack_pointer: 0x9000,
             stack: StackState::Sound,
             opcode: Opcode::Unseen,
-        });
+        };
+        tracee.suffer(fault, Steps::default());
         assert_eq!(tracee.gait(), Resume::Step);
         assert!(tracee.enters_handler(libc::SIGTRAP, registers(-1, 0x8000)));
         assert_eq!(tracee.gait(), Resume::ToSyscall);

@@ -13,7 +13,6 @@
 //! refused there are no stops, and the ending is a number.
 
 use std::collections::HashMap;
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +23,12 @@ use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
 use super::autopsy;
+use super::backtrace::{Backtraces, Steps};
 use super::family::Family;
 use super::group::Group;
+use super::killing::is_killing;
 use super::oom_kills;
+use super::status;
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
 use super::tracing::{self, Registers, Resume};
@@ -54,6 +56,8 @@ pub(super) struct Watched {
     pub(super) loading: bool,
     /// How many kills in its group were other processes'; `None` where nobody saw.
     pub(super) oom_kills_of_others: Option<u64>,
+    /// Where the main process was when it died, if that was asked for.
+    pub(super) steps: Steps,
 }
 
 pub(super) struct Watch<'a> {
@@ -72,6 +76,7 @@ pub(super) struct Watch<'a> {
     clearing: bool,
     /// How many more have to end before everybody is killed anew.
     ends_to_come: usize,
+    backtraces: Backtraces,
 }
 
 impl<'a> Watch<'a> {
@@ -82,6 +87,7 @@ impl<'a> Watch<'a> {
         stop: StopHandle,
         family: Arc<Family>,
         group: Option<&'a Group>,
+        backtrace: bool,
     ) -> Self {
         family.add(main);
         let seen = Watched {
@@ -93,6 +99,7 @@ impl<'a> Watch<'a> {
             address_space: 0,
             loading: false,
             oom_kills_of_others: (traced || processes == 1).then_some(0),
+            steps: Steps::default(),
         };
         let first = traced.then(|| (main, Tracee::of(main, false)));
         Self {
@@ -109,6 +116,7 @@ impl<'a> Watch<'a> {
             seen,
             clearing: false,
             ends_to_come: 0,
+            backtraces: Backtraces::new(backtrace && traced),
         }
     }
 
@@ -173,7 +181,7 @@ impl<'a> Watch<'a> {
             return;
         }
         // One that is gone already was waited for before its birth was told.
-        let Some(process) = process_of(tid) else { return };
+        let Some(process) = status::process_of(tid) else { return };
         self.tracees.insert(tid, Tracee::of(process, true));
         let too_many = process == tid && self.family.add(tid) > self.processes as usize;
         if too_many || self.tracees.len() > MOST_THREADS + self.processes as usize {
@@ -201,7 +209,8 @@ impl<'a> Watch<'a> {
         }
         tracee.look(registers);
         if autopsy::is_fault(signal, &info, registers) {
-            tracee.suffer(autopsy::examine(tid, signal, &info, registers));
+            let steps = self.backtraces.at_signal(tid, signal);
+            tracee.suffer(autopsy::examine(tid, signal, &info, registers), steps);
         }
         self.meet(tid, signal, &info, registers);
         self.resume(tid, signal);
@@ -222,19 +231,24 @@ impl<'a> Watch<'a> {
             let siblings = self.tracees.values().filter(|other| other.process == process);
             siblings.filter_map(Tracee::fault).next()
         });
+        let (fault, steps) = match fault {
+            Some((fault, steps)) => (Some(fault.clone()), steps.clone()),
+            None => (None, self.backtraces.at_signal(tid, signal)),
+        };
         self.signals_met += 1;
         let met = Met {
             order: self.signals_met,
             signal,
             code: info.code,
             sender: sender(signal, info, registers, process),
-            fault: fault.cloned(),
+            fault,
+            steps,
         };
         if process == self.main && info.code == autopsy::SI_KERNEL {
             self.seen.loading |= autopsy::is_loading(signal, registers);
         }
         if process == self.main && matches!(signal, libc::SIGABRT | libc::SIGSEGV) {
-            self.seen.address_space = status_bytes(tid, "VmPeak:");
+            self.seen.address_space = status::bytes(tid, "VmPeak:");
         }
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.met = Some(met);
@@ -259,7 +273,7 @@ impl<'a> Watch<'a> {
             return;
         }
         if tid == self.main {
-            self.seen.peak = self.seen.peak.max(status_bytes(tid, "VmHWM:"));
+            self.seen.peak = self.seen.peak.max(status::bytes(tid, "VmHWM:"));
         }
         match tracee.met.take() {
             Some(met) if met.signal == signal => {
@@ -272,8 +286,17 @@ impl<'a> Watch<'a> {
                 // Other threads of the process end with the same signal, but in the middle of their calls.
                 let denied = tracing::registers(tid).filter(|registers| registers.untouched);
                 self.seen.denied = denied.map(|registers| registers.syscall);
+                if self.seen.denied.is_some() {
+                    self.seen.steps = self.backtraces.at_exit(tid);
+                }
             }
-            _ if signal == libc::SIGKILL => self.killed_itself |= is_killing(tid, self.main),
+            _ if signal == libc::SIGKILL => {
+                let kills_itself = is_killing(tid, self.main);
+                if kills_itself || tid == self.main && !self.killed_itself {
+                    self.seen.steps = self.backtraces.at_exit(tid);
+                }
+                self.killed_itself |= kills_itself;
+            }
             // Newer kernels let no tracer see this signal.
             _ => self.seen.loading |= autopsy::is_loading(signal, tracing::registers(tid)),
         }
@@ -312,6 +335,7 @@ impl<'a> Watch<'a> {
         }
         match self.fatal.take() {
             Some(met) if met.signal == signal => {
+                self.seen.steps = met.steps;
                 Death { signal: named, code: Some(met.code), sender: met.sender, fault: met.fault }
             }
             _ if self.killed_itself => Death { sender: Sender::Itself, ..unseen },
@@ -339,46 +363,4 @@ impl<'a> Watch<'a> {
             sys::send(-self.main, libc::SIGKILL);
         }
     }
-}
-
-/// Whether a thread is in the middle of killing its own process.
-fn is_killing(tid: pid_t, process: pid_t) -> bool {
-    let Some(registers) = tracing::registers(tid) else { return false };
-    let [first, second, third] = registers.arguments.map(|argument| argument as c_int);
-    match registers.syscall {
-        // Its group and everybody are the process itself, too.
-        libc::SYS_kill => (first == process || first <= 0) && second == libc::SIGKILL,
-        libc::SYS_rt_sigqueueinfo => first == process && second == libc::SIGKILL,
-        libc::SYS_tgkill | libc::SYS_rt_tgsigqueueinfo => {
-            first == process && third == libc::SIGKILL
-        }
-        libc::SYS_pidfd_send_signal => {
-            behind_descriptor(process, first) == Some(process) && second == libc::SIGKILL
-        }
-        libc::SYS_tkill => process_of(first) == Some(process) && second == libc::SIGKILL,
-        _ => false,
-    }
-}
-
-/// The process that a descriptor of another one stands for, if it is for one.
-fn behind_descriptor(process: pid_t, descriptor: c_int) -> Option<pid_t> {
-    let facts = fs::read_to_string(format!("/proc/{process}/fdinfo/{descriptor}")).ok()?;
-    facts.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
-}
-
-/// The process that a thread belongs to, while it is there.
-fn process_of(tid: pid_t) -> Option<pid_t> {
-    status_field(tid, "Tgid:")?.parse().ok()
-}
-
-fn status_bytes(tid: pid_t, field: &str) -> u64 {
-    let kilobytes: Option<u64> = status_field(tid, field)
-        .and_then(|text| text.split(' ').next().and_then(|number| number.parse().ok()));
-    kilobytes.unwrap_or(0) * 1024
-}
-
-fn status_field(tid: pid_t, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(value.trim().to_owned())
 }

@@ -18,8 +18,10 @@ fn main() {
         _ => {}
     }
     let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
-    let limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
-    let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
+    let processes = if guest.contains("child") { 3 } else { 1 };
+    let limits = Limits { memory: ByteSize::mib(64), processes, ..Limits::default() };
+    let program =
+        Program::file(guest).within(Wall::Native).limits(limits).guards(mode).backtrace(true);
     let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
 }

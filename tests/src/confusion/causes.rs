@@ -197,6 +197,7 @@ fn stacks() -> Vec<Cause> {
         // The pointer itself was damaged: that is no depth.
         cause("lost-stack-pointer", CrashedMemoryFault).at(Address::Some, WRITE),
         cause("noncanonical-stack-pointer", CrashedMemoryFault).at(Address::None, WRITE),
+        cause("withheld-stack", CrashedMemoryFault).at(Address::Null, READ),
         cause("smashed-return", CrashedBadCall).at(Address::At(0x4141_4141_4141), EXECUTE),
         cause("smashed-return-wide", CrashedBadCall).at(Address::None, EXECUTE),
         cause("protected-smash", CrashedAbort),

@@ -42,9 +42,18 @@ pub struct Matrix {
     pub squares: Vec<Vec<Option<Square>>>,
 }
 
+/// How the matrix is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// How often each cause in each build.
+    pub rounds: usize,
+    /// Whether backtraces are taken, too.
+    pub backtrace: bool,
+}
+
 impl Matrix {
-    /// Runs every cause in every build that knows it, so many times, on all processors.
-    pub fn run(builds: &Builds, rounds: usize) -> Self {
+    /// Runs every cause in every build that knows it, on all processors.
+    pub fn run(builds: &Builds, asked: Asked) -> Self {
         let causes = causes();
         let runtime = Runtime::new().expect("a runtime");
         let knows = |build: &Build, cause: &Cause| build.causes.contains(cause.name);
@@ -57,7 +66,7 @@ impl Matrix {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some(&(row, column)) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
-                let square = fill(&runtime, &builds.built[column], &causes[row], rounds);
+                let square = fill(&runtime, &builds.built[column], &causes[row], asked);
                 results.lock().expect("nobody panics").push((row, column, square));
             }
         };
@@ -92,12 +101,15 @@ impl Matrix {
     }
 }
 
-fn fill(runtime: &Runtime, build: &Build, cause: &Cause, rounds: usize) -> Square {
-    let program = Program::file(&build.path).within(Wall::Native).limits(cause.limits.clone());
+fn fill(runtime: &Runtime, build: &Build, cause: &Cause, asked: Asked) -> Square {
+    let program = Program::file(&build.path)
+        .within(Wall::Native)
+        .limits(cause.limits.clone())
+        .backtrace(asked.backtrace);
     let loaded = runtime.load(program).expect("a victim that was built can be loaded");
     let mut task = Task::command([cause.name]);
     task.stdout = Capture::Discard;
-    let wrong = (0..rounds).filter_map(|_| {
+    let wrong = (0..asked.rounds).filter_map(|_| {
         let mut pid = 0;
         let mut ear = |event: Event<'_>| match event {
             Event::Started { pid: started } => pid = started.cast_signed(),
@@ -111,9 +123,14 @@ fn fill(runtime: &Runtime, build: &Build, cause: &Cause, rounds: usize) -> Squar
             }
             Event::Stderr(_) => {}
         };
-        complaint(cause, &loaded.run_with(&task, &StopHandle::new(), &mut ear))
+        let report = loaded.run_with(&task, &StopHandle::new(), &mut ear);
+        // The names are looked up, too, where they were asked for.
+        let silent = asked.backtrace && report.facts.trace.is_empty();
+        let was_fault = fault(&report).is_some();
+        let missing = (silent && was_fault).then(|| "no backtrace of a fault".to_owned());
+        complaint(cause, &report).or(missing)
     });
-    Square { wrong: wrong.collect(), runs: rounds }
+    Square { wrong: wrong.collect(), runs: asked.rounds }
 }
 
 /// What is wrong with a report, if anything is.
