@@ -1,6 +1,6 @@
 //! The matrix as text, for people and for the documentation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::builds::Builds;
@@ -125,7 +125,8 @@ fn beside(text: &mut String, causes: &[Cause], builds: &Builds) {
     let Some(build) = builds.built.first() else { return };
     text.push_str("\n## The same victims elsewhere\n\n");
     if peers.is_empty() {
-        text.push_str("None of bwrap, nsjail and firejail is installed on this machine.\n");
+        let names = peers::PEERS.map(|peer| peer.name).join(", ");
+        let _ = writeln!(text, "Not installed on this machine: {names}.");
         return;
     }
     let _ = writeln!(
@@ -138,18 +139,33 @@ fn beside(text: &mut String, causes: &[Cause], builds: &Builds) {
     text.push_str("| cause | sandtrap |");
     peers.iter().for_each(|(peer, _)| text.push_str(&format!(" {} |", peer.name)));
     let _ = writeln!(text, "\n| --- | --- |{}", " --- |".repeat(peers.len()));
+    let mut meanings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for cause in causes.iter().filter(|cause| build.causes.contains(cause.name)) {
         let said: Option<Vec<String>> =
             peers.iter().map(|(peer, _)| peer.says(&build.path, cause)).collect();
-        if let Some(said) = said {
-            let _ = writeln!(text, "| {} | `{}` | {} |", cause.name, cause.label, said.join(" | "));
+        let Some(said) = said else { continue };
+        let _ = writeln!(text, "| {} | `{}` | {} |", cause.name, cause.label, said.join(" | "));
+        for ((peer, _), words) in peers.iter().zip(said) {
+            let meaning = meanings.entry(format!("{}: {words}", peer.name)).or_default();
+            meaning.insert(cause.label.as_str());
         }
+    }
+    text.push_str("\n| what it says | stands for |\n| --- | --- |\n");
+    for (words, labels) in meanings {
+        let labels: Vec<String> = labels.into_iter().map(|label| format!("`{label}`")).collect();
+        let _ = writeln!(text, "| {words} | {} |", labels.join(", "));
     }
 }
 
 fn machine() -> String {
-    let kernel = nix::sys::utsname::uname()
-        .map_or("Linux".to_owned(), |name| format!("Linux {}", name.release().display()));
+    // Without what its builder has added to the number.
+    let kernel = nix::sys::utsname::uname().map_or_else(
+        |_| "Linux".to_owned(),
+        |name| {
+            let release = name.release().to_string_lossy();
+            format!("Linux {}", release.split('-').next().unwrap_or_default())
+        },
+    );
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{kernel}, {}, {processors} processors", std::env::consts::ARCH)
 }

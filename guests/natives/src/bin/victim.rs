@@ -11,6 +11,8 @@ mod resources;
 #[path = "../victim/stacks.rs"]
 mod stacks;
 
+use std::io::Write as _;
+
 /// A cause and how to die of it.
 type Way = (&'static str, fn());
 
@@ -18,7 +20,11 @@ fn main() {
     let ways = [faults::WAYS, stacks::WAYS, endings::WAYS, resources::WAYS];
     let mut ways = ways.into_iter().flatten();
     match std::env::args().nth(1) {
-        None => ways.for_each(|(cause, _)| println!("{cause}")),
+        None => {
+            let list: Vec<&str> = ways.map(|(cause, _)| *cause).collect();
+            // Whoever asked is gone.
+            let _ = std::io::stdout().write_all((list.join("\n") + "\n").as_bytes());
+        }
         Some(wanted) => match ways.find(|(cause, _)| *cause == wanted) {
             Some((_, die)) => die(),
             None => std::process::exit(2),

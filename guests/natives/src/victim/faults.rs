@@ -9,6 +9,14 @@ use crate::Way;
 const WILD: usize = 0x4141_4141_0000;
 const NONCANONICAL: usize = 0x8000_0000_0000_1000;
 
+/// A way to die that is one instruction.
+macro_rules! instruction {
+    ($text:literal) => {
+        // SAFETY: none is claimed: the fault is the purpose of the file, and the process is disposable.
+        || unsafe { asm!($text) }
+    };
+}
+
 pub(crate) const WAYS: &[Way] = &[
     ("null-read", || read(0)),
     ("null-write", || write(0)),
@@ -30,13 +38,12 @@ pub(crate) const WAYS: &[Way] = &[
     ("thread-read", || drop(thread::spawn(|| read(WILD)).join())),
     ("divide-by-zero", || divide(7, 0)),
     ("overflowing-division", || divide(i64::MIN, -1)),
-    // SAFETY: none is claimed, here and below: the fault is the purpose of the file.
-    ("ud2", || unsafe { asm!("ud2") }),
-    ("ud1", || unsafe { asm!(".byte 0x67, 0x0f, 0xb9, 0x40, 0x0c") }),
-    ("breakpoint", || unsafe { asm!("int3") }),
-    ("undecodable", || unsafe { asm!(".byte 0x06") }),
-    ("privileged", || unsafe { asm!("cli") }),
-    ("halt", || unsafe { asm!("hlt") }),
+    ("ud2", instruction!("ud2")),
+    ("ud1", instruction!(".byte 0x67, 0x0f, 0xb9, 0x40, 0x0c")),
+    ("breakpoint", instruction!("int3")),
+    ("undecodable", instruction!(".byte 0x06")),
+    ("privileged", instruction!("cli")),
+    ("halt", instruction!("hlt")),
 ];
 
 static CONSTANT: [i32; 4] = [1, 2, 3, 4];
@@ -48,35 +55,35 @@ fn at(address: usize) -> *mut i32 {
 }
 
 fn read(address: usize) {
-    // SAFETY: see above.
+    // SAFETY: as above.
     black_box(unsafe { at(address).read_volatile() });
 }
 
 fn write(address: usize) {
-    // SAFETY: see above.
+    // SAFETY: as above.
     unsafe { at(address).write_volatile(42) };
 }
 
 fn call(address: usize) {
-    // SAFETY: see above.
+    // SAFETY: as above.
     let function = unsafe { mem::transmute::<*mut i32, extern "C" fn()>(at(address)) };
     function();
     black_box(());
 }
 
 fn wild_add() {
-    // SAFETY: see above.
+    // SAFETY: as above.
     unsafe { asm!("add dword ptr [{0}], 3", in(reg) at(WILD)) };
 }
 
 fn wild_copy() {
     let source = black_box([7_u8; 64]);
-    // SAFETY: see above.
+    // SAFETY: as above.
     unsafe { ptr::copy_nonoverlapping(source.as_ptr(), at(WILD).cast(), black_box(64)) };
 }
 
 fn wild_fill() {
-    // SAFETY: see above.
+    // SAFETY: as above.
     unsafe { ptr::write_bytes(at(WILD).cast::<u8>(), 7, black_box(4096)) };
 }
 
@@ -95,7 +102,7 @@ fn use_after_unmap() {
 
 /// As the hardware does it: the language would look first.
 fn divide(number: i64, divisor: i64) {
-    // SAFETY: see above.
+    // SAFETY: as above.
     unsafe {
         asm!("cqo", "idiv {0}", in(reg) divisor, inout("rax") number => _, out("rdx") _);
     }

@@ -12,15 +12,20 @@ pub(crate) const WAYS: &[Way] = &[
     ("huge-frame-calls", huge_frame),
     ("thread-recursion", || in_thread(recursion)),
     ("thread-wide-recursion", || in_thread(wide_recursion)),
-    // SAFETY: none is claimed: the fault is the purpose of the file.
-    ("lost-stack-pointer", || unsafe {
-        asm!("mov rsp, {0}", "push rax", in(reg) 0x4141_4141_4140_u64);
-    }),
-    ("smashed-return", || unsafe { asm!("push {0}", "ret", in(reg) 0x4141_4141_4141_u64) }),
-    ("smashed-return-wide", || unsafe {
-        asm!("push {0}", "ret", in(reg) 0x4141_4141_4141_4141_u64);
-    }),
+    ("lost-stack-pointer", lose_stack_pointer),
+    ("smashed-return", || return_to(0x4141_4141_4141)),
+    ("smashed-return-wide", || return_to(0x4141_4141_4141_4141)),
 ];
+
+fn lose_stack_pointer() {
+    // SAFETY: none is claimed: the fault is the purpose of the file, and the process is disposable.
+    unsafe { asm!("mov rsp, {0}", "push rax", in(reg) 0x4141_4141_4140_u64) };
+}
+
+fn return_to(address: u64) {
+    // SAFETY: as above.
+    unsafe { asm!("push {0}", "ret", in(reg) address) };
+}
 
 fn in_thread(body: fn()) {
     let small = thread::Builder::new().stack_size(256 * 1024);
