@@ -161,7 +161,8 @@ impl Program {
     }
 
     /// Has a report say where a process was when it died: at its first fault, its abort, or its end. That costs
-    /// about a millisecond where it dies, and nothing where it doesn't. A module always says it.
+    /// it a moment where it dies, a longer one where its stack is deep, and nothing where it doesn't. A module always
+    /// says it.
     pub fn backtrace(mut self, wanted: bool) -> Self {
         self.backtrace = wanted;
         self

@@ -143,7 +143,7 @@ pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) diagnosis: DiagnosisArgs,
 
-    /// Say where a process was when it died, as is always said of a module: costs it about a millisecond
+    /// Say where a process was when it died, as is always said of a module
     #[arg(long, help_heading = "Report")]
     pub(crate) backtrace: bool,
 }

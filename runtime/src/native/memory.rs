@@ -1,6 +1,5 @@
 //! The memory of a stopped tracee, read piece by piece, and never more of it than a backtrace may cost.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
@@ -20,7 +19,9 @@ type Reader<'a> = Box<dyn Fn(u64, &mut Page) -> Option<()> + 'a>;
 /// Memory as it is asked for.
 pub(super) struct Memory<'a> {
     read: Reader<'a>,
-    kept: HashMap<u64, Option<Box<Page>>>,
+    kept: Vec<(u64, Option<Box<Page>>)>,
+    /// Which of them was asked for last: most often it is asked for again.
+    last: usize,
     left: u32,
 }
 
@@ -38,20 +39,30 @@ impl<'a> Memory<'a> {
 
     /// That which `read` reads, page by page.
     pub(super) fn new(read: impl Fn(u64, &mut Page) -> Option<()> + 'a) -> Self {
-        Self { read: Box::new(read), kept: HashMap::new(), left: MOST_PAGES }
+        Self { read: Box::new(read), kept: Vec::new(), last: 0, left: MOST_PAGES }
     }
 
     fn page(&mut self, address: u64) -> Option<&Page> {
-        if !self.kept.contains_key(&address) {
-            self.left = self.left.checked_sub(1)?;
-            if self.kept.len() >= KEPT {
-                self.kept.clear();
-            }
-            let mut page = Box::new([0; PAGE as usize]);
-            let read = (self.read)(address, &mut page);
-            self.kept.insert(address, read.map(|()| page));
+        if self.kept.get(self.last).is_none_or(|(known, _)| *known != address) {
+            let known = self.kept.iter().position(|(known, _)| *known == address);
+            self.last = match known {
+                Some(index) => index,
+                None => self.load(address)?,
+            };
         }
-        self.kept.get(&address)?.as_deref()
+        self.kept.get(self.last)?.1.as_deref()
+    }
+
+    /// Reads a page that is not at hand, and says where it is kept.
+    fn load(&mut self, address: u64) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        if self.kept.len() >= KEPT {
+            self.kept.clear();
+        }
+        let mut page = Box::new([0; PAGE as usize]);
+        let read = (self.read)(address, &mut page);
+        self.kept.push((address, read.map(|()| page)));
+        Some(self.kept.len() - 1)
     }
 
     /// Fills `buffer` with what stands at an address, or not at all.
