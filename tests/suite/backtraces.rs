@@ -162,6 +162,6 @@ fn a_file_with_damaged_tables_harms_nobody() {
 #[test]
 fn to_be_asked_changes_no_verdict() {
     let builds = Builds::make();
-    let matrix = Matrix::run(&builds, Asked { rounds: 1, backtrace: true });
+    let matrix = Matrix::run(&builds, Asked { rounds: 1, backtrace: true, within: None });
     assert!(matrix.wrong().is_empty(), "{}", matrix.text());
 }

@@ -1,15 +1,17 @@
-//! Prints the confusion matrix: `confusion [--rounds N] [--load] [--backtrace] [--markdown FILE]`. Fails where anything is off its
-//! diagonal.
+//! Prints the confusion matrix: `confusion [--rounds N] [--within TIME] [--load] [--backtrace] [--markdown FILE]`.
+//! Fails where anything is off its diagonal.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use std::process::ExitCode;
 
+use sandtrap::parse_duration;
 use sandtrap_tests::confusion::builds::Builds;
 use sandtrap_tests::confusion::load::Load;
 use sandtrap_tests::confusion::{Asked, Matrix};
 
 fn main() -> ExitCode {
-    let (mut asked, mut load, mut markdown) = (Asked { rounds: 5, backtrace: false }, false, None);
+    let (mut asked, mut load, mut markdown) =
+        (Asked { rounds: 5, backtrace: false, within: None }, false, None);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match (word.as_str(), &mut words) {
@@ -21,6 +23,12 @@ fn main() -> ExitCode {
                     return misuse("--rounds wants a number");
                 };
                 asked.rounds = number;
+            }
+            ("--within", words) => {
+                let Some(within) = words.next().and_then(|time| parse_duration(&time).ok()) else {
+                    return misuse("--within wants a time");
+                };
+                asked.within = Some(within);
             }
             (other, _) => return misuse(&format!("there is no `{other}`")),
         }

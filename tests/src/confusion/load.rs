@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Threads that spin and touch memory, twice as many as there are processors, until this is dropped.
+/// Threads that spin and touch memory, as many as there are processors, until this is dropped.
 #[derive(Debug)]
 pub struct Load {
     over: Arc<AtomicBool>,
@@ -16,7 +16,7 @@ impl Load {
     /// Begins.
     pub fn begin() -> Self {
         let over = Arc::new(AtomicBool::new(false));
-        let count = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+        let count = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (0..count)
             .map(|_| {
                 let over = Arc::clone(&over);

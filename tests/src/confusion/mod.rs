@@ -9,6 +9,7 @@ pub mod show;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -49,6 +50,8 @@ pub struct Asked {
     pub rounds: usize,
     /// Whether backtraces are taken, too.
     pub backtrace: bool,
+    /// After this no further round begins; none where it may take as long as it takes.
+    pub within: Option<Duration>,
 }
 
 impl Matrix {
@@ -61,13 +64,24 @@ impl Matrix {
             .flat_map(|row| (0..builds.built.len()).map(move |column| (row, column)))
             .filter(|(row, column)| knows(&builds.built[*column], &causes[*row]))
             .collect();
-        let mut squares = vec![vec![None; builds.built.len()]; causes.len()];
-        let results = Mutex::new(Vec::new());
-        let next = AtomicUsize::new(0);
+        let squares = Mutex::new(vec![vec![None; builds.built.len()]; causes.len()]);
+        let (began, next) = (Instant::now(), AtomicUsize::new(0));
+        let is_late = || asked.within.is_some_and(|within| began.elapsed() > within);
         let work = || {
-            while let Some(&(row, column)) = jobs.get(next.fetch_add(1, Ordering::SeqCst)) {
-                let square = fill(&runtime, &builds.built[column], &causes[row], asked);
-                results.lock().expect("nobody panics").push((row, column, square));
+            loop {
+                let number = next.fetch_add(1, Ordering::SeqCst);
+                let begins_round = number.is_multiple_of(jobs.len());
+                if number >= jobs.len() * asked.rounds || begins_round && number > 0 && is_late() {
+                    // Nobody begins what is behind it either.
+                    next.fetch_max(jobs.len() * asked.rounds, Ordering::SeqCst);
+                    break;
+                }
+                let (row, column) = jobs[number % jobs.len()];
+                let wrong = run(&runtime, &builds.built[column], &causes[row], asked);
+                let mut squares = squares.lock().expect("nobody panics");
+                let square: &mut Square = squares[row][column].get_or_insert_default();
+                square.runs += 1;
+                square.wrong.extend(wrong);
             }
         };
         std::thread::scope(|scope| {
@@ -75,9 +89,7 @@ impl Matrix {
                 scope.spawn(work);
             }
         });
-        for (row, column, square) in results.into_inner().expect("nobody panics") {
-            squares[row][column] = Some(square);
-        }
+        let squares = squares.into_inner().expect("nobody panics");
         let names = builds.built.iter().map(|build| build.name).collect();
         Self { causes, builds: names, skipped: builds.skipped.clone(), squares }
     }
@@ -101,36 +113,33 @@ impl Matrix {
     }
 }
 
-fn fill(runtime: &Runtime, build: &Build, cause: &Cause, asked: Asked) -> Square {
+/// Runs one victim once, and says what was wrong.
+fn run(runtime: &Runtime, build: &Build, cause: &Cause, asked: Asked) -> Option<String> {
     let program = Program::file(&build.path)
         .within(Wall::Native)
         .limits(cause.limits.clone())
         .backtrace(asked.backtrace);
-    let loaded = runtime.load(program).expect("a victim that was built can be loaded");
     let mut task = Task::command([cause.name]);
     task.stdout = Capture::Discard;
-    let wrong = (0..asked.rounds).filter_map(|_| {
-        let mut pid = 0;
-        let mut ear = |event: Event<'_>| match event {
-            Event::Started { pid: started } => pid = started.cast_signed(),
-            // It is ready.
-            Event::Stdout(_) => {
-                if let Some(signal) = cause.sent {
-                    let signal = Signal::try_from(signal).expect("a signal");
-                    // It is gone already only if something else went wrong, which is told then.
-                    let _ = kill(Pid::from_raw(pid), signal);
-                }
+    let mut pid = 0;
+    let mut ear = |event: Event<'_>| match event {
+        Event::Started { pid: started } => pid = started.cast_signed(),
+        // It is ready.
+        Event::Stdout(_) => {
+            if let Some(signal) = cause.sent {
+                let signal = Signal::try_from(signal).expect("a signal");
+                // It is gone already only if something else went wrong, which is told then.
+                let _ = kill(Pid::from_raw(pid), signal);
             }
-            Event::Stderr(_) => {}
-        };
-        let report = loaded.run_with(&task, &StopHandle::new(), &mut ear);
-        // The names are looked up, too, where they were asked for.
-        let silent = asked.backtrace && report.facts.trace.is_empty();
-        let was_fault = fault(&report).is_some();
-        let missing = (silent && was_fault).then(|| "no backtrace of a fault".to_owned());
-        complaint(cause, &report).or(missing)
-    });
-    Square { wrong: wrong.collect(), runs: asked.rounds }
+        }
+        Event::Stderr(_) => {}
+    };
+    let report = runtime.run_with(program, &task, &StopHandle::new(), &mut ear);
+    // The names are looked up, too, where they were asked for.
+    let silent = asked.backtrace && report.facts.trace.is_empty();
+    let was_fault = fault(&report).is_some();
+    let missing = (silent && was_fault).then(|| "no backtrace of a fault".to_owned());
+    complaint(cause, &report).or(missing)
 }
 
 /// What is wrong with a report, if anything is.
