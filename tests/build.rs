@@ -7,6 +7,8 @@ use std::process::Command;
 
 const WASM: &str = "wasm32-wasip1";
 const COMPONENT: &str = "wasm32-wasip2";
+/// The victims are built against another C library, too, where this machine can.
+const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned();
@@ -17,9 +19,17 @@ fn main() {
     // …/target/debug/build/sandtrap-tests-*/out
     let target = out.ancestors().nth(4).expect("a target folder").join("guests");
     let portable = ["sandtrap-samples", "sandtrap-crashers"];
-    build(&root, &target, &portable, Some(WASM));
-    build(&root, &target, &portable, Some(COMPONENT));
-    build(&root, &target, &[portable[0], portable[1], "sandtrap-natives"], None);
+    build(&root, &target, &portable, &["--bins"], Some(WASM));
+    build(&root, &target, &portable, &["--bins"], Some(COMPONENT));
+    let processes = [portable[0], portable[1], "sandtrap-natives"];
+    build(&root, &target, &processes, &["--bins"], None);
+    let musl = has_target(MUSL);
+    if musl {
+        // The others need what only the usual C library has.
+        build(&root, &target, &["sandtrap-natives"], &["--bin", "victim"], Some(MUSL));
+    }
+    let musl = musl.then(|| target.join(MUSL).join("guest").display().to_string());
+    println!("cargo::rustc-env=GUESTS_MUSL={}", musl.unwrap_or_default());
     println!("cargo::rustc-env=GUESTS_NATIVE={}", target.join("guest").display());
     println!("cargo::rustc-env=GUESTS_WASM={}", target.join(WASM).join("guest").display());
     println!(
@@ -29,9 +39,16 @@ fn main() {
     println!("cargo::rustc-env=GUESTS_SOURCE={}", root.join("guests").display());
 }
 
-fn build(root: &Path, target: &Path, packages: &[&str], triple: Option<&str>) {
+/// Whether the compiler has a standard library for a target.
+fn has_target(triple: &str) -> bool {
+    let rustc = std::env::var_os("RUSTC").expect("cargo sets RUSTC");
+    let asked = Command::new(rustc).args(["--print", "target-libdir", "--target", triple]).output();
+    asked.is_ok_and(|answer| Path::new(String::from_utf8_lossy(&answer.stdout).trim()).is_dir())
+}
+
+fn build(root: &Path, target: &Path, packages: &[&str], which: &[&str], triple: Option<&str>) {
     let mut cargo = Command::new(std::env::var_os("CARGO").expect("cargo sets CARGO"));
-    cargo.current_dir(root).args(["build", "--profile", "guest", "--bins", "--locked"]);
+    cargo.current_dir(root).args(["build", "--profile", "guest", "--locked"]).args(which);
     for package in packages {
         cargo.args(["--package", package]);
     }

@@ -11,8 +11,8 @@
 //! 7. What could not be seen is never claimed: `certain` is false then.
 
 use crate::evidence::{
-    Basis, Death, Denied, Ending, Evidence, Fault, Opcode, Refusal, Sender, StackState, Step,
-    StopReason, TrapCause,
+    AccessKind, Basis, Death, Denied, Ending, Evidence, Fault, Opcode, Refusal, Sender, StackState,
+    Step, StopReason, TrapCause,
 };
 use crate::signals::Signal;
 use crate::verdict::{
@@ -152,10 +152,7 @@ fn signalled(death: &Death, evidence: &Evidence) -> Verdict {
     match death.signal {
         Signal::Kill => stopped_or(evidence, || match death.sender {
             Sender::Itself | Sender::Process(_) => killed(death),
-            Sender::Kernel | Sender::Unseen if evidence.oom_kills > 0 => {
-                out_of_memory(evidence, true)
-            }
-            Sender::Kernel | Sender::Unseen => killed(death),
+            Sender::Kernel | Sender::Unseen => killed_unseen(death, evidence),
         }),
         Signal::Segv | Signal::Bus | Signal::Fpe | Signal::Ill | Signal::Trap => {
             match (&death.fault, death.sender) {
@@ -188,6 +185,19 @@ fn signalled(death: &Death, evidence: &Evidence) -> Verdict {
     }
 }
 
+/// A SIGKILL that nobody saw being sent: the kernel's, if it counted one that no other process of the task took.
+fn killed_unseen(death: &Death, evidence: &Evidence) -> Verdict {
+    let of_others = evidence.oom_kills_of_others;
+    if evidence.oom_kills > of_others.unwrap_or(0) {
+        return out_of_memory(evidence, of_others.is_some());
+    }
+    match evidence.host_oom {
+        // The host's memory has no cap that could be named.
+        Some(basis) => crash(CrashCause::OutOfMemory { limit: None }, basis == Basis::Seen),
+        None => killed(death),
+    }
+}
+
 fn killed(death: &Death) -> Verdict {
     let by = match death.sender {
         Sender::Itself => Killer::Itself,
@@ -212,13 +222,13 @@ fn faulted(fault: &Fault, evidence: &Evidence) -> Verdict {
         Signal::Fpe => crash(CrashCause::Arithmetic, true),
         Signal::Trap => match fault.opcode {
             Opcode::CompilerTrap => aborted(evidence, true),
-            Opcode::Other | Opcode::Unseen => {
+            Opcode::Privileged | Opcode::Other | Opcode::Unseen => {
                 unknown(format!("SIGTRAP with code {}, which no breakpoint has", fault.code))
             }
         },
         Signal::Ill => match fault.opcode {
             Opcode::CompilerTrap => aborted(evidence, true),
-            Opcode::Other => crash(CrashCause::IllegalInstruction, true),
+            Opcode::Privileged | Opcode::Other => crash(CrashCause::IllegalInstruction, true),
             Opcode::Unseen => crash(CrashCause::IllegalInstruction, false),
         },
         Signal::Segv
@@ -228,7 +238,11 @@ fn faulted(fault: &Fault, evidence: &Evidence) -> Verdict {
         | Signal::Xcpu
         | Signal::Xfsz
         | Signal::Sys
-        | Signal::Other(_) => bad_access(fault, evidence),
+        | Signal::Other(_) => match fault.opcode {
+            Opcode::CompilerTrap => aborted(evidence, true),
+            Opcode::Privileged => crash(CrashCause::IllegalInstruction, true),
+            Opcode::Other | Opcode::Unseen => bad_access(fault, evidence),
+        },
     }
 }
 
@@ -237,7 +251,7 @@ fn bad_access(fault: &Fault, evidence: &Evidence) -> Verdict {
     if fault.stack == StackState::Overrun {
         return crash(CrashCause::StackOverflow, true);
     }
-    if address == Some(fault.instruction) {
+    if address == Some(fault.instruction) || fault.access == Some(AccessKind::Execute) {
         return crash(CrashCause::BadCall { address }, true);
     }
     let near_null = address.is_some_and(|address| address < NULL_PAGE_END);
@@ -245,7 +259,7 @@ fn bad_access(fault: &Fault, evidence: &Evidence) -> Verdict {
         // `malloc` said no and nobody looked.
         return out_of_memory(evidence, false);
     }
-    crash(CrashCause::MemoryFault { address }, fault.stack == StackState::Sound)
+    crash(CrashCause::MemoryFault { address }, fault.stack != StackState::Unseen)
 }
 
 /// Only the signal's number is known.

@@ -84,6 +84,8 @@ pub struct Fault {
     pub code: i32,
     /// The address that could not be used, where the hardware names one.
     pub address: Option<u64>,
+    /// What was wanted there, where that can be told.
+    pub access: Option<AccessKind>,
     /// The instruction pointer.
     pub instruction: u64,
     /// The stack pointer.
@@ -94,13 +96,37 @@ pub struct Fault {
     pub opcode: Opcode,
 }
 
+/// What an instruction wanted with memory that it could not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessKind {
+    /// To read it.
+    Read,
+    /// To write to it, or to change it.
+    Write,
+    /// To run it: a call, a jump or a return led there.
+    Execute,
+}
+
+impl AccessKind {
+    /// The word used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Execute => "execute",
+        }
+    }
+}
+
 /// What the stack pointer pointed to at a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StackState {
     /// Writable memory: the stack was not the trouble.
     Sound,
-    /// No writable memory: the stack had run out.
+    /// No writable memory, and a stack above it: the stack had run out.
     Overrun,
+    /// Nothing writable, and no stack anywhere near: the pointer itself was damaged.
+    Lost,
     /// The mappings could not be read.
     Unseen,
 }
@@ -108,8 +134,10 @@ pub enum StackState {
 /// What kind of instruction faulted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
-    /// One that compilers put where nothing may go on (`ud2`, `int3`, `brk`).
+    /// One that compilers and C libraries put where nothing may go on (`ud2`, `int3`, `hlt`, `brk`).
     CompilerTrap,
+    /// One that only the kernel may use.
+    Privileged,
     /// Any other.
     Other,
     /// It could not be read.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandtrap_protocol::{ErrorReport, PanicReport};
 
 pub use crate::ending::{
-    Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, TrapCause,
+    AccessKind, Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, TrapCause,
 };
 use crate::permissions::Profile;
 use crate::task::Value;
@@ -28,6 +28,10 @@ pub struct Evidence {
     pub refused_memory: Option<RefusedMemory>,
     /// How often the kernel killed within the task's memory group.
     pub oom_kills: u64,
+    /// How many of those were seen to be other processes of the task than its first; `None` where nobody saw.
+    pub oom_kills_of_others: Option<u64>,
+    /// Whether the kernel killed it because the whole host was out of memory, and how that is known.
+    pub host_oom: Option<Basis>,
     /// What a module wanted to reach outside of its memory.
     pub outside: Option<Outside>,
     /// What it used.
@@ -53,6 +57,8 @@ impl Evidence {
             denied: Vec::new(),
             refused_memory: None,
             oom_kills: 0,
+            oom_kills_of_others: Some(0),
+            host_oom: None,
             outside: None,
             usage: Usage::default(),
             output: Output::default(),
@@ -250,6 +256,16 @@ pub enum Basis {
     Seen,
     /// It follows from the circumstances.
     Inferred,
+}
+
+impl Basis {
+    /// The word used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Seen => "seen",
+            Self::Inferred => "inferred",
+        }
+    }
 }
 
 /// What an attempt used.

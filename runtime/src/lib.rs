@@ -102,9 +102,9 @@ pub use confined::init;
 pub use error::Error;
 pub use event::Event;
 pub use evidence::{
-    Basis, Death, Denied, DeniedSyscall, Ending, Evidence, Fault, Guard, GuardState, Opcode,
-    Output, Outside, Refusal, RefusedMemory, Remedy, Sender, Source, StackState, Step, StopReason,
-    Testimony, TrapCause, Usage,
+    AccessKind, Basis, Death, Denied, DeniedSyscall, Ending, Evidence, Fault, Guard, GuardState,
+    Opcode, Output, Outside, Refusal, RefusedMemory, Remedy, Sender, Source, StackState, Step,
+    StopReason, Testimony, TrapCause, Usage,
 };
 pub use inspect::inspect;
 pub use inspection::{

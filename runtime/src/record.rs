@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
-use crate::evidence::{Denied, Ending, Fault, Guard, RefusedMemory, Step};
+use crate::evidence::{AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step};
 use crate::limits::Limits;
 use crate::report::Report;
 use crate::task::Value;
@@ -59,6 +59,8 @@ struct EvidenceRecord {
     signal: Option<String>,
     si_code: Option<i32>,
     address: Option<String>,
+    /// What was wanted at that address: `read`, `write` or `execute`.
+    access: Option<&'static str>,
     /// How large a module's memory was that it reached out of.
     memory_bytes: Option<u64>,
     /// The signal with which it ended in the end.
@@ -73,6 +75,10 @@ struct EvidenceRecord {
     trap: Option<String>,
     refused_memory: Option<RefusedRecord>,
     oom_kills: u64,
+    /// How many of those were other processes of the task than its first.
+    oom_kills_of_others: Option<u64>,
+    /// Whether the whole host was out of memory: `seen` or `inferred`.
+    host_oom: Option<&'static str>,
     stopped_by_us: Option<&'static str>,
     denied: Vec<String>,
     fault: Option<FaultRecord>,
@@ -197,6 +203,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         signal: None,
         si_code: None,
         address: address(report).map(hex),
+        access: None,
         memory_bytes: facts.outside.map(|outside| outside.memory),
         final_signal: None,
         syscall: syscall.map(|denied| denied.number),
@@ -209,6 +216,8 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         trap: None,
         refused_memory: facts.refused_memory.map(refused_record),
         oom_kills: facts.oom_kills,
+        oom_kills_of_others: facts.oom_kills_of_others,
+        host_oom: facts.host_oom.map(Basis::name),
         stopped_by_us: facts.stopped_by_us.map(|reason| reason.name()),
         denied: facts.denied.iter().map(Denied::to_string).collect(),
         fault: None,
@@ -234,6 +243,8 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
             record.signal = Some(decisive.to_string());
             record.si_code = death.fault.as_ref().map(|fault| fault.code).or(death.code);
             record.final_signal = Some(death.signal.to_string());
+            let access = death.fault.as_ref().and_then(|fault| fault.access);
+            record.access = access.map(AccessKind::name);
             record.fault = death.fault.as_ref().map(fault_record);
         }
         Ending::Trapped(cause) => {

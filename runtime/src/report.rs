@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::evidence::{
-    Denied, Ending, Evidence, Guard, Output, Outside, RefusedMemory, Source, StopReason, Usage,
+    Basis, Denied, Ending, Evidence, Guard, Output, Outside, RefusedMemory, Source, StopReason,
+    Usage,
 };
 use crate::limits::Limits;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
@@ -61,6 +62,10 @@ pub struct Facts {
     pub refused_memory: Option<RefusedMemory>,
     /// Kills by the kernel within its memory group.
     pub oom_kills: u64,
+    /// How many of those were seen to be other processes of it than its first; `None` where nobody saw.
+    pub oom_kills_of_others: Option<u64>,
+    /// Whether the kernel killed it because the whole host was out of memory, and how that is known.
+    pub host_oom: Option<Basis>,
     /// What a module wanted to reach outside of its memory.
     pub outside: Option<Outside>,
     /// Where it was, innermost frame first.
@@ -78,6 +83,8 @@ impl Report {
             denied,
             refused_memory,
             oom_kills,
+            oom_kills_of_others,
+            host_oom,
             outside,
             usage,
             output,
@@ -92,6 +99,8 @@ impl Report {
             denied,
             refused_memory,
             oom_kills,
+            oom_kills_of_others,
+            host_oom,
             outside,
             trace,
         };

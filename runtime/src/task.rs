@@ -60,6 +60,7 @@ pub struct Program {
     source: ProgramSource,
     wall: Option<Wall>,
     policy: Policy,
+    backtrace: bool,
 }
 
 /// Where the code of a program stands.
@@ -120,7 +121,7 @@ impl Program {
             ProgramSource::File(path) => path.display().to_string().into(),
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
-        Self { name, source, wall: None, policy: Policy::default() }
+        Self { name, source, wall: None, policy: Policy::default(), backtrace: false }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -157,6 +158,19 @@ impl Program {
     pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
         self.policy.compile = limits;
         self
+    }
+
+    /// Has a report say where a process was when it died: at its first fault, its abort, or its end. That costs
+    /// it a moment where it dies, a longer one where its stack is deep, and nothing where it doesn't. A module always
+    /// says it.
+    pub fn backtrace(mut self, wanted: bool) -> Self {
+        self.backtrace = wanted;
+        self
+    }
+
+    /// Whether a report shall say where a process was.
+    pub fn wants_backtrace(&self) -> bool {
+        self.backtrace
     }
 
     /// Where the code stands.

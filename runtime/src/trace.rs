@@ -11,14 +11,17 @@ pub struct Frame {
     pub function: String,
     /// File and line, where the program carries them.
     pub place: Option<String>,
+    /// How often it is there in a row: more than once in a recursion, where it is not listed again and again.
+    pub times: u32,
 }
 
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Some(place) => write!(f, "{} ({place})", self.function),
-            None => f.write_str(&self.function),
+            Some(place) => write!(f, "{} ({place})", self.function)?,
+            None => f.write_str(&self.function)?,
         }
+        if self.times > 1 { write!(f, " (x {})", self.times) } else { Ok(()) }
     }
 }
 
@@ -69,7 +72,7 @@ mod tests {
         let count = Arc::clone(&looked);
         let trace = Trace::later(move || {
             count.fetch_add(1, Ordering::Relaxed);
-            vec![Frame { function: "f".into(), place: None }]
+            vec![Frame { function: "f".into(), place: None, times: 1 }]
         });
         let copy = trace.clone();
         assert_eq!(looked.load(Ordering::Relaxed), 0);

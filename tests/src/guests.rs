@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sandtrap::Wall;
 
 const NATIVE: &str = env!("GUESTS_NATIVE");
+const MUSL: &str = env!("GUESTS_MUSL");
 const WASM: &str = env!("GUESTS_WASM");
 const COMPONENT: &str = env!("GUESTS_COMPONENT");
 const SOURCE: &str = env!("GUESTS_SOURCE");
@@ -45,6 +46,16 @@ impl Form {
 /// A guest built for the native wall.
 pub fn native(name: &str) -> PathBuf {
     Path::new(NATIVE).join(name)
+}
+
+/// A guest of `natives` built against musl, where this machine could build it.
+pub fn musl(name: &str) -> Option<PathBuf> {
+    (!MUSL.is_empty()).then(|| Path::new(MUSL).join(name))
+}
+
+/// The folder with the victims' sources in C.
+pub fn c_sources() -> PathBuf {
+    Path::new(SOURCE).join("natives/c")
 }
 
 /// A guest built for the wasm wall: from Rust, or one of the modules written by hand.

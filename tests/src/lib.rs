@@ -1,6 +1,7 @@
 //! The kit: every guest built both ways, what is expected of each, and a wall that follows a script.
 
 pub mod bombs;
+pub mod confusion;
 pub mod expect;
 pub mod guests;
 pub mod hostile;

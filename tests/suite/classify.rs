@@ -126,6 +126,7 @@ fn fault(signal: Signal, stack: StackState, opcode: Opcode, address: Option<u64>
         signal,
         code: 1,
         address,
+        access: None,
         instruction: 0x40_1000,
         stack_pointer: 0x7ffd_0000,
         stack,

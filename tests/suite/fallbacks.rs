@@ -39,11 +39,20 @@ fn where_tracing_is_refused_only_the_status_is_claimed() {
         ("fork_bomb", "stopped.processes", true),
         ("seccomp_self", "crashed.killed", true),
         ("untraced_bomb", "crashed.killed", true),
+        ("raise_segv", "crashed.memory-fault", false),
+        ("int3", "crashed.abort", false),
+        ("undecodable_instruction", "crashed.illegal-instruction", false),
+        ("segfault_in_thread", "crashed.memory-fault", false),
+        // The kernel counted a kill, and nobody saw that it was the child's.
+        ("kills_after_child_oom", "crashed.out-of-memory", false),
     ] {
         let report = run("tracing", "best-effort", guest);
         assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
         assert_eq!(report["verdict"]["certain"], certain, "{guest}");
         assert_eq!(report["evidence"]["source"], "status", "{guest}");
+        assert_eq!(report["evidence"]["access"], Value::Null, "{guest}");
+        assert_eq!(report["evidence"]["fault"], Value::Null, "{guest}");
+        assert_eq!(report["verdict"]["trace"], Value::Array(Vec::new()), "{guest}");
         assert_eq!(guard(&report, "tracing")["state"], "missing", "{guest}");
     }
 }

@@ -1,8 +1,11 @@
 //! The suite: one binary, one module for each question.
 
+mod backtraces;
 mod classify;
+mod classify_native;
 mod compiling;
 mod confinement;
+mod confusion;
 mod contract;
 mod crash_matrix;
 mod deterministic;

@@ -142,6 +142,10 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) diagnosis: DiagnosisArgs,
+
+    /// Say where a process was when it died, as is always said of a module
+    #[arg(long, help_heading = "Report")]
+    pub(crate) backtrace: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let stdin = args.input.stdin()?;
     check_input(&stdin)?;
     let task = Task::command(guest_args).stdin(stdin);
-    let program = program(name, wall, policy);
+    let program = program(name, wall, policy).backtrace(args.backtrace);
     let session = Session {
         streams: &args.streams,
         report: &args.report,

@@ -7,8 +7,10 @@ pub(super) const OUT_OF_MEMORY: Page = Page {
     meaning: "The guest asked for memory beyond --memory and did not survive the refusal. The host was \
               never short of memory. `probably` means that the refusal and the crash are facts, and \
               that one followed from the other is a conclusion.",
-    native: "The kernel killed within the task's memory group; or an allocation was refused and the \
-             guest then aborted or used the null pointer; or the SDK saw an allocation fail.",
+    native: "The kernel killed it within the task's memory group (not another process of the task: that one \
+             is a note in the evidence), or because the whole host was out of memory; or an allocation was \
+             refused and the guest then aborted or used the null pointer; or a program to be executed did \
+             not fit; or the SDK saw an allocation fail.",
     wasm: "A growth of memories and tables beyond the cap was refused; whatever trap came next.",
     causes: &[
         "A collection that grows without bound, or a length taken from hostile input.",
@@ -25,8 +27,9 @@ pub(super) const STACK_OVERFLOW: Page = Page {
     summary: "It ran out of stack.",
     meaning: "The guest called too deeply, or kept too much in one frame. This was the first fault that \
               was seen, whatever signal it was turned into afterwards.",
-    native: "The first hardware fault came while the stack pointer stood in no writable memory. Only a \
-             traced guest shows that; otherwise the verdict is an uncertain crashed.memory-fault.",
+    native: "The first hardware fault came while the stack pointer stood below a stack, with nothing between \
+             them. Only a traced guest shows that; otherwise the verdict is an uncertain \
+             crashed.memory-fault, which is also what a stack pointer is that was overwritten.",
     wasm: "The engine's call stack was exhausted, or the module's own stack ran below its memory.",
     causes: &[
         "Recursion without an end, or as deep as hostile input is nested.",
@@ -34,7 +37,7 @@ pub(super) const STACK_OVERFLOW: Page = Page {
         "Debug builds: their frames are several times as large.",
     ],
     advice: &[
-        "Look at `where`: a function that repeats (x 8192) is the recursion.",
+        "Look at `where` (of a process with --backtrace): a function that repeats (x 8192) is the recursion.",
         "Raise the stack if the depth is legitimate: --stack 8MiB.",
         "Limit the depth in the guest, or use a loop with a stack of its own.",
     ],
@@ -55,7 +58,7 @@ pub(super) const MEMORY_FAULT: Page = Page {
     ],
     advice: &[
         "Run the same input with the guest built with -fsanitize=address.",
-        "Build with debug information, so that `where` names file and line.",
+        "Build with debug information, so that `where` (of a process with --backtrace) names file and line.",
         "Look for unsafe code and foreign functions if the guest is written in a safe language.",
     ],
 };
@@ -64,7 +67,8 @@ pub(super) const BAD_CALL: Page = Page {
     summary: "It called through a broken function pointer.",
     meaning: "The guest jumped to where no function of the right kind is. Memory was most likely damaged \
               before: this is the sort of fault that attackers look for.",
-    native: "A hardware fault whose address is the instruction pointer itself.",
+    native: "A hardware fault whose address is the instruction pointer itself; or at a call, a jump or a return \
+             to an address that this processor has none of.",
     wasm: "A call through an empty table element, or through one of another signature.",
     causes: &[
         "A function pointer that was never set, or was overwritten.",
@@ -102,7 +106,8 @@ pub(super) const ABORT: Page = Page {
     meaning: "The guest stopped on purpose: abort(), a failed assertion in C, a double free found by the \
               allocator, or an instruction that compilers put where nothing may go on. No memory had \
               been refused to it, and it said nothing of a panic over its channel.",
-    native: "SIGABRT that it raised itself, or a trap instruction of its compiler (ud2, brk, int3).",
+    native: "SIGABRT that it raised itself, or a trap instruction of its compiler or C library (ud2, brk, int3, \
+             hlt).",
     wasm: "The trap `unreachable` with nothing refused.",
     causes: &[
         "assert() or abort() in C, std::terminate in C++.",
@@ -120,8 +125,8 @@ pub(super) const ILLEGAL_INSTRUCTION: Page = Page {
     summary: "It ran into bytes that are no instruction.",
     meaning: "The processor or the engine could not decode what came next. This is not one of the trap \
               instructions that compilers use on purpose: those are crashed.abort.",
-    native: "SIGILL raised by the hardware at anything but a compiler's trap. `probably` means that the \
-             bytes could not be read.",
+    native: "SIGILL raised by the hardware at anything but a compiler's trap, or an instruction that only the \
+             kernel may use. `probably` means that the bytes could not be read.",
     wasm: "An opcode that is switched off.",
     causes: &[
         "A program built for a newer processor (-march=native, AVX-512).",

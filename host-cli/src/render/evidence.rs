@@ -25,6 +25,13 @@ pub(super) fn line(report: &Report) -> Option<String> {
     if facts.oom_kills > 0 {
         parts.push(format!("{} at the cap of its memory group", times(facts.oom_kills, "kill")));
     }
+    if let Some(others @ 1..) = facts.oom_kills_of_others {
+        parts.push(format!("{others} of them another process of the task"));
+    }
+    parts.extend(facts.host_oom.map(|basis| match basis {
+        Basis::Seen => "the host was out of memory".to_owned(),
+        Basis::Inferred => "somebody on the host was killed for want of memory".to_owned(),
+    }));
     parts.extend(facts.refused_memory.map(refused));
     parts.extend(denied(&facts.denied));
     Some(format!("{}   ({})", parts.join(", "), seen_by(facts.source)))
@@ -80,7 +87,11 @@ fn faulted(fault: &Fault) -> String {
         None => format!("{signal} at instruction {:#x}", fault.instruction),
     };
     let pointer = fault.stack_pointer;
+    let wanted = fault.access.map_or(String::new(), |access| format!(" ({})", access.name()));
     match (fault.opcode, fault.stack) {
+        (Opcode::Privileged, _) => {
+            format!("{signal} at a privileged instruction, {:#x}", fault.instruction)
+        }
         (Opcode::CompilerTrap, _) => {
             format!("{signal} at a compiler's trap instruction, {:#x}", fault.instruction)
         }
@@ -91,10 +102,13 @@ fn faulted(fault: &Fault) -> String {
             format!("{at}, the instruction pointer itself")
         }
         (Opcode::Other | Opcode::Unseen, StackState::Sound) => {
-            format!("{at}, stack pointer {pointer:#x} in sound memory")
+            format!("{at}{wanted}, stack pointer {pointer:#x} in sound memory")
+        }
+        (Opcode::Other | Opcode::Unseen, StackState::Lost) => {
+            format!("{at}{wanted}, stack pointer {pointer:#x} in no stack at all")
         }
         (Opcode::Other | Opcode::Unseen, StackState::Unseen) => {
-            format!("{at}, stack pointer {pointer:#x}, its memory unseen")
+            format!("{at}{wanted}, stack pointer {pointer:#x}, its memory unseen")
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sandtrap::{
-    Access, Basis, Death, Denied, DeniedSyscall, Ending, ErrorReport, Evidence, Fault, Frame,
-    Limits, Network, Opcode, PanicReport, Policy, Program, Refusal, RefusedMemory, Report, Sender,
-    Signal, Source, StackState, Step, StopReason, Task, TaskSummary, Trace, TrapCause, Usage,
-    Value, Wall, classify,
+    Access, AccessKind, Basis, Death, Denied, DeniedSyscall, Ending, ErrorReport, Evidence, Fault,
+    Frame, Limits, Network, Opcode, PanicReport, Policy, Program, Refusal, RefusedMemory, Report,
+    Sender, Signal, Source, StackState, Step, StopReason, Task, TaskSummary, Trace, TrapCause,
+    Usage, Value, Wall, classify,
 };
 
 use super::diagnosis;
@@ -38,7 +38,7 @@ fn used(evidence: Evidence) -> Evidence {
 }
 
 fn frames(names: &[(&str, usize)]) -> Trace {
-    let frame = |name: &str| Frame { function: name.to_owned(), place: None };
+    let frame = |name: &str| Frame { function: name.to_owned(), place: None, times: 1 };
     names.iter().flat_map(|(name, count)| vec![frame(name); *count]).collect::<Vec<_>>().into()
 }
 
@@ -51,6 +51,7 @@ fn fault(signal: i32, address: Option<u64>, stack: StackState) -> Fault {
         signal: Signal::from_number(signal),
         code: 1,
         address,
+        access: None,
         instruction: 0x40_1000,
         stack_pointer: 0x7ffc_3a1f_ffe0,
         stack,
@@ -239,6 +240,46 @@ fn each_ending_has_its_evidence() {
         let text = native(Evidence::of(Source::Ptrace, ending));
         assert_eq!(evidence_row(&text), format!("{expected}   (seen by tracing)"));
     }
+}
+
+#[test]
+fn a_fault_says_what_was_wanted_and_what_had_become_of_the_stack() {
+    let lost = fault(11, Some(0x4141), StackState::Lost);
+    let written = Fault { access: Some(AccessKind::Write), ..lost.clone() };
+    let forbidden = Fault { opcode: Opcode::Privileged, ..lost.clone() };
+    let pointer = "stack pointer 0x7ffc3a1fffe0 in no stack at all";
+    for (fault, expected) in [
+        (lost, format!("SIGSEGV at 0x4141, {pointer}")),
+        (written, format!("SIGSEGV at 0x4141 (write), {pointer}")),
+        (forbidden, "SIGSEGV at a privileged instruction, 0x401000".to_owned()),
+    ] {
+        let text = native(Evidence::of(Source::Ptrace, death(11, Sender::Kernel, Some(fault))));
+        assert_eq!(evidence_row(&text), format!("{expected}   (seen by tracing)"));
+    }
+}
+
+#[test]
+fn kills_for_want_of_memory_say_whose_they_were() {
+    let mut evidence = Evidence::of(Source::Ptrace, death(9, Sender::Itself, None));
+    (evidence.oom_kills, evidence.oom_kills_of_others) = (1, Some(1));
+    assert_eq!(
+        evidence_row(&native(evidence)),
+        "SIGKILL sent by the guest itself, 1 kill at the cap of its memory group, 1 of them another process \
+         of the task   (seen by tracing)"
+    );
+    let mut evidence = Evidence::of(Source::Ptrace, death(9, Sender::Unseen, None));
+    evidence.host_oom = Some(Basis::Seen);
+    let text = native(evidence);
+    assert!(text.starts_with("sandtrap: crashed: out of memory  "), "{text}");
+    assert!(evidence_row(&text).contains("the host was out of memory"), "{text}");
+}
+
+#[test]
+fn a_frame_that_stands_for_many_is_counted_as_many() {
+    let mut evidence = Evidence::of(Source::Ptrace, death(6, Sender::Itself, None));
+    let frame = |times| Frame { function: "descend".to_owned(), place: None, times };
+    evidence.trace = vec![frame(8191), frame(1)].into();
+    assert_eq!(row(&native(evidence), "where"), Some("descend (x 8192)"));
 }
 
 #[test]

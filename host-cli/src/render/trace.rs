@@ -23,9 +23,12 @@ pub(super) fn line(report: &Report) -> Option<String> {
 }
 
 fn show((frame, count): &(&Frame, usize)) -> String {
-    let short = Frame { place: frame.place.as_deref().map(file_name), ..(*frame).clone() };
-    let frame = plain(&short.to_string());
-    if *count > 1 { format!("{frame} (x {count})") } else { frame }
+    let short = Frame {
+        place: frame.place.as_deref().map(file_name),
+        times: u32::try_from(*count).unwrap_or(u32::MAX),
+        ..(*frame).clone()
+    };
+    plain(&short.to_string())
 }
 
 /// `main.rs:12` of `/home/me/guest/src/main.rs:12`: the report has the whole path.
@@ -33,13 +36,17 @@ fn file_name(place: &str) -> String {
     place.rsplit('/').next().unwrap_or(place).to_owned()
 }
 
+fn is_same(one: &Frame, other: &Frame) -> bool {
+    (&one.function, &one.place) == (&other.function, &other.place)
+}
+
 /// Makes one of each row of equal frames, with their number.
 fn fold(trace: &[Frame]) -> Vec<(&Frame, usize)> {
     let mut folded: Vec<(&Frame, usize)> = Vec::new();
     for frame in trace {
         match folded.last_mut() {
-            Some((last, count)) if *last == frame => *count += 1,
-            _ => folded.push((frame, 1)),
+            Some((last, count)) if is_same(last, frame) => *count += frame.times as usize,
+            _ => folded.push((frame, frame.times as usize)),
         }
     }
     folded

@@ -81,6 +81,23 @@ sandtrap: crashed: stack overflow  [crashed.stack-overflow]
 }
 
 #[test]
+fn a_process_says_where_it_was_if_it_is_asked() {
+    check(
+        Wall::Native,
+        "wild_write",
+        &["--backtrace"],
+        "\
+sandtrap: crashed: memory fault  [crashed.memory-fault]
+  guest    GUEST (native, pid N)
+  evidence SIGSEGV at 0xN (write), stack pointer 0xN in sound memory   (seen by tracing)
+  where    FRAMES
+  usage    wall N, cpu N, peak memory N of 256 MiB
+  help     sandtrap explain crashed.memory-fault
+",
+    );
+}
+
+#[test]
 fn a_lack_of_memory_of_a_process_is_told_with_its_cap() {
     if !host_has("memory-group") {
         // Who counts kills is part of the text, and nobody does here.

@@ -41,6 +41,7 @@ const VERDICT: &[Key] = &[
 ];
 
 const EVIDENCE: &[Key] = &[
+    ("access", "string?"),
     ("address", "string?"),
     ("allowed_by", "string?"),
     ("denied", "array"),
@@ -50,8 +51,10 @@ const EVIDENCE: &[Key] = &[
     ("fault", "object?"),
     ("final_signal", "string?"),
     ("guard", "string?"),
+    ("host_oom", "string?"),
     ("memory_bytes", "integer?"),
     ("oom_kills", "integer"),
+    ("oom_kills_of_others", "integer?"),
     ("refused_memory", "object?"),
     ("si_code", "integer?"),
     ("signal", "string?"),

@@ -1,15 +1,18 @@
 //! Looks at a stopped tracee and writes down what it sees of a fault. Judges nothing.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use crate::evidence::{Fault, Opcode, StackState};
+use crate::evidence::{AccessKind, Fault, Opcode, StackState};
 use crate::signals::Signal;
 
+use super::instruction::{self, Instruction};
+use super::mappings::Mappings;
 use super::tracing::{Registers, SignalInfo};
 
-const SI_KERNEL: i32 = 128;
+pub(super) const SI_KERNEL: i32 = 128;
 const TRAP_BRKPT: i32 = 1;
+const SEGV_ACCERR: i32 = 2;
 
 /// A push, a call or a red zone reaches at most this far below the stack pointer.
 const BELOW_STACK_POINTER: u64 = 256;
@@ -31,6 +34,15 @@ pub(super) fn is_fault(signal: i32, info: &SignalInfo, registers: Option<Registe
     by_instruction && info.code > 0 && !in_syscall
 }
 
+/// Whether a thread dies in the middle of executing another program: the kernel, which had let go of the old one
+/// already, found no room for the new one.
+pub(super) fn is_loading(signal: i32, registers: Option<Registers>) -> bool {
+    let executing = registers.is_some_and(|registers| {
+        matches!(registers.syscall, libc::SYS_execve | libc::SYS_execveat)
+    });
+    signal == libc::SIGSEGV && executing
+}
+
 /// Everything there is to know about the fault at which `tid` stands.
 pub(super) fn examine(
     tid: i32,
@@ -43,76 +55,74 @@ pub(super) fn examine(
     let address = (info.code != SI_KERNEL).then_some(info.address);
     let (instruction, stack_pointer) =
         registers.map_or((0, 0), |registers| (registers.instruction, registers.stack_pointer));
-    let stack = match (registers, fs::read_to_string(format!("/proc/{tid}/maps"))) {
-        (Some(_), Ok(maps)) if !maps.is_empty() => stack_state(&maps, stack_pointer, address),
-        _ => StackState::Unseen,
+    let mappings = registers.and_then(|_| Mappings::of(tid));
+    let stack = mappings
+        .as_ref()
+        .map_or(StackState::Unseen, |mappings| stack_state(mappings, stack_pointer, address));
+    // The registers in which a copy keeps where it writes and where it reads.
+    let copied = registers.map_or((0, 0), |registers| {
+        let [to, from, ..] = registers.arguments;
+        (from, to)
+    });
+    let is_access = matches!(signal, Signal::Segv | Signal::Bus);
+    let ran_there = is_access && address == Some(instruction) && registers.is_some();
+    let seen = if ran_there { None } else { instruction_at(tid, instruction) };
+    let opcode = opcode(signal, info.code, seen.as_ref());
+    let access = match is_access {
+        true if ran_there => Some(AccessKind::Execute),
+        true => seen
+            .and_then(|seen| seen.access(address, stack_pointer, copied))
+            .or_else(|| refused(mappings.as_ref()?, info.code, address?)),
+        false => None,
     };
-    let opcode = match signal {
-        Signal::Ill => opcode_at(tid, instruction),
-        // `int3` and `brk`; a trap flag or a watchpoint has other codes.
-        Signal::Trap if matches!(info.code, SI_KERNEL | TRAP_BRKPT) => Opcode::CompilerTrap,
-        Signal::Trap => Opcode::Other,
-        _ => Opcode::Unseen,
-    };
-    Fault { signal, code: info.code, address, instruction, stack_pointer, stack, opcode }
+    Fault { signal, code: info.code, address, access, instruction, stack_pointer, stack, opcode }
 }
 
-/// The stack has run out when its pointer points to nothing writable, or when the access just below it
-/// did not.
-fn stack_state(maps: &str, stack_pointer: u64, address: Option<u64>) -> StackState {
-    let just_below = address.is_some_and(|address| {
-        (stack_pointer.saturating_sub(BELOW_STACK_POINTER)..stack_pointer).contains(&address)
-            && !is_writable(maps, address)
+/// The stack has run out when its pointer points below a stack, or when the access just below it does.
+fn stack_state(mappings: &Mappings, stack_pointer: u64, address: Option<u64>) -> StackState {
+    let just_below = address.filter(|address| {
+        (stack_pointer.saturating_sub(BELOW_STACK_POINTER)..stack_pointer).contains(address)
+            && !mappings.is_writable(*address)
     });
-    if just_below || !is_writable(maps, stack_pointer) {
+    if just_below.is_none() && mappings.is_writable(stack_pointer) {
+        StackState::Sound
+    } else if mappings.is_below_a_stack(just_below.unwrap_or(stack_pointer)) {
         StackState::Overrun
     } else {
-        StackState::Sound
+        StackState::Lost
     }
 }
 
-fn is_writable(maps: &str, address: u64) -> bool {
-    maps.lines()
-        .filter_map(mapping)
-        .any(|(start, end, writable)| writable && (start..end).contains(&address))
-}
-
-/// `7ffc3a1ff000-7ffc3a220000 rw-p …`
-fn mapping(line: &str) -> Option<(u64, u64, bool)> {
-    let mut words = line.split(' ');
-    let (start, end) = words.next()?.split_once('-')?;
-    let hex = |text| u64::from_str_radix(text, 16).ok();
-    Some((hex(start)?, hex(end)?, words.next()?.as_bytes().get(1) == Some(&b'w')))
-}
-
-#[cfg(target_arch = "x86_64")]
-fn opcode_at(tid: i32, instruction: u64) -> Opcode {
-    let mut bytes = [0; 2];
-    let read = File::open(format!("/proc/{tid}/mem"))
-        .and_then(|memory| memory.read_exact_at(&mut bytes, instruction));
-    match (read, bytes) {
-        (Err(_), _) => Opcode::Unseen,
-        (Ok(()), [0x0f, 0x0b]) => Opcode::CompilerTrap,
-        (Ok(()), _) => Opcode::Other,
+fn opcode(signal: Signal, code: i32, seen: Option<&Instruction>) -> Opcode {
+    let of_instruction = || seen.map_or(Opcode::Unseen, |seen| seen.opcode);
+    match signal {
+        Signal::Ill => of_instruction(),
+        // `int3` and `brk`; a trap flag or a watchpoint has other codes.
+        Signal::Trap if matches!(code, SI_KERNEL | TRAP_BRKPT) => Opcode::CompilerTrap,
+        Signal::Trap => Opcode::Other,
+        // Also what a process may not do at all; an access has an address, or is no such instruction.
+        Signal::Segv if code == SI_KERNEL => of_instruction(),
+        _ => Opcode::Unseen,
     }
 }
 
-#[cfg(target_arch = "aarch64")]
-fn opcode_at(tid: i32, instruction: u64) -> Opcode {
-    let mut bytes = [0; 4];
-    let read = File::open(format!("/proc/{tid}/mem"))
-        .and_then(|memory| memory.read_exact_at(&mut bytes, instruction));
-    // `udf` has 16 zero bits on top.
-    match (read, u32::from_le_bytes(bytes)) {
-        (Err(_), _) => Opcode::Unseen,
-        (Ok(()), word) if word >> 16 == 0 => Opcode::CompilerTrap,
-        (Ok(()), _) => Opcode::Other,
-    }
+/// What the mapping refused, where it would have allowed the rest.
+fn refused(mappings: &Mappings, code: i32, address: u64) -> Option<AccessKind> {
+    let mapping = mappings.at(address).filter(|_| code == SEGV_ACCERR)?;
+    (mapping.readable && !mapping.writable).then_some(AccessKind::Write)
+}
+
+fn instruction_at(tid: i32, address: u64) -> Option<Instruction> {
+    let mut bytes = [0; instruction::LONGEST];
+    let memory = File::open(format!("/proc/{tid}/mem")).ok()?;
+    let count = memory.read_at(&mut bytes, address).ok().filter(|count| *count > 0)?;
+    Some(instruction::decode(&bytes[..count]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::mappings::tests::parsed;
 
     const MAPS: &str = "\
 00400000-00401000 r-xp 00000000 08:01 1 /a
@@ -122,7 +132,7 @@ mod tests {
 ";
 
     #[test]
-    fn the_stack_has_run_out_where_its_pointer_is_not_writable() {
+    fn the_stack_has_run_out_where_its_pointer_is_below_a_stack() {
         for (stack_pointer, address, state) in [
             (0x7ffd_0000_8000, Some(0), StackState::Sound),
             (0x7ffd_0000_8000, None, StackState::Sound),
@@ -132,9 +142,23 @@ mod tests {
             // A push at the very edge: the pointer itself is still good.
             (0x7ffd_0000_0000, Some(0x7ffc_ffff_fff8), StackState::Overrun),
             (0x7ffd_0000_0100, Some(0x7ffd_0000_00f8), StackState::Sound),
-            (0x1234, Some(0x1234), StackState::Overrun),
+            // The pointer itself was overwritten.
+            (0x1234, Some(0x1234), StackState::Lost),
+            (0x4141_4141_4141, Some(0x4141_4141_4139), StackState::Lost),
+            (0x4141_4141_4141_4141, None, StackState::Lost),
+            (0x40_0010, Some(0x40_0008), StackState::Lost),
         ] {
-            assert_eq!(stack_state(MAPS, stack_pointer, address), state, "{stack_pointer:#x}");
+            let state_seen = stack_state(&parsed(MAPS), stack_pointer, address);
+            assert_eq!(state_seen, state, "{stack_pointer:#x}");
         }
+    }
+
+    #[test]
+    fn a_mapping_that_may_be_read_refused_a_write() {
+        let maps = parsed(MAPS);
+        assert_eq!(refused(&maps, SEGV_ACCERR, 0x40_0000), Some(AccessKind::Write));
+        assert_eq!(refused(&maps, SEGV_ACCERR, 0x7f00_0000_0000), None);
+        assert_eq!(refused(&maps, 1, 0x40_0000), None);
+        assert_eq!(refused(&maps, SEGV_ACCERR, 0), None);
     }
 }

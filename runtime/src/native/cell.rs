@@ -21,6 +21,7 @@ use crate::task::{Entry, Stdin};
 
 use super::family::Family;
 use super::group::{Counts, Group};
+use super::host_oom::HostKills;
 use super::image::Prepared;
 use super::keeper::{Job, Launched, NotLaunched};
 use super::plan::{Ends, Plan, Start};
@@ -73,6 +74,7 @@ impl NativeCell {
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         }
         let family = Arc::new(Family::default());
+        let host_kills = HostKills::so_far();
         let Some((launched, mut guards)) = self.launch(&plan, attempt, stop, &family)? else {
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
@@ -96,6 +98,9 @@ impl NativeCell {
         };
         let (streams, witness) = pump.run(ear);
         let mut evidence = gather(attempt, &launched, group.as_deref(), stop);
+        if is_unexplained(&evidence, stop) {
+            evidence.host_oom = host_kills.took(pid.cast_signed());
+        }
         evidence.testimony = witness.finish();
         evidence.output = streams.finish(&mut evidence.usage);
         evidence.guards = guards;
@@ -118,6 +123,7 @@ impl NativeCell {
             let job = Job {
                 own_pids: standing.own_pids,
                 terms: standing.terms,
+                backtrace: self.image.backtrace,
                 processes: attempt.limits.processes,
                 stop: stop.clone(),
                 family: Arc::clone(family),
@@ -231,14 +237,23 @@ fn gather(
     };
     let mut evidence = Evidence::of(source, ending);
     evidence.oom_kills = oom_kills;
+    evidence.oom_kills_of_others = watched.oom_kills_of_others;
     evidence.refused_memory = refused_memory(attempt, &watched, counts);
     evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
+    evidence.trace = watched.steps.later();
     evidence.usage = Usage {
         cpu: watched.cpu,
         peak_memory: counts.map_or(watched.peak, |counts| counts.peak),
         ..Usage::default()
     };
     evidence
+}
+
+/// A SIGKILL that is neither ours nor anybody's who was seen.
+fn is_unexplained(evidence: &Evidence, stop: &StopHandle) -> bool {
+    stop.reason().is_none()
+        && matches!(&evidence.ending, Ending::Signalled(death)
+            if death.signal == Signal::Kill && death.sender == Sender::Unseen)
 }
 
 /// Whether the kernel gave up on loading the program after it had let go of the old one. A kill without
@@ -270,11 +285,13 @@ fn refused_memory(
     counts: Option<Counts>,
 ) -> Option<RefusedMemory> {
     let limit = attempt.limits.memory.as_u64();
-    let killed = counts.is_some_and(|counts| counts.oom_kills > 0);
+    // What was killed for another process of the task was not refused to this one.
+    let of_others = watched.oom_kills_of_others.unwrap_or(0);
+    let killed = counts.is_some_and(|counts| counts.oom_kills > of_others);
     let is_space_capped =
         counts.is_none() || attempt.limits.on_memory_limit == OnMemoryLimit::Refuse;
     // Nobody counts refusals of address space, but at death it was full.
     let was_full = is_space_capped && watched.address_space + CLOSE_TO_CAP >= limit;
     let basis = if killed { Basis::Seen } else { Basis::Inferred };
-    (killed || was_full).then_some(RefusedMemory { wanted: None, limit, basis })
+    (killed || was_full || watched.loading).then_some(RefusedMemory { wanted: None, limit, basis })
 }

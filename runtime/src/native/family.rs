@@ -41,12 +41,12 @@ impl Family {
         }
     }
 
-    /// A process is gone; what it used is kept.
-    pub(super) fn remove(&self, pid: i32) {
+    /// A process is gone; what it used is kept. Says whether it was one of them.
+    pub(super) fn remove(&self, pid: i32) -> bool {
         let mut members = self.members();
-        if let Some(used) = members.alive.remove(&pid) {
-            members.spent += used;
-        }
+        let used = members.alive.remove(&pid);
+        members.spent += used.unwrap_or_default();
+        used.is_some()
     }
 
     /// Kills one of them, if it is still there. Nobody else can have its number: it is taken from here before it is

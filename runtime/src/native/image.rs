@@ -33,6 +33,8 @@ pub(super) struct Prepared {
     pub(super) mode: GuardMode,
     pub(super) layout: Layout,
     pub(super) terms: Terms,
+    /// Whether a process that dies is to be asked where it was.
+    pub(super) backtrace: bool,
     site: Arc<Result<Site, String>>,
     standing: Mutex<State>,
 }
@@ -74,6 +76,7 @@ impl NativeImage {
             mode: policy.guards,
             layout,
             terms,
+            backtrace: program.wants_backtrace(),
             site,
             standing: Mutex::default(),
         })))

@@ -40,6 +40,8 @@ pub(super) struct Job {
     pub(super) own_pids: bool,
     /// What its filter was made by.
     pub(super) terms: Terms,
+    /// Whether a process that dies is to be asked where it was.
+    pub(super) backtrace: bool,
     pub(super) processes: u32,
     pub(super) stop: StopHandle,
     pub(super) family: Arc<Family>,

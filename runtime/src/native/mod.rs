@@ -14,18 +14,27 @@
 //! The road of one task: `image` looks at the executable once, and `standing` builds its `cage` and starts a `keeper`
 //! in it, at the first task. `cell` makes a `plan` (all data, before any child), has the keeper launch it, and serves
 //! the process in the `pump`. The `watchman`, one thread for each keeper, tells every `watch` what its processes do;
-//! `autopsy` reads a fault. When nobody of the task is left, the evidence is put together. Nothing here judges it.
+//! `autopsy` reads a fault, and `backtrace` goes up its stack if that is wanted. When nobody of the task is left, the
+//! evidence is put together. Nothing here judges it.
 
 mod autopsy;
+mod backtrace;
 mod board;
 mod cage;
 mod cell;
 mod family;
 mod filter;
 mod group;
+mod host_oom;
 mod image;
+mod image_file;
+mod instruction;
 mod keeper;
+mod killing;
+mod mappings;
+mod memory;
 mod mounts;
+mod oom_kills;
 mod plan;
 mod prepared;
 mod pump;
@@ -33,9 +42,12 @@ mod refusals;
 mod standing;
 mod status;
 mod stdin;
+mod symbols;
 mod sys;
 mod tracee;
 mod tracing;
+mod unwind;
+mod unwind_rules;
 mod watch;
 mod watched;
 mod watchman;

@@ -19,8 +19,8 @@ pub(super) fn ends_by_default(signal: c_int) -> bool {
     )
 }
 
-/// Whether a process handles or ignores a signal.
-pub(super) fn is_handled(tid: pid_t, signal: c_int) -> bool {
+/// Whether a process has a handler for a signal, or ignores it.
+pub(super) fn takes(tid: pid_t, signal: c_int) -> bool {
     let bit = 1_u64 << (signal - 1);
     let has = |field| {
         status_field(tid, field)
@@ -49,8 +49,9 @@ pub(super) fn behind_descriptor(tid: pid_t, descriptor: u64) -> Option<pid_t> {
     info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()
 }
 
-pub(super) fn status_bytes(tid: pid_t, field: &str) -> u64 {
-    let kilobytes: Option<u64> = status_field(tid, field)
+/// A field that is a number of bytes; 0 where it can't be read.
+pub(super) fn bytes(tid: pid_t, name: &str) -> u64 {
+    let kilobytes: Option<u64> = status_field(tid, name)
         .and_then(|text| text.split(' ').next().and_then(|number| number.parse().ok()));
     kilobytes.unwrap_or(0) * 1024
 }

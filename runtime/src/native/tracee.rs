@@ -15,7 +15,7 @@ use libc::{c_int, pid_t};
 
 use crate::evidence::{Fault, Sender};
 
-use super::status::behind_descriptor;
+use super::backtrace::Steps;
 use super::tracing::{Registers, Resume, SignalInfo};
 
 /// System calls within a fault's handler after which it is no last gasp any more.
@@ -50,10 +50,13 @@ pub(super) struct Met {
     pub(super) sender: Sender,
     /// The fault that was open then.
     pub(super) fault: Option<Fault>,
+    /// Where it was: at that fault, or at this signal.
+    pub(super) steps: Steps,
 }
 
 struct OpenFault {
     fault: Fault,
+    steps: Steps,
     stage: Stage,
 }
 
@@ -82,8 +85,8 @@ impl Tracee {
     }
 
     /// Takes note of a fault that is about to be delivered. The first one counts while it is open.
-    pub(super) fn suffer(&mut self, fault: Fault) {
-        self.open.get_or_insert(OpenFault { fault, stage: Stage::Delivering });
+    pub(super) fn suffer(&mut self, fault: Fault, steps: Steps) {
+        self.open.get_or_insert(OpenFault { fault, steps, stage: Stage::Delivering });
     }
 
     /// Whether this stop is the one at the first instruction of a fault's handler.
@@ -125,34 +128,9 @@ impl Tracee {
         }
     }
 
-    /// Whether it is in the middle of killing the main process, which is called `inside` there.
-    pub(super) fn kills(
-        &self,
-        tid: pid_t,
-        registers: &Registers,
-        main: pid_t,
-        inside: pid_t,
-    ) -> bool {
-        let [first, second, third, ..] = registers.arguments.map(|argument| argument as c_int);
-        // It leads its own group. (The group of the first process of a namespace can't be named by a number: -1 is
-        // everybody else.)
-        let own_group = (first == 0 && self.process == main) || (inside > 1 && first == -inside);
-        match registers.syscall {
-            libc::SYS_kill => second == libc::SIGKILL && (first == inside || own_group),
-            libc::SYS_tgkill => third == libc::SIGKILL && first == inside,
-            // Numbers of threads are not translated: a thread's own process is the likely one.
-            libc::SYS_tkill => second == libc::SIGKILL && (first == inside || self.process == main),
-            libc::SYS_pidfd_send_signal => {
-                second == libc::SIGKILL
-                    && behind_descriptor(tid, registers.arguments[0]) == Some(main)
-            }
-            _ => false,
-        }
-    }
-
-    /// The fault it still suffers from.
-    pub(super) fn fault(&self) -> Option<&Fault> {
-        self.open.as_ref().map(|open| &open.fault)
+    /// The fault it still suffers from, and where it was then.
+    pub(super) fn fault(&self) -> Option<(&Fault, &Steps)> {
+        self.open.as_ref().map(|open| (&open.fault, &open.steps))
     }
 }
 
@@ -206,15 +184,17 @@ mod tests {
 
     fn in_handler() -> Tracee {
         let mut tracee = Tracee::of(1, 1, false);
-        tracee.suffer(Fault {
+        let fault = Fault {
             signal: Signal::Segv,
             code: 1,
             address: Some(0),
+            access: None,
             instruction: 1,
             stack_pointer: 0x9000,
             stack: StackState::Sound,
             opcode: Opcode::Unseen,
-        });
+        };
+        tracee.suffer(fault, Steps::default());
         assert_eq!(tracee.gait(), Resume::Step);
         assert!(tracee.enters_handler(libc::SIGTRAP, registers(-1, 0x8000)));
         assert_eq!(tracee.gait(), Resume::ToSyscall);

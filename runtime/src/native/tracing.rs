@@ -189,6 +189,39 @@ pub(super) fn registers(tid: pid_t) -> Option<Registers> {
     })
 }
 
+/// All whole registers, by the numbers that they have in debug information.
+#[derive(Clone, Debug)]
+pub(super) struct General {
+    pub(super) instruction: u64,
+    pub(super) by_number: Vec<u64>,
+}
+
+/// Everything that a backtrace begins with.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn general(tid: pid_t) -> Option<General> {
+    // SAFETY: `user_regs_struct` is plain integers; all zeroes is a value of it.
+    let mut raw: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    // SAFETY: this request fills exactly that struct at the address given as data.
+    let answer =
+        unsafe { libc::ptrace(libc::PTRACE_GETREGS, tid, 0, std::ptr::from_mut(&mut raw)) };
+    let by_number = vec![
+        raw.rax, raw.rdx, raw.rcx, raw.rbx, raw.rsi, raw.rdi, raw.rbp, raw.rsp, raw.r8, raw.r9,
+        raw.r10, raw.r11, raw.r12, raw.r13, raw.r14, raw.r15,
+    ];
+    (answer == 0).then_some(General { instruction: raw.rip, by_number })
+}
+
+/// Everything that a backtrace begins with.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn general(tid: pid_t) -> Option<General> {
+    const NT_PRSTATUS: c_long = 1;
+    // SAFETY: `user_regs_struct` is plain integers; all zeroes is a value of it.
+    let mut raw: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let whole = register_set(tid, NT_PRSTATUS, &mut raw);
+    let by_number = raw.regs.into_iter().chain([raw.sp]).collect();
+    whole.then_some(General { instruction: raw.pc, by_number })
+}
+
 /// Reads one register set, and says whether it filled all of `place`.
 #[cfg(target_arch = "aarch64")]
 fn register_set<T>(tid: pid_t, set: c_long, place: &mut T) -> bool {

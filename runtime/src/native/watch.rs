@@ -25,11 +25,14 @@ use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
 use super::autopsy;
+use super::backtrace::Backtraces;
 use super::family::Family;
 use super::filter::Terms;
 use super::group::Group;
 use super::keeper::Job;
-use super::status::{numbers_of, process_of, status_bytes};
+use super::killing::kills;
+use super::oom_kills;
+use super::status::{self, numbers_of, process_of};
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
 use super::tracing::{self, Registers, Resume};
@@ -66,12 +69,15 @@ pub(super) struct Watch {
     clearing: bool,
     /// How many more have to end before everybody is killed anew.
     ends_to_come: usize,
+    /// Whether whoever is about to be reaped is a process, and no thread of one.
+    process_ends: bool,
+    backtraces: Backtraces,
 }
 
 impl Watch {
     pub(super) fn new(main: pid_t, traced: bool, job: &Job) -> Self {
         job.family.add(main);
-        let seen = Watched::nothing(!traced);
+        let seen = Watched::nothing(!traced, traced || job.processes == 1);
         let inside = if job.own_pids { FIRST } else { main };
         let first = traced.then(|| (main, Tracee::of(main, inside, false)));
         Self {
@@ -92,6 +98,8 @@ impl Watch {
             main_ended: false,
             clearing: false,
             ends_to_come: 0,
+            process_ends: false,
+            backtraces: Backtraces::new(job.backtrace && traced),
         }
     }
 
@@ -106,7 +114,7 @@ impl Watch {
             // The rest of its process group, as far as it stayed in it.
             sys::send(-self.main, libc::SIGKILL);
         }
-        self.family.remove(pid);
+        self.process_ends = self.family.remove(pid);
     }
 
     /// Takes one piece of news.
@@ -217,7 +225,8 @@ impl Watch {
         }
         tracee.look(registers);
         if autopsy::is_fault(signal, &info, registers) {
-            tracee.suffer(autopsy::examine(tid, signal, &info, registers));
+            let steps = self.backtraces.at_signal(tid, signal);
+            tracee.suffer(autopsy::examine(tid, signal, &info, registers), steps);
         }
         self.meet(tid, signal, &info, registers);
         if self.own_pids && self.execute_sentence(tid, signal) {
@@ -241,16 +250,24 @@ impl Watch {
             let siblings = self.tracees.values().filter(|other| other.process == process);
             siblings.filter_map(Tracee::fault).next()
         });
+        let (fault, steps) = match fault {
+            Some((fault, steps)) => (Some(fault.clone()), steps.clone()),
+            None => (None, self.backtraces.at_signal(tid, signal)),
+        };
         self.signals_met += 1;
         let met = Met {
             order: self.signals_met,
             signal,
             code: info.code,
             sender: sender(signal, info, registers, inside),
-            fault: fault.cloned(),
+            fault,
+            steps,
         };
+        if process == self.main && info.code == autopsy::SI_KERNEL {
+            self.seen.loading |= autopsy::is_loading(signal, registers);
+        }
         if process == self.main && matches!(signal, libc::SIGABRT | libc::SIGSEGV) {
-            self.seen.address_space = status_bytes(tid, "VmPeak:");
+            self.seen.address_space = status::bytes(tid, "VmPeak:");
         }
         if let Some(tracee) = self.tracees.get_mut(&tid) {
             tracee.met = Some(met);
@@ -275,7 +292,7 @@ impl Watch {
             return;
         }
         if tid == self.main {
-            self.seen.peak = self.seen.peak.max(status_bytes(tid, "VmHWM:"));
+            self.seen.peak = self.seen.peak.max(status::bytes(tid, "VmHWM:"));
         }
         match tracee.met.take() {
             Some(met) if met.signal == signal => {
@@ -289,19 +306,31 @@ impl Watch {
                 let denied =
                     tracing::call(tid).filter(|call| call.is_stopped || self.terms.kills(call));
                 self.seen.denied = denied.map(|call| self.terms.denied(&call));
+                if self.seen.denied.is_some() {
+                    self.seen.steps = self.backtraces.at_exit(tid);
+                }
             }
             _ if signal == libc::SIGKILL => {
-                let registers = tracing::registers(tid);
-                self.killed_itself |= registers.is_some_and(|registers| {
-                    tracee.kills(tid, &registers, self.main, tracee.inside)
+                let kills_itself = tracing::registers(tid).is_some_and(|registers| {
+                    kills(tracee, tid, &registers, self.main, tracee.inside)
                 });
+                if kills_itself || tid == self.main && !self.killed_itself {
+                    self.seen.steps = self.backtraces.at_exit(tid);
+                }
+                self.killed_itself |= kills_itself;
             }
-            _ => {}
+            // Newer kernels let no tracer see this signal.
+            _ => self.seen.loading |= autopsy::is_loading(signal, tracing::registers(tid)),
         }
     }
 
     fn ended(&mut self, waited: &Waited) {
         let was_tracee = self.tracees.remove(&waited.pid).is_some();
+        let was_process = std::mem::take(&mut self.process_ends);
+        if was_process && waited.pid != self.main && !self.clearing {
+            let kills = || self.group.as_deref().map_or(0, |group| group.counts().oom_kills);
+            oom_kills::attribute(&mut self.seen.oom_kills_of_others, waited.status, kills);
+        }
         self.ends_to_come = self.ends_to_come.saturating_sub(1);
         if waited.pid == self.main {
             self.seen.cpu = waited.cpu;
@@ -328,6 +357,7 @@ impl Watch {
             return unseen;
         }
         if let Some(met) = self.sentence.take() {
+            self.seen.steps = met.steps;
             return Death {
                 signal: Signal::from_number(met.signal),
                 code: Some(met.code),
@@ -337,10 +367,13 @@ impl Watch {
         }
         match self.fatal.take() {
             Some(met) if met.signal == signal => {
+                self.seen.steps = met.steps;
                 Death { signal: named, code: Some(met.code), sender: met.sender, fault: met.fault }
             }
             _ if self.killed_itself => Death { sender: Sender::Itself, ..unseen },
-            _ if self.seen.denied.is_some() => Death { sender: Sender::Kernel, ..unseen },
+            _ if self.seen.denied.is_some() || self.seen.loading => {
+                Death { sender: Sender::Kernel, ..unseen }
+            }
             _ => unseen,
         }
     }

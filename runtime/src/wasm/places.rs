@@ -175,7 +175,7 @@ impl Lookup<'_> {
                 let file = location.file?;
                 Some(location.line.map_or(file.to_owned(), |line| format!("{file}:{line}")))
             });
-            found.push(Frame { function, place });
+            found.push(Frame { function, place, times: 1 });
         }
         if let Some(last) = found.last_mut() {
             // The module's own name for it is the whole path; the debug information has the last word of it.

@@ -68,7 +68,7 @@ fn name_of(info: &FrameInfo) -> String {
 fn or_nowhere(found: Option<Vec<Frame>>, function: String) -> Vec<Frame> {
     match found {
         Some(frames) if !frames.is_empty() => frames,
-        _ => vec![Frame { function, place: None }],
+        _ => vec![Frame { function, place: None, times: 1 }],
     }
 }
 

@@ -25,7 +25,7 @@ fn main() {
     let profile: Profile = profile.parse().expect("a profile");
     let permissions = Permissions { profile, ..Permissions::default() };
     let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
-    let program = program.permissions(permissions);
+    let program = program.permissions(permissions).backtrace(true);
     let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
 }

@@ -68,6 +68,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("undecodable_instruction").native(CrashedIllegalInstruction),
         row("untraced_bomb").native(DeniedSyscall).under(Profile::Process),
         row("untraced_sibling").native(DeniedSyscall).under(Profile::Process),
+        row("victim").native(Completed),
         row("write_rodata").native(CrashedMemoryFault),
     ]
     .map(|row| row.because(ALONE))

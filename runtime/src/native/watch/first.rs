@@ -6,7 +6,9 @@ use libc::{c_int, pid_t};
 use crate::evidence::Sender;
 
 use super::{FIRST, Watch};
-use crate::native::status::{ends_by_default, is_handled};
+use crate::native::backtrace::Steps;
+use crate::native::killing::kills;
+use crate::native::status::{ends_by_default, takes};
 use crate::native::tracee::Met;
 use crate::native::{sys, tracing};
 
@@ -16,7 +18,7 @@ impl Watch {
     pub(super) fn execute_sentence(&mut self, tid: pid_t, signal: c_int) -> bool {
         let of_main = self.tracees.get(&tid).filter(|tracee| tracee.process == self.main);
         let Some(met) = of_main.and_then(|tracee| tracee.met.clone()) else { return false };
-        if !ends_by_default(signal) || is_handled(tid, signal) {
+        if !ends_by_default(signal) || takes(tid, signal) {
             return false;
         }
         self.sentence.get_or_insert(met);
@@ -32,7 +34,7 @@ impl Watch {
         };
         let by_itself = tracee.process == self.main;
         let order = self.signals_met;
-        if !self.own_pids || !tracee.kills(tid, &registers, self.main, FIRST) {
+        if !self.own_pids || !kills(tracee, tid, &registers, self.main, FIRST) {
             return self.resume(tid, 0);
         }
         if by_itself {
@@ -40,7 +42,8 @@ impl Watch {
         } else {
             let sender = Sender::Process(tracee.inside);
             let (signal, code) = (libc::SIGKILL, libc::SI_USER);
-            self.sentence.get_or_insert(Met { order, signal, code, sender, fault: None });
+            let steps = Steps::default();
+            self.sentence.get_or_insert(Met { order, signal, code, sender, fault: None, steps });
         }
         sys::send(self.main, libc::SIGKILL);
     }
