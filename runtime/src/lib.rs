@@ -78,6 +78,7 @@ mod inspection;
 mod isolation;
 mod kept;
 mod label;
+mod labels;
 mod limits;
 #[cfg(target_os = "linux")]
 mod native;
@@ -85,6 +86,7 @@ mod native;
 #[path = "native/absent.rs"]
 mod native;
 mod permissions;
+pub mod policy;
 mod quantity;
 mod record;
 mod report;
@@ -117,6 +119,7 @@ pub use isolation::{
 };
 pub use kept::{Kept, Reuse};
 pub use label::{Label, UnknownLabel};
+pub use labels::Labels;
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
 pub use permissions::{Access, DirGrant, GrantError, GuardMode, Network, Permissions};
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
