@@ -36,7 +36,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     ("policy", &["policy"], &["words", "policy"]),
     (
         "direction",
-        &["executor", "pool", "supervisor", "telemetry"],
+        &["chance", "executor", "pool", "supervisor", "telemetry"],
         &["words", "judgment", "policy", "direction"],
     ),
     ("channel", &["channel"], &["words", "judgment", "channel"]),
