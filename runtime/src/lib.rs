@@ -116,7 +116,7 @@ pub use evidence::{
     Refusal, RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause,
     Usage,
 };
-pub use executor::{Executor, ExecutorSettings};
+pub use executor::{ConfigError, Executor, ExecutorSettings};
 pub use inspect::inspect;
 pub use inspection::{
     ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,

@@ -60,6 +60,20 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// The word used in logs and metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::QueueFull { .. } => "queue-full",
+            Self::QueueBytes { .. } => "queue-bytes",
+            Self::Draining => "draining",
+            Self::ShutDown => "shut-down",
+            Self::DeadlinePassed => "deadline-passed",
+            Self::NoWorkers => "no-workers",
+            Self::CircuitOpen { .. } => "circuit-open",
+            Self::Quarantined { .. } => "quarantined",
+        }
+    }
+
     /// When asking again may help, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

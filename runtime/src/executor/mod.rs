@@ -9,6 +9,7 @@
 //! Every attempt asks the breaker and is told to it: three crashes of one task are three failures, and a retry stops at an
 //! open circuit. What was refused says nothing about a device. Whatever happens, there is one report, with its history.
 
+mod config;
 mod culprit;
 mod desk;
 mod settings;
@@ -30,6 +31,7 @@ use crate::rejection::Rejection;
 use crate::report::{AttemptSummary, Report};
 use crate::telemetry::{Happening, Telemetry};
 
+pub use config::ConfigError;
 use desk::Desk;
 pub use settings::ExecutorSettings;
 

@@ -151,7 +151,10 @@ impl Shared {
                 Err(error) => return self.source.unrun(order, error.into_evidence()),
             }
         }
-        self.source.run(&mut **cell, order, limits, stop)
+        // Nobody pays for it who has no subscriber.
+        let task =
+            tracing::info_span!("task", id = %order.task.id, program = %self.source.program.name());
+        task.in_scope(|| self.source.run(&mut **cell, order, limits, stop))
     }
 
     /// Takes the report of a task. Says whether the worker is still wanted.

@@ -2,6 +2,9 @@
 //!
 //! Nothing is told while a lock is held, so a callback may ask the pool or the executor whatever it wants.
 
+mod counted;
+mod logged;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,6 +165,29 @@ impl Telemetry {
     /// Tells a callback. It is called on the thread on which something happened, and should be quick.
     pub fn to(listener: impl Fn(&Happening) + Send + Sync + 'static) -> Self {
         Self { listener: Some(Arc::new(listener)) }
+    }
+
+    /// Tells `tracing`: what went wrong as warnings, everything else for debugging. Each attempt runs within a span besides,
+    /// whoever is told.
+    pub fn to_tracing() -> Self {
+        Self::to(logged::log)
+    }
+
+    /// Tells the `metrics` facade: counters, gauges and histograms, with labels of which there are only so many.
+    pub fn to_metrics() -> Self {
+        Self::to(counted::count)
+    }
+
+    /// Tells others, too.
+    pub fn and(self, others: Self) -> Self {
+        match (self.is_heard(), others.is_heard()) {
+            (true, true) => Self::to(move |happening| {
+                self.tell(happening);
+                others.tell(happening);
+            }),
+            (true, false) => self,
+            (false, _) => others,
+        }
     }
 
     pub(crate) fn tell(&self, happening: &Happening) {
