@@ -34,7 +34,10 @@ pub enum Rejection {
         "its deadline passed before a worker was free; give it more time, or allow more workers"
     )]
     DeadlinePassed,
-    /// Too many workers died.
+    /// It was stopped while it waited for room.
+    #[error("it was stopped before there was room for it")]
+    Stopped,
+    /// Too many workers died, or the host has no thread for one.
     #[error(
         "too many workers died, and none is started any more; look at their reports, then reset the pool"
     )]
@@ -68,6 +71,7 @@ impl Rejection {
             Self::Draining => "draining",
             Self::ShutDown => "shut-down",
             Self::DeadlinePassed => "deadline-passed",
+            Self::Stopped => "stopped",
             Self::NoWorkers => "no-workers",
             Self::CircuitOpen { .. } => "circuit-open",
             Self::Quarantined { .. } => "quarantined",
@@ -84,6 +88,7 @@ impl Rejection {
             | Self::Draining
             | Self::ShutDown
             | Self::DeadlinePassed
+            | Self::Stopped
             | Self::NoWorkers => None,
         }
     }

@@ -16,7 +16,7 @@
 //! * When workers are started again, how soon and how often, is the workers' own affair, by the policy of restarts.
 
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::evidence::StopReason;
@@ -25,11 +25,11 @@ use crate::pool::shared::Shared;
 use crate::pool::state::{Phase, State};
 
 /// Starts looking after a pool, until it is closed. Without a thread for it, walls have to keep their promises alone.
-pub(crate) fn start(pool: &Arc<Shared>) {
+pub(crate) fn start(pool: &Arc<Shared>) -> Option<JoinHandle<()>> {
     let shared = Arc::clone(pool);
     let named = thread::Builder::new().name("sandtrap-supervisor".to_owned());
     // Tasks still end at their wall time; only queued ones are late to be reported.
-    let _ = named.spawn(move || watch(&shared));
+    named.spawn(move || watch(&shared)).ok()
 }
 
 fn watch(shared: &Arc<Shared>) {

@@ -100,7 +100,10 @@ fn tasks_may_come_from_stdin_and_have_an_input_and_a_time_of_their_own() {
     running.say(&format!("{}\n", json!({"program": text_of(&sleep), "timeout": "200ms"})));
     running.close_stdin();
     let ran = running.finish();
-    assert_eq!(labels(ran.text()), ["completed", "stopped.wall-time"]);
+    let labels = labels(ran.text());
+    assert_eq!(labels[0], "completed");
+    // On a slow machine its time is up before it has begun.
+    assert!(["stopped.wall-time", "unstarted.rejected"].contains(&&*labels[1]), "{labels:?}");
     assert_eq!(reports(ran.text())[0]["output"]["stdout"], "are you there?\n");
 }
 

@@ -18,12 +18,17 @@ use super::settings::ExecutorSettings;
 /// Breakers that are kept at most; one at rest goes first.
 const MOST_BREAKERS: usize = 10_000;
 
+struct Breakers {
+    settings: Arc<BreakerSettings>,
+    kept: Mutex<Keyed<Arc<str>, Breaker>>,
+}
+
 /// Everything an executor decides by.
 pub(super) struct Desk {
     pub(super) settings: ExecutorSettings,
     pub(super) telemetry: Telemetry,
     pub(super) chance: Chance,
-    breakers: Option<(Arc<BreakerSettings>, Mutex<Keyed<Arc<str>, Breaker>>)>,
+    breakers: Option<Breakers>,
     quarantine: Option<Mutex<Quarantine>>,
     budget: Mutex<Option<RetryBudget>>,
     health: Option<Mutex<Health>>,
@@ -42,10 +47,10 @@ impl Desk {
         Self {
             telemetry: settings.pool.telemetry.clone(),
             chance: Chance::new(),
-            breakers: settings
-                .breaker
-                .filter(|_| on)
-                .map(|breaker| (Arc::new(breaker), Mutex::new(Keyed::new(MOST_BREAKERS)))),
+            breakers: settings.breaker.filter(|_| on).map(|breaker| Breakers {
+                settings: Arc::new(breaker),
+                kept: Mutex::new(Keyed::new(MOST_BREAKERS)),
+            }),
             quarantine: settings
                 .quarantine
                 .filter(|_| on)
@@ -105,9 +110,9 @@ impl Desk {
         now: Instant,
         act: impl FnOnce(&mut Breaker) -> T,
     ) -> Option<T> {
-        let (settings, breakers) = self.breakers.as_ref()?;
+        let Breakers { settings, kept } = self.breakers.as_ref()?;
         let (done, changes) = {
-            let mut breakers = lock(breakers);
+            let mut breakers = lock(kept);
             let make = || Breaker::new(Arc::clone(settings), now);
             let breaker = breakers.entry(key, now, make, |breaker| breaker.is_at_rest(now));
             let done = act(breaker);

@@ -189,10 +189,15 @@ impl Executor {
         let admission = self.desk.admit(&journey.keys, longest, Instant::now())?;
         let standing = self.desk.standing(&journey.culprit, Instant::now())?;
         let alone = order.alone || standing == Standing::Suspect;
-        let ticket =
-            self.pool.submit(Order { alone, ..order.clone() }).map_err(|rejected| rejected.why)?;
+        let ticket = self
+            .pool
+            .submit_until(Order { alone, ..order.clone() }, journey.stop)
+            .map_err(|rejected| rejected.why)?;
         let done = {
-            let _guard = journey.stop.on_stop(ticket.canceller());
+            let (stopper, stop) = (ticket.stopper(), journey.stop.clone());
+            let _guard = journey.stop.on_stop(move || {
+                stopper(stop.reason().unwrap_or(StopReason::Cancelled));
+            });
             ticket.wait_done()
         };
         if done.worker.is_some() {
@@ -311,6 +316,9 @@ impl Executor {
     fn refused(&self, journey: Journey<'_>, why: Rejection) -> Report {
         let task = journey.order.task.id.clone();
         self.desk.telemetry.tell(&Happening::TaskRejected { task, why: why.clone() });
+        if let Some(reason) = journey.stop.reason() {
+            return self.source.unrun(&journey.order, vanished(Some(reason)));
+        }
         if journey.last.is_some() {
             return self.last_words(journey);
         }

@@ -150,7 +150,7 @@ fn s1_s59_a_day_with_two_storms_ends_as_it_began() {
     let end = start + Duration::from_secs(tasks + 400);
     day.breaker.tick(end, 0.0);
     // The first storm is ten minutes of nothing but crashes; only probes got through after the first five of them.
-    assert!(openings >= 2 && openings < 120, "{openings} openings");
+    assert!((2..120).contains(&openings), "{openings} openings");
     assert_eq!(day.breaker.mode(), Mode::Closed, "{closings} closings");
     assert!(day.refused > 500, "{} refused", day.refused);
     assert!(day.attempts < tasks + tasks / 5 + 10, "{} attempts", day.attempts);

@@ -19,8 +19,10 @@ mod worker;
 
 use std::fmt;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::report::Report;
 use crate::supervisor;
@@ -31,7 +33,7 @@ pub(crate) use source::{Source, vanished};
 pub(crate) use ticket::Done;
 pub use ticket::Ticket;
 
-use shared::Shared;
+use shared::{Shared, Wait};
 
 /// Workers for one program, and a queue before them. Made by [`Loaded::pool`](crate::Loaded::pool).
 ///
@@ -53,24 +55,29 @@ use shared::Shared;
 /// Dropping it shuts it down: what runs is stopped, what waits is handed back, and every ticket has its report.
 pub struct Pool {
     shared: Arc<Shared>,
+    supervisor: Option<JoinHandle<()>>,
 }
 
 impl Pool {
     pub(crate) fn start(source: Source, settings: PoolSettings) -> Self {
         let shared = Shared::new(source, settings);
         shared.start_workers();
-        supervisor::start(&shared);
-        Self { shared }
+        let supervisor = supervisor::start(&shared);
+        Self { shared, supervisor }
     }
 
     /// Takes a task on, or says at once why not.
     pub fn try_submit(&self, order: impl Into<Order>) -> Result<Ticket, Rejected> {
-        self.shared.submit(order.into(), false)
+        self.shared.submit(order.into(), Wait::Never)
     }
 
     /// Takes a task on, and waits for room in the queue until its deadline. Blocks.
     pub fn submit(&self, order: impl Into<Order>) -> Result<Ticket, Rejected> {
-        self.shared.submit(order.into(), true)
+        self.shared.submit(order.into(), Wait::ForRoom)
+    }
+
+    pub(crate) fn submit_until(&self, order: Order, stop: &StopHandle) -> Result<Ticket, Rejected> {
+        self.shared.submit(order, Wait::Until(stop))
     }
 
     /// Runs one task. Blocks until it has ended; a task that is not taken on has a report, too.
@@ -127,7 +134,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.shut_down();
-        self.shared.close();
+        self.shared.close(self.supervisor.take());
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Instant;
 
 use crate::chance::Chance;
 use crate::evidence::StopReason;
+use crate::isolation::{StopGuard, StopHandle};
 use crate::order::Order;
+use crate::policy::restart::Restart;
 use crate::rejection::Rejection;
 use crate::telemetry::Happening;
 
@@ -33,6 +35,23 @@ pub(crate) struct Shared {
     calm: Condvar,
     /// The supervisor waits here.
     pub(crate) watch: Condvar,
+}
+
+/// How long a caller waits for room in the queue.
+#[derive(Clone, Copy)]
+pub(super) enum Wait<'a> {
+    /// Not at all.
+    Never,
+    /// Until there is some, or its deadline is over.
+    ForRoom,
+    /// The same, or until it is stopped.
+    Until(&'a StopHandle),
+}
+
+impl Wait<'_> {
+    fn is_stopped(self) -> bool {
+        matches!(self, Self::Until(stop) if stop.reason().is_some())
+    }
 }
 
 impl Shared {
@@ -68,19 +87,29 @@ impl Shared {
             Err(error) => {
                 let why = format!("there is no thread for it: {error}");
                 state.tell(self, || Happening::WorkerFailedToStart { why });
+                state.slots[slot].restart = Some(Restart::Never);
+                if state.is_lost() {
+                    state.reject_waiting(self, &Rejection::NoWorkers);
+                }
             }
         }
     }
 
-    pub(super) fn submit(self: &Arc<Self>, order: Order, wait: bool) -> Result<Ticket, Rejected> {
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        order: Order,
+        wait: Wait<'_>,
+    ) -> Result<Ticket, Rejected> {
+        let _guard = self.wake_if_stopped(wait);
         let bytes = order.bytes();
         let mut state = self.lock();
         loop {
             let why = match state.admits(&order, bytes, Instant::now()) {
+                _ if wait.is_stopped() => Rejection::Stopped,
                 Ok(()) => break,
                 Err(why) => why,
             };
-            if !wait || !why.is_full() {
+            if matches!(wait, Wait::Never) || !why.is_full() {
                 self.release(state);
                 return Err(Rejected { why, order: Box::new(order) });
             }
@@ -105,16 +134,29 @@ impl Shared {
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
     }
 
-    pub(super) fn cancel(&self, key: &Key) {
+    /// Has a caller that waits for room look again when it is stopped.
+    fn wake_if_stopped<'a>(self: &Arc<Self>, wait: Wait<'a>) -> Option<StopGuard<'a>> {
+        let Wait::Until(stop) = wait else { return None };
+        let shared = Arc::downgrade(self);
+        Some(stop.on_stop(move || {
+            if let Some(shared) = shared.upgrade() {
+                // Taken and given back: nobody can be between looking and waiting.
+                drop(shared.lock());
+                shared.room.notify_all();
+            }
+        }))
+    }
+
+    pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
         let mut state = self.lock();
         if let Some(waiting) = state.queue.remove(key) {
             state.forget_deadline(&waiting);
-            let report = self.source.unrun(&waiting.order, vanished(Some(StopReason::Cancelled)));
+            let report = self.source.unrun(&waiting.order, vanished(Some(reason)));
             state.answer(self, waiting.promise, report, None);
             state.let_in(self);
         } else if let Some(stop) = state.stop_running(self, |running| running == key).pop() {
             self.release(state);
-            stop.stop(StopReason::Cancelled);
+            stop.stop(reason);
             return;
         }
         self.release(state);
@@ -154,7 +196,7 @@ impl Shared {
     }
 
     /// Ends all threads, and waits for those that were not given up.
-    pub(super) fn close(&self) {
+    pub(super) fn close(&self, supervisor: Option<JoinHandle<()>>) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         state.spares.clear();
@@ -165,6 +207,7 @@ impl Shared {
             .into_iter()
             .filter(|(place, _)| current(place, &state))
             .map(|(_, thread)| thread)
+            .chain(supervisor)
             .collect();
         self.wake_all();
         self.release(state);

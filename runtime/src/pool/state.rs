@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::isolation::{Cell, StopHandle};
 use crate::order::Order;
-use crate::policy::restart::{Condition, Restart, Restarts};
+use crate::policy::restart::{Restart, Restarts};
 use crate::rejection::Rejection;
 use crate::report::Report;
 use crate::telemetry::Happening;
@@ -89,11 +89,15 @@ impl State {
         if order.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(Rejection::DeadlinePassed);
         }
-        let is_lost = |slot: &Slot| slot.restart == Some(Restart::Never);
-        if self.restarts.condition(now) == Condition::Stopped && self.slots.iter().all(is_lost) {
+        if self.is_lost() {
             return Err(Rejection::NoWorkers);
         }
         self.queue.admits(bytes)
+    }
+
+    /// Whether there is no worker, and never will be by itself.
+    pub(super) fn is_lost(&self) -> bool {
+        self.slots.iter().all(|slot| slot.restart == Some(Restart::Never))
     }
 
     /// Whether the thread of a place has nothing left to do.

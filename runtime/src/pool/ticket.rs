@@ -7,6 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::evidence::StopReason;
 use crate::report::Report;
 use crate::task::TaskId;
 
@@ -121,16 +122,16 @@ impl Ticket {
     /// Ends the task: one that waits is reported at once, one that runs as soon as it has ended.
     pub fn cancel(&self) {
         if let Some(pool) = self.pool.upgrade() {
-            pool.cancel(&self.key);
+            pool.cancel(&self.key, StopReason::Cancelled);
         }
     }
 
-    /// Something that cancels the task later, without the ticket.
-    pub(crate) fn canceller(&self) -> impl Fn() + Send + Sync + 'static {
+    /// Something that ends the task later, without the ticket.
+    pub(crate) fn stopper(&self) -> impl Fn(StopReason) + Send + Sync + 'static {
         let (pool, key) = (Weak::clone(&self.pool), self.key.clone());
-        move || {
+        move |reason| {
             if let Some(pool) = pool.upgrade() {
-                pool.cancel(&key);
+                pool.cancel(&key, reason);
             }
         }
     }

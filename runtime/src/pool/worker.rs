@@ -15,7 +15,7 @@ use crate::telemetry::Happening;
 
 use super::settings::WorkerState;
 use super::shared::Shared;
-use super::slots::{Place, Running, Slot};
+use super::slots::{Place, Running};
 use super::source::vanished;
 use super::state::State;
 
@@ -296,8 +296,7 @@ impl State {
         slot.worker = None;
         slot.empty_since = Some(now);
         slot.restart = Some(self.restarts.died(&mut slot.past, now, random));
-        let is_lost = |slot: &Slot| slot.restart == Some(Restart::Never);
-        if self.slots.iter().all(is_lost) {
+        if self.is_lost() {
             self.reject_waiting(shared, &Rejection::NoWorkers);
         }
     }

@@ -155,10 +155,12 @@ impl Happening {
     }
 }
 
+type Listener = dyn Fn(&Happening) + Send + Sync;
+
 /// Who is told. Nobody, unless said otherwise.
 #[derive(Clone, Default)]
 pub struct Telemetry {
-    listener: Option<Arc<dyn Fn(&Happening) + Send + Sync>>,
+    listener: Option<Arc<Listener>>,
 }
 
 impl Telemetry {

@@ -107,6 +107,27 @@ fn a_stop_ends_a_task_while_it_runs_and_while_it_waits_to_be_tried_again() {
 }
 
 #[test]
+fn a_stop_ends_a_task_that_waits_for_room_in_the_queue() {
+    let wall = Acted::new();
+    let pool = sandtrap::PoolSettings { queue: 1, ..sandtrap::PoolSettings::with_workers(1) };
+    let executor = executor(&wall, ExecutorSettings { pool, ..bare() });
+    let stop = StopHandle::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| executor.run(task("gate")));
+        wall.wait_for(1);
+        let (executor, stop) = (&executor, &stop);
+        let all: Vec<_> =
+            (0..3).map(|_| scope.spawn(move || executor.run_with(task("ok"), stop))).collect();
+        stop.stop(sandtrap::StopReason::Shutdown);
+        for waiting in all {
+            assert_eq!(label(&waiting.join().unwrap()), "stopped.shutdown");
+        }
+        wall.let_go();
+    });
+    assert_eq!(wall.began().len(), 1);
+}
+
+#[test]
 fn s47_without_its_barriers_it_is_a_pool() {
     let wall = Acted::new();
     let all =

@@ -116,11 +116,13 @@ impl Crew {
 
     fn run(&self, line: Line) -> Report {
         let Line { program, mut order, timeout } = line;
-        if let Some(timeout) = timeout {
-            order = order.within(timeout);
-        }
         match self.executor(&program) {
-            Ok(executor) => executor.run_with(order, &self.stop),
+            Ok(executor) => {
+                if let Some(timeout) = timeout {
+                    order = order.within(timeout);
+                }
+                executor.run_with(order, &self.stop)
+            }
             // A program that can't be loaded is a report, too.
             Err(_) => {
                 self.runtime.run(run::program(&program, None, self.policy.clone()), &order.task)
