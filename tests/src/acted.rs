@@ -35,6 +35,8 @@ struct Facts {
     fails: AtomicI64,
     /// So often `flaky` still faults.
     flaky: AtomicI64,
+    /// Cells that panic when they are dropped.
+    bursts: AtomicI64,
     /// What a kept cell says it holds, for each task it has run.
     grows: AtomicU64,
 }
@@ -59,6 +61,11 @@ impl Acted {
     /// Has the next tasks that are `flaky` fault.
     pub fn flaky_for(&self, tasks: i64) {
         self.facts.flaky.store(tasks, Ordering::SeqCst);
+    }
+
+    /// Has the next cells panic when they are dropped.
+    pub fn burst(&self, cells: i64) {
+        self.facts.bursts.store(cells, Ordering::SeqCst);
     }
 
     /// Has each task leave so many bytes behind in its cell.
@@ -142,6 +149,9 @@ struct ActedCell {
 impl Drop for ActedCell {
     fn drop(&mut self) {
         self.wall.facts.alive.fetch_sub(1, Ordering::SeqCst);
+        let bursts = self.wall.facts.bursts.fetch_sub(1, Ordering::SeqCst) > 0;
+        self.wall.facts.bursts.fetch_max(0, Ordering::SeqCst);
+        assert!(!bursts, "the wall panics while it clears up, as the script says");
     }
 }
 

@@ -1,12 +1,13 @@
 //! What a pool is set to, and what it says about itself.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::order::Order;
 use crate::policy::restart::{Condition, RestartSettings};
 use crate::quantity::ByteSize;
 use crate::rejection::Rejection;
 use crate::reuse::Reuse;
+use crate::task::TaskId;
 use crate::telemetry::Telemetry;
 
 /// How many workers, what waits for them, and what becomes of those that die.
@@ -90,12 +91,12 @@ impl WorkerState {
     pub const fn may_become(self, next: Self) -> bool {
         match (self, next) {
             (Self::Starting, Self::Idle | Self::Crashed | Self::Ended)
-            | (Self::Idle, Self::Busy | Self::Starting | Self::Ended)
+            | (Self::Idle, Self::Busy | Self::Starting | Self::Crashed | Self::Ended)
             | (Self::Busy, Self::Idle | Self::Starting | Self::Crashed | Self::Draining)
             | (Self::Crashed, Self::Starting | Self::Ended)
             | (Self::Draining, Self::Ended | Self::Crashed | Self::Idle | Self::Starting) => true,
             (Self::Starting, Self::Starting | Self::Busy | Self::Draining)
-            | (Self::Idle, Self::Idle | Self::Crashed | Self::Draining)
+            | (Self::Idle, Self::Idle | Self::Draining)
             | (Self::Busy, Self::Busy | Self::Ended)
             | (Self::Crashed, Self::Crashed | Self::Idle | Self::Busy | Self::Draining)
             | (Self::Draining, Self::Draining | Self::Busy)
@@ -115,6 +116,10 @@ pub struct WorkerStatus {
     pub tasks: u64,
     /// Deaths in its place.
     pub crashes: u64,
+    /// The last of them.
+    pub last_crash: Option<Instant>,
+    /// The task it runs, and since when.
+    pub task: Option<(TaskId, Instant)>,
 }
 
 /// A pool, at one moment.

@@ -27,6 +27,7 @@ pub(crate) struct Running {
     pub(super) key: Key,
     pub(super) limits: Limits,
     pub(crate) stop: StopHandle,
+    pub(super) began: Instant,
     /// When it is late.
     pub(crate) due: Instant,
     /// Whether it was told to stop: the next time it is late, it is given up.
@@ -86,7 +87,14 @@ impl Slot {
     }
 
     pub(super) fn status(&self) -> WorkerStatus {
-        let (worker, state) = (self.worker.unwrap_or_default(), self.state);
-        WorkerStatus { worker, state, tasks: self.tasks, crashes: self.past.deaths }
+        let running = self.running.as_ref();
+        WorkerStatus {
+            worker: self.worker.unwrap_or_default(),
+            state: self.state,
+            tasks: self.tasks,
+            crashes: self.past.deaths,
+            last_crash: self.past.last_death,
+            task: running.map(|running| (running.order.task.id.clone(), running.began)),
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -49,12 +50,15 @@ impl Promise {
             (state.waker.take(), state.listener.take())
         };
         self.kept.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        if let Some(listener) = listener {
-            listener();
-        }
+        // Whose code panics here has its report all the same, and so has everybody after it.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            if let Some(listener) = listener {
+                listener();
+            }
+        }));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,5 +1,6 @@
 //! A worker: a thread with a cell. It gets a cell, takes a task, runs it, says how it ended, and begins again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,8 +34,15 @@ enum Turn {
     End,
 }
 
-/// The life of a worker's thread.
+/// The life of a worker's thread. A wall that panics where nobody expects it (its cell is dropped, or asked how it is)
+/// costs this worker and the task it ran, and the next one stands in the same place.
 pub(super) fn work(shared: &Arc<Shared>, place: Place) {
+    while catch_unwind(AssertUnwindSafe(|| live(shared, place))).is_err() {
+        shared.stumbled(place);
+    }
+}
+
+fn live(shared: &Arc<Shared>, place: Place) {
     let mut held: Option<Box<dyn Cell>> = None;
     loop {
         let mut cell = match held.take() {
@@ -193,6 +201,24 @@ impl Shared {
         true
     }
 
+    fn stumbled(&self, place: Place) {
+        let mut state = self.lock();
+        let slot = &mut state.slots[place.slot];
+        if slot.generation == place.generation && slot.state() != WorkerState::Ended {
+            let (running, worker) = (slot.running.take(), slot.worker);
+            if let Some(running) = running {
+                let evidence = vanished(running.stop.reason());
+                let report = self.source.report(&running.order, running.limits, evidence);
+                state.answer(self, running.promise, report, worker);
+            }
+            if state.slots[place.slot].state() != WorkerState::Crashed {
+                state.died(self, place);
+            }
+            self.notify_calm();
+        }
+        self.release(state);
+    }
+
     fn recycled(&self, place: Place, why: String) {
         let mut state = self.lock();
         if !state.is_over(place) {
@@ -255,6 +281,7 @@ impl State {
                 key: waiting.key,
                 limits: limits.clone(),
                 stop: stop.clone(),
+                began: now,
                 due,
                 asked: false,
             });

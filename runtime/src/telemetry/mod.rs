@@ -6,6 +6,7 @@ mod counted;
 mod logged;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -194,7 +195,8 @@ impl Telemetry {
 
     pub(crate) fn tell(&self, happening: &Happening) {
         if let Some(listener) = &self.listener {
-            listener(happening);
+            // A callback that panics is no reason for a worker to die, or for a report to be lost.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(happening)));
         }
     }
 

@@ -63,6 +63,23 @@ fn s17_s19_an_open_breaker_probes_and_closes() {
 }
 
 #[test]
+fn s22_a_permit_comes_back_from_a_task_that_never_ran() {
+    // The seed asks and tells in two calls, and a caller that dies between them leaves no trace.
+    let breaker =
+        BreakerSettings { open_for: Duration::from_millis(1), ..BreakerSettings::default() };
+    let executor = executor(&Acted::new(), ExecutorSettings { breaker: Some(breaker), ..bare() });
+    (0..5).for_each(|_| _ = executor.run(once("fault")));
+    while executor.breaker("acted").unwrap().0 != Mode::HalfOpen {
+        std::thread::yield_now();
+    }
+    for _ in 0..50 {
+        assert_eq!(label(&executor.run(once("ok").within(Duration::ZERO))), "unstarted.rejected");
+    }
+    (0..3).for_each(|_| assert_eq!(label(&executor.run(once("ok"))), "completed"));
+    assert_eq!(executor.breaker("acted").unwrap().0, Mode::Closed);
+}
+
+#[test]
 fn s21_each_device_has_a_breaker_of_its_own() {
     let breaker = Some(BreakerSettings::default());
     let executor = executor(&Acted::new(), ExecutorSettings { breaker, ..bare() });

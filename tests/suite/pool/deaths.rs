@@ -1,5 +1,6 @@
 //! Deaths: each costs its own task and nothing else.
 
+use sandtrap::Limits;
 use sandtrap::policy::restart::RestartSettings;
 
 use super::*;
@@ -118,7 +119,9 @@ fn s9_s45_a_worker_that_neither_answers_nor_dies_is_replaced() {
         ..PoolSettings::default()
     };
     let pool = pool(&wall, settings);
-    let deaf = pool.try_submit(task("deaf").within(Duration::from_millis(5))).unwrap();
+    let wall_time = Limits { wall: Duration::from_millis(5), ..Limits::default() };
+    let deaf = Order::new(Task::command(["deaf"]).limits(wall_time));
+    let deaf = pool.try_submit(deaf).unwrap();
     let next = pool.try_submit(task("ok")).unwrap();
     assert_eq!(label(&deaf.wait()), "stopped.wall-time");
     assert_eq!(label(&next.wait()), "completed");
@@ -163,6 +166,7 @@ fn s4_workers_go_only_where_the_table_of_states_lets_them() {
         "starting-ended",
         "idle-starting",
         "idle-busy",
+        "idle-crashed",
         "idle-ended",
         "busy-starting",
         "busy-idle",
@@ -201,5 +205,50 @@ fn s52_every_step_is_told() {
         ("worker.crashed", 1),
     ] {
         assert_eq!(told.count(name), times, "{name}: {:?}", told.names());
+    }
+}
+
+#[test]
+fn s3_a_callback_that_panics_costs_no_worker_and_no_report() {
+    // In the seed a mistake in its monitor restarts every worker.
+    let wall = Acted::new();
+    let telemetry = Telemetry::to(|happening| panic!("no listener for {}", happening.name()));
+    let pool = pool(&wall, PoolSettings { telemetry, ..PoolSettings::with_workers(2) });
+    for _ in 0..20 {
+        assert_eq!(label(&pool.run(task("ok"))), "completed");
+        assert_eq!(label(&pool.run(task("fault"))), "crashed.memory-fault");
+    }
+    assert!(pool.status().workers.iter().all(|worker| worker.crashes == 0));
+}
+
+#[test]
+fn s5_a_worker_says_what_it_runs_and_when_it_died_last() {
+    let wall = Acted::new();
+    let keep = Some(sandtrap::Reuse::default());
+    let settings = PoolSettings { keep, restart: AT_ONCE, ..PoolSettings::with_workers(1) };
+    let pool = pool(&wall, settings);
+    pool.run(call("fault"));
+    let ticket = pool.try_submit(call("gate")).unwrap();
+    wall.wait_for(2);
+    let worker = pool.status().workers.remove(0);
+    assert_eq!(worker.task.map(|(task, _)| task), Some(ticket.task().clone()));
+    assert_eq!((worker.state, worker.crashes, worker.tasks), (WorkerState::Busy, 1, 1));
+    assert!(worker.last_crash.is_some());
+    wall.let_go();
+    assert_eq!(label(&ticket.wait()), "completed");
+}
+
+#[test]
+fn s8_a_wall_that_panics_while_it_clears_up_costs_no_worker_and_no_task() {
+    for keep in [None, Some(sandtrap::Reuse::default())] {
+        let wall = Acted::new();
+        let settings = PoolSettings { keep, restart: AT_ONCE, ..PoolSettings::with_workers(2) };
+        let pool = pool(&wall, settings);
+        wall.burst(5);
+        for _ in 0..20 {
+            assert_eq!(label(&pool.run(call("fault"))), "crashed.memory-fault");
+            assert_eq!(label(&pool.run(call("ok"))), "completed");
+        }
+        assert_eq!(pool.status().finished, 40);
     }
 }

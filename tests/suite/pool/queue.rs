@@ -66,7 +66,7 @@ fn s70_who_submits_may_wait_for_room_and_not_beyond_the_deadline() {
 fn s44_a_deadline_that_passes_in_the_queue_is_told_then_and_needs_no_worker() {
     let wall = Acted::new();
     let pool = busy(&wall, PoolSettings::default());
-    let report = pool.try_submit(task("ok").within(Duration::from_millis(5))).unwrap().wait();
+    let report = pool.run(task("ok").within(Duration::from_millis(5)));
     assert_eq!(label(&report), "unstarted.rejected");
     assert!(report.verdict.to_string().contains("deadline passed"), "{}", report.verdict);
     assert_eq!(wall.began(), ["first"]);
@@ -76,8 +76,9 @@ fn s44_a_deadline_that_passes_in_the_queue_is_told_then_and_needs_no_worker() {
 #[test]
 fn s44_what_is_left_of_a_deadline_is_the_wall_time_of_the_attempt() {
     let pool = workers(&Acted::new(), 1);
-    let report = pool.run(task("ok").within(Duration::from_secs(2)));
-    assert!(report.limits.wall <= Duration::from_secs(2), "{:?}", report.limits.wall);
+    // The usual wall time is half a minute.
+    let report = pool.run(task("ok").within(Duration::from_secs(20)));
+    assert!(report.limits.wall <= Duration::from_secs(20), "{:?}", report.limits.wall);
 }
 
 #[test]
