@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     let ended = match Cli::parse().verb {
         Verb::Run(args) => commands::run(&args),
         Verb::Call(args) => commands::call(&args),
+        Verb::Batch(args) => commands::batch(&args),
         Verb::Inspect(args) => commands::inspect(&args),
         Verb::Compile(args) => commands::compile(&args),
         Verb::Explain(args) => commands::explain(&args),

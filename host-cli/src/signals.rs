@@ -13,25 +13,46 @@ use signal_hook::iterator::Signals;
 
 use crate::exit_code;
 
+/// From now on a first signal calls `drain`, a second one stops the attempts of this handle, and a third Ctrl-C ends
+/// sandtrap at once.
+pub(crate) fn watch_in_steps(
+    drain: impl Fn() + Send + 'static,
+    stop: &StopHandle,
+) -> anyhow::Result<()> {
+    let stop = stop.clone();
+    let mut signals_seen = 0;
+    on_signals(move |signal| {
+        signals_seen += 1;
+        match signals_seen {
+            1 => drain(),
+            2 => _ = stop.stop(reason_of(signal)),
+            _ if signal == SIGINT => process::exit(exit_code::CANCELLED.into()),
+            _ => {}
+        }
+    })
+}
+
 /// From now on a signal stops the attempt of this handle, and sandtrap lives on to report it.
 pub(crate) fn watch(stop: &StopHandle) -> anyhow::Result<()> {
+    let stop = stop.clone();
+    let mut asked = false;
+    on_signals(move |signal| {
+        if signal == SIGINT && asked {
+            // Native guests die with us: their own guards see to it.
+            process::exit(exit_code::CANCELLED.into());
+        }
+        stop.stop(reason_of(signal));
+        asked = true;
+    })
+}
+
+fn on_signals(mut act: impl FnMut(i32) + Send + 'static) -> anyhow::Result<()> {
     let ignored = ignored_from_the_start();
     let heeded = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !holds(ignored, *signal));
     let mut signals = Signals::new(heeded).context("cannot watch for signals")?;
-    let stop = stop.clone();
     thread::Builder::new()
         .name("signals".to_owned())
-        .spawn(move || {
-            let mut asked = false;
-            for signal in signals.forever() {
-                if signal == SIGINT && asked {
-                    // Native guests die with us: their own guards see to it.
-                    process::exit(exit_code::CANCELLED.into());
-                }
-                stop.stop(reason_of(signal));
-                asked = true;
-            }
-        })
+        .spawn(move || signals.forever().for_each(&mut act))
         .context("cannot start the thread that watches for signals")?;
     Ok(())
 }

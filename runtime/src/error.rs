@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::classify::classify;
-use crate::evidence::{Ending, Evidence, Source};
+use crate::evidence::Evidence;
 use crate::isolation::LoadError;
 use crate::verdict::Verdict;
 
@@ -22,24 +22,14 @@ impl Error {
 
     /// The evidence such a task would have had.
     pub(crate) fn into_evidence(self) -> Evidence {
-        evidence_of(self.cause)
+        self.cause.into_evidence()
     }
 }
 
 impl From<LoadError> for Error {
     fn from(cause: LoadError) -> Self {
-        let verdict = Box::new(classify(&evidence_of(cause.clone())));
+        let verdict = Box::new(classify(&cause.clone().into_evidence()));
         Self { verdict, cause }
-    }
-}
-
-/// What was stopped while it was loaded is a task that was stopped before its first step.
-fn evidence_of(cause: LoadError) -> Evidence {
-    match cause.stop_reason() {
-        None => Evidence::never_started(cause.into_refusal()),
-        stopped_by_us => {
-            Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) }
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
-use crate::evidence::{Evidence, Guard, Refusal, Step, StopReason};
+use crate::evidence::{Ending, Evidence, Guard, Refusal, Source, Step, StopReason};
 use crate::limits::Limits;
 use crate::permissions::GrantError;
 use crate::task::{Capture, Entry, Program, TaskId};
@@ -107,6 +107,18 @@ pub struct Vitals {
     pub age: Duration,
 }
 
+/// Whether a task of a program may have these limits.
+pub(crate) fn admit(program: &Program, limits: &Limits) -> Result<(), LoadError> {
+    limits.check().map_err(|error| LoadError::at(Step::Accept, error.to_string()))?;
+    if limits.stack != program.policy().limits.stack {
+        return Err(LoadError::at(
+            Step::Accept,
+            "the stack limit is fixed when a program is loaded; load it again with the other one",
+        ));
+    }
+    Ok(())
+}
+
 /// A program that can't be made ready.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{}", refusal.detail)]
@@ -139,6 +151,17 @@ impl LoadError {
     pub fn with_errno(mut self, errno: Option<i32>) -> Self {
         self.refusal.errno = errno;
         self
+    }
+
+    /// The evidence of a task of such a program. What was stopped while it was loaded is a task that was stopped
+    /// before its first step.
+    pub(crate) fn into_evidence(self) -> Evidence {
+        match self.stopped {
+            None => Evidence::never_started(self.refusal),
+            stopped_by_us => {
+                Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) }
+            }
+        }
     }
 
     /// The facts, for evidence.

@@ -1,33 +1,15 @@
 //! A guest that is kept between tasks, for those whose state is dear to build.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::error::Error;
 use crate::evidence::Step;
 use crate::isolation::{Attempt, Cell, Deaf, Ear, LoadError, StopHandle, Vitals};
-use crate::quantity::ByteSize;
 use crate::report::{Report, TaskSummary};
+use crate::reuse::Reuse;
 use crate::runtime::{Loaded, judge};
 use crate::task::Task;
-
-/// How long a guest that is kept may be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reuse {
-    /// Tasks it runs at most.
-    pub max_tasks: u64,
-    /// How old it gets at most; a task that runs is not broken off for it.
-    pub max_age: Duration,
-    /// The most memory it may hold between two tasks.
-    pub max_resident: ByteSize,
-}
-
-impl Default for Reuse {
-    fn default() -> Self {
-        let (max_age, max_resident) = (Duration::from_secs(3_600), ByteSize::mib(256));
-        Self { max_tasks: 100_000, max_age, max_resident }
-    }
-}
 
 /// One guest of a module, kept between calls with all its state. Made by [`Loaded::keep`].
 ///
@@ -106,15 +88,7 @@ impl Kept {
 
     fn used_up(&self) -> Option<String> {
         let Vitals { resident_bytes, tasks_run, age } = self.cell.vitals();
-        let Reuse { max_tasks, max_age, max_resident } = self.reuse;
-        if tasks_run >= max_tasks {
-            return Some(format!("it has run {tasks_run} tasks"));
-        }
-        if age >= max_age {
-            return Some(format!("it is {} s old", age.as_secs()));
-        }
-        let resident = ByteSize::bytes(resident_bytes);
-        (resident > max_resident).then(|| format!("it holds {resident} of memory"))
+        self.reuse.used_up(tasks_run, age, resident_bytes)
     }
 }
 

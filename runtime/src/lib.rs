@@ -66,6 +66,7 @@
 //! the head of its source. The evidence is in the report, too: [`Report::facts`], and [`Record`] as JSON.
 
 mod builder;
+mod chance;
 mod channel;
 mod classify;
 mod confined;
@@ -73,24 +74,33 @@ mod ending;
 mod error;
 mod event;
 mod evidence;
+mod executor;
 mod inspect;
 mod inspection;
 mod isolation;
 mod kept;
 mod label;
+mod labels;
 mod limits;
 #[cfg(target_os = "linux")]
 mod native;
 #[cfg(not(target_os = "linux"))]
 #[path = "native/absent.rs"]
 mod native;
+mod order;
 mod permissions;
+pub mod policy;
+mod pool;
 mod quantity;
 mod record;
+mod rejection;
 mod report;
+mod reuse;
 mod runtime;
 mod signals;
+mod supervisor;
 mod task;
+mod telemetry;
 mod trace;
 mod trust;
 mod verdict;
@@ -106,6 +116,7 @@ pub use evidence::{
     Opcode, Output, Outside, Refusal, RefusedMemory, Remedy, Sender, Source, StackState, Step,
     StopReason, Testimony, TrapCause, Usage,
 };
+pub use executor::{ConfigError, Executor, ExecutorSettings};
 pub use inspect::inspect;
 pub use inspection::{
     ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,
@@ -115,19 +126,28 @@ pub use inspection::{
 pub use isolation::{
     Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle, Vitals,
 };
-pub use kept::{Kept, Reuse};
+pub use kept::Kept;
 pub use label::{Label, UnknownLabel};
+pub use labels::Labels;
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
+pub use order::{Order, Priority};
 pub use permissions::{
     Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
 };
+pub use pool::{
+    AsCompleted, Drained, InOrder, Pool, PoolSettings, PoolStatus, Rejected, Ticket, WorkerState,
+    WorkerStatus,
+};
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;
-pub use report::{Facts, Report, TaskSummary};
+pub use rejection::Rejection;
+pub use report::{AttemptSummary, Facts, Report, TaskSummary};
+pub use reuse::Reuse;
 pub use runtime::{Loaded, Runtime};
 pub use sandtrap_protocol::{ErrorReport, PanicReport};
 pub use signals::Signal;
 pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, TaskId, Value, Wall};
+pub use telemetry::{Happening, Telemetry};
 pub use trace::{Frame, Trace};
 pub use trust::{CompileLimits, Trust};
 pub use verdict::{

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::evidence::{AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step};
 use crate::limits::Limits;
-use crate::report::Report;
+use crate::report::{AttemptSummary, Report};
 use crate::task::Value;
 use crate::trace::Frame;
 use crate::verdict::{CrashCause, Failure, Verdict};
@@ -25,7 +25,20 @@ pub struct Record {
     limits: LimitsRecord,
     guards: Vec<GuardRecord>,
     attempts: u32,
+    history: Vec<AttemptRecord>,
     output: OutputRecord,
+}
+
+/// One try, where a task was tried by an executor.
+#[derive(Debug, Serialize)]
+struct AttemptRecord {
+    number: u32,
+    label: &'static str,
+    message: String,
+    delay_us: u64,
+    wall_us: u64,
+    memory_limit_bytes: u64,
+    worker: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -150,8 +163,21 @@ impl From<&Report> for Record {
             limits: limits_record(&report.limits),
             guards: report.guards.iter().map(guard_record).collect(),
             attempts: report.attempts,
+            history: report.history.iter().map(attempt_record).collect(),
             output: output_record(report),
         }
+    }
+}
+
+fn attempt_record(attempt: &AttemptSummary) -> AttemptRecord {
+    AttemptRecord {
+        number: attempt.number,
+        label: attempt.label.as_str(),
+        message: attempt.message.clone(),
+        delay_us: micros(attempt.delay),
+        wall_us: micros(attempt.took),
+        memory_limit_bytes: attempt.memory.as_u64(),
+        worker: attempt.worker,
     }
 }
 

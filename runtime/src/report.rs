@@ -1,12 +1,15 @@
 //! The report: everything the caller gets about one task, whatever happened to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::evidence::{
     Basis, Denied, Ending, Evidence, Guard, Output, Outside, RefusedMemory, Source, StopReason,
     Usage,
 };
+use crate::label::Label;
 use crate::limits::Limits;
+use crate::quantity::ByteSize;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
 use crate::trace::Trace;
 use crate::verdict::Verdict;
@@ -28,8 +31,29 @@ pub struct Report {
     pub guards: Vec<Guard>,
     /// How often it was tried.
     pub attempts: u32,
+    /// Each try, oldest first, where an executor made them.
+    pub history: Vec<AttemptSummary>,
     /// What it wrote and returned.
     pub output: Output,
+}
+
+/// One try at a task, as it stands in the history.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptSummary {
+    /// Which one, from 1.
+    pub number: u32,
+    /// How it ended, without details.
+    pub label: Label,
+    /// How it ended, in words.
+    pub message: String,
+    /// How long was waited before it, because of the one before.
+    pub delay: Duration,
+    /// How long it ran.
+    pub took: Duration,
+    /// The memory cap it had.
+    pub memory: ByteSize,
+    /// The worker it ran on, if it ran.
+    pub worker: Option<u64>,
 }
 
 /// What was to be run.
@@ -105,7 +129,17 @@ impl Report {
             trace,
         };
         let task = TaskSummary { pid, ..task };
-        Self { task, verdict, facts, usage, limits, guards, attempts: 1, output }
+        Self {
+            task,
+            verdict,
+            facts,
+            usage,
+            limits,
+            guards,
+            attempts: 1,
+            history: Vec::new(),
+            output,
+        }
     }
 }
 

@@ -10,10 +10,13 @@ use crate::builder::RuntimeBuilder;
 use crate::classify::classify;
 use crate::error::Error;
 use crate::evidence::{Evidence, Step};
-use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle};
-use crate::kept::{Kept, Reuse};
+use crate::executor::{Executor, ExecutorSettings};
+use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle, admit};
+use crate::kept::Kept;
 use crate::limits::Limits;
+use crate::pool::{Pool, PoolSettings, Source};
 use crate::report::{Report, TaskSummary};
+use crate::reuse::Reuse;
 use crate::task::{Program, Task, Wall};
 use crate::wasm::WasmWall;
 
@@ -157,6 +160,21 @@ impl Loaded {
         Ok(Kept::new(self.image.keep()?, self.clone(), reuse))
     }
 
+    /// Workers for many tasks of it, with a queue.
+    pub fn pool(&self, settings: PoolSettings) -> Pool {
+        Pool::start(self.source(), settings)
+    }
+
+    /// The same, and around it what makes many tasks survive: breaker, quarantine, retry, health.
+    pub fn executor(&self, settings: ExecutorSettings) -> Executor {
+        Executor::new(self.source(), settings)
+    }
+
+    fn source(&self) -> Source {
+        let (image, program) = (Arc::clone(&self.image), Arc::clone(&self.program));
+        Source { image, program, wall: self.wall }
+    }
+
     /// The wall it runs behind.
     pub fn wall(&self) -> Wall {
         self.wall
@@ -168,14 +186,7 @@ impl Loaded {
 
     /// Whether a task may have these limits.
     pub(crate) fn check(&self, limits: &Limits) -> Result<(), LoadError> {
-        check(limits)?;
-        if limits.stack != self.program.policy().limits.stack {
-            return Err(LoadError::at(
-                Step::Accept,
-                "the stack limit is fixed when a program is loaded; load it again with the other one",
-            ));
-        }
-        Ok(())
+        admit(&self.program, limits)
     }
 }
 

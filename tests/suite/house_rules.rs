@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const LONGEST_FILE: usize = 400;
 
 /// Who may import whom, within the library. A room is a folder, or a file on the first level.
-const ROOMS: [(&str, &[&str], &[&str]); 6] = [
+const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     (
         "words",
         &[
@@ -15,11 +15,15 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
             "evidence",
             "inspection",
             "label",
+            "labels",
             "limits",
+            "order",
             "permissions",
             "quantity",
             "record",
+            "rejection",
             "report",
+            "reuse",
             "signals",
             "task",
             "trace",
@@ -29,13 +33,19 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
         &["words"],
     ),
     ("judgment", &["classify", "isolation"], &["words"]),
+    ("policy", &["policy"], &["words", "policy"]),
+    (
+        "direction",
+        &["chance", "executor", "pool", "supervisor", "telemetry"],
+        &["words", "judgment", "policy", "direction"],
+    ),
     ("channel", &["channel"], &["words", "judgment", "channel"]),
     ("native", &["native"], &["words", "contract", "channel", "native"]),
     ("wasm", &["wasm"], &["words", "contract", "channel", "wasm"]),
     (
         "door",
         &["lib", "builder", "confined", "error", "inspect", "kept", "runtime"],
-        &["words", "judgment", "channel", "native", "wasm", "door"],
+        &["words", "judgment", "policy", "direction", "channel", "native", "wasm", "door"],
     ),
 ];
 
@@ -262,6 +272,12 @@ fn an_upward_import_is_found() {
         ("runtime/src/classify.rs", "use crate::channel::Witness;"),
         ("runtime/src/channel/witness.rs", "use crate::native::NativeWall;"),
         ("runtime/src/native/cell.rs", "use super::super::classify::classify;"),
+        ("runtime/src/wasm/mod.rs", "use crate::policy::breaker::Breaker;"),
+        ("runtime/src/policy/breaker.rs", "use crate::isolation::StopHandle;"),
+        ("runtime/src/pool/worker.rs", "use crate::wasm::WasmWall;"),
+        ("runtime/src/supervisor.rs", "use crate::channel::Witness;"),
+        ("runtime/src/executor/mod.rs", "use crate::native::NativeWall;"),
+        ("runtime/src/telemetry/mod.rs", "use crate::runtime::Runtime;"),
         ("runtime/src/somewhere_new.rs", ""),
     ] {
         assert_eq!(upward_imports(&[Source::new(path, text)]).len(), 1, "{path}: {text}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use sandtrap::{ByteSize, CompileLimits, Program, Runtime, RuntimeBuilder, Trust, parse_duration};
+use sandtrap::{ByteSize, CompileLimits, Program, Runtime, Trust, parse_duration};
 
 use super::limits::{size_text, time_text};
 use super::values;
@@ -84,6 +84,13 @@ impl CompileArgs {
 
     /// The runtime with its cache. Without the usual directory there is none, which only costs time.
     pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
+        // One guest, then the end: a pool of places would cost more than it saves.
+        self.runtime_for(0)
+    }
+
+    /// The same, with places kept ready for so many guests of modules at once.
+    pub(crate) fn runtime_for(&self, guests: u32) -> anyhow::Result<Runtime> {
+        let plain = || Runtime::builder().instances(guests);
         if self.cache.no_cache {
             return plain().build().context("cannot make the runtime");
         }
@@ -97,11 +104,6 @@ impl CompileArgs {
             None => plain().build().context("cannot make the runtime"),
         }
     }
-}
-
-/// One guest, then the end: a pool of places would cost more than it saves.
-fn plain() -> RuntimeBuilder {
-    Runtime::builder().instances(0)
 }
 
 /// Where people expect to find what can be made again.

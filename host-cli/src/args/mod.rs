@@ -1,5 +1,6 @@
 //! The command line as types: every verb, every flag, its default and its place in the help.
 
+mod batch;
 mod compile;
 mod grants;
 mod limits;
@@ -14,11 +15,13 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use sandtrap::{Label, Value, Wall};
 
+pub(crate) use batch::BatchArgs;
 pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
+pub(crate) use values::argument;
 
 /// Run code that may blow up, and learn exactly how it ended
 #[derive(Debug, Parser)]
@@ -32,6 +35,7 @@ const EXAMPLES: &str = "\
 Examples:
   sandtrap run --wall 5s --memory 64MiB ./parser input.txt
   sandtrap call math.wasm add --arg i32:2 --arg i32:40
+  sandtrap batch tasks.jsonl --workers 8 > reports.jsonl
   sandtrap inspect ./parser.wasm
   sandtrap explain crashed.stack-overflow";
 
@@ -48,6 +52,9 @@ pub(crate) enum Verb {
     /// Call one exported function of a Wasm module and print what it returns
     #[command(before_help = CALL_EXAMPLE, after_help = EXIT_CODES)]
     Call(CallArgs),
+    /// Run many tasks, one JSON object on each line, and print their reports, one on each line
+    #[command(before_help = batch::EXAMPLE, after_help = batch::FORMAT)]
+    Batch(BatchArgs),
     /// Say what a file is and what it would need, and run nothing of it
     #[command(before_help = INSPECT_EXAMPLE, after_help = INSPECT_CODES)]
     Inspect(InspectArgs),

@@ -1,5 +1,6 @@
 //! One file for each verb. Each gives the exit code, or an error that is sandtrap's own.
 
+mod batch;
 mod call;
 mod compile;
 mod completions;
@@ -8,6 +9,7 @@ mod inspect;
 mod run;
 mod session;
 
+pub(crate) use batch::batch;
 pub(crate) use call::call;
 pub(crate) use compile::compile;
 pub(crate) use completions::completions;

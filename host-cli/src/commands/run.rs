@@ -53,7 +53,7 @@ fn check(limits: &Limits) -> Result<(), clap::Error> {
     limits.check().map_err(|error| misuse("run", error))
 }
 
-fn program(name: &OsStr, wall: Option<Wall>, policy: Policy) -> Program {
+pub(super) fn program(name: &OsStr, wall: Option<Wall>, policy: Policy) -> Program {
     let search_path = env::var_os("PATH").unwrap_or_default();
     let program = Program::file(find(Path::new(name), &search_path))
         .limits(policy.limits)

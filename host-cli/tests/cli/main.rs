@@ -1,5 +1,6 @@
 //! The real binary, run as people run it: its exit codes, its report, its flags, its streams and its ends.
 
+mod batches;
 mod calls;
 mod compiling;
 mod diagnosis;

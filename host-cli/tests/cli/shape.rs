@@ -12,6 +12,7 @@ const TOP: &[Key] = &[
     ("attempts", "integer"),
     ("evidence", "object"),
     ("guards", "array"),
+    ("history", "array"),
     ("limits", "object"),
     ("output", "object"),
     ("schema", "integer"),

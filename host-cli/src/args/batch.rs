@@ -1,0 +1,71 @@
+//! `sandtrap batch`: many tasks, as flags.
+
+use std::path::PathBuf;
+
+use super::{CompileArgs, GrantArgs, LimitArgs, ProcessLimitArgs, values};
+
+pub(crate) const EXAMPLE: &str = "\
+Example:
+  sandtrap batch tasks.jsonl --workers 8 > reports.jsonl
+  sandtrap batch tasks.jsonl --resume reports.jsonl
+
+  with one task on each line of tasks.jsonl:
+  {\"program\": \"./parser\", \"args\": [\"one.txt\"]}
+  {\"program\": \"math.wasm\", \"function\": \"add\", \"arguments\": [\"i32:2\", \"i32:40\"], \"id\": \"sum\"}";
+
+pub(crate) const FORMAT: &str = "\
+Each task is one JSON object: `program`, then `args` and `stdin` (a text, or {\"file\": PATH}) for a command,
+or `function` and `arguments` (as TYPE:NUMBER) for one export of a module. All tasks may have an `id`
+[default: line-N], a `timeout` for everything [default: none], a `priority` (high, normal, low), and
+`\"idempotent\": true` if they may be done twice: only such a task is tried again.
+
+The first Ctrl-C lets what runs end and begins nothing more; the second one stops it.
+Exit code: 0 if every task completed, 1 if one didn't, 130 after Ctrl-C, 2 if a line is no task.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct BatchArgs {
+    /// The tasks: a file with one JSON object on each line, or `-` for stdin
+    #[arg(value_name = "FILE|-")]
+    pub(crate) tasks: PathBuf,
+
+    /// Tasks that run at the same time [default: one for each processor]
+    #[arg(long, value_name = "COUNT", value_parser = values::count)]
+    pub(crate) workers: Option<u32>,
+
+    /// Print each report when its task has ended, instead of in the order of the lines
+    #[arg(long)]
+    pub(crate) as_completed: bool,
+
+    /// Add the reports to this file, and leave out the tasks that have one there already. A task that was
+    /// stopped by Ctrl-C has to run again
+    #[arg(long, value_name = "FILE")]
+    pub(crate) resume: Option<PathBuf>,
+
+    /// Try an idempotent task that crashed or ran out of time so often again [default: 2]
+    #[arg(long, value_name = "COUNT", value_parser = values::count)]
+    pub(crate) retries: Option<u32>,
+
+    /// Settings of restarts, retries, breaker, quarantine and health [default: retries and health only]
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Print the settings that would hold, as such a file, and run nothing
+    #[arg(long)]
+    pub(crate) show_config: bool,
+
+    /// Print neither progress nor summary
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitArgs,
+
+    #[command(flatten)]
+    pub(crate) process_limits: ProcessLimitArgs,
+
+    #[command(flatten)]
+    pub(crate) grants: GrantArgs,
+
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
+}

@@ -1,0 +1,167 @@
+//! One line of a batch: a task as a JSON object. What is not known is refused, not passed over.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use sandtrap::{Order, Priority, Stdin, Task, TaskId, Value, parse_duration};
+use serde_json::{Map, Value as Json};
+
+use crate::args::argument;
+
+/// A task, and the program it is for.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) program: OsString,
+    pub(super) order: Order,
+    pub(super) timeout: Option<Duration>,
+}
+
+const KEYS: [&str; 9] = [
+    "id",
+    "program",
+    "args",
+    "stdin",
+    "function",
+    "arguments",
+    "idempotent",
+    "priority",
+    "timeout",
+];
+
+/// The name of a task that has no `id`: the same each time the same lines are run.
+pub(super) fn usual_id(number: usize) -> String {
+    format!("line-{number}")
+}
+
+/// Reads one line.
+pub(super) fn read(text: &str, number: usize) -> anyhow::Result<Line> {
+    let json: Json = serde_json::from_str(text).context("this is no JSON")?;
+    let Json::Object(map) = json else { bail!("a task is one JSON object") };
+    if let Some(unknown) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
+        bail!("`{unknown}` is unknown; a task has {}", KEYS.join(", "));
+    }
+    let program = string(&map, "program")?.context("`program` is missing")?;
+    let mut task = match string(&map, "function")? {
+        Some(function) => {
+            without(&map, &["args", "stdin"], "function")?;
+            Task::call(function, values(&map)?)
+        }
+        None => {
+            without(&map, &["arguments"], "args")?;
+            Task::command(strings(&map, "args")?).stdin(stdin(&map)?)
+        }
+    };
+    let id = string(&map, "id")?.map_or_else(|| usual_id(number), str::to_owned);
+    task.id = TaskId::named(id);
+    let timeout = string(&map, "timeout")?.map(parse_duration).transpose().context("`timeout`")?;
+    let mut order = Order::new(task).priority(priority(&map)?);
+    order.idempotent = flag(&map, "idempotent")?;
+    Ok(Line { program: program.into(), order, timeout })
+}
+
+fn string<'a>(map: &'a Map<String, Json>, key: &str) -> anyhow::Result<Option<&'a str>> {
+    match map.get(key) {
+        None => Ok(None),
+        Some(Json::String(text)) => Ok(Some(text)),
+        Some(_) => Err(anyhow!("`{key}` is a text")),
+    }
+}
+
+fn strings<'a>(map: &'a Map<String, Json>, key: &str) -> anyhow::Result<Vec<&'a str>> {
+    let Some(list) = map.get(key) else { return Ok(Vec::new()) };
+    let texts = list.as_array().and_then(|list| list.iter().map(Json::as_str).collect());
+    texts.with_context(|| format!("`{key}` is a list of texts"))
+}
+
+fn flag(map: &Map<String, Json>, key: &str) -> anyhow::Result<bool> {
+    match map.get(key) {
+        None => Ok(false),
+        Some(Json::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(anyhow!("`{key}` is true or false")),
+    }
+}
+
+fn values(map: &Map<String, Json>) -> anyhow::Result<Vec<Value>> {
+    let texts = strings(map, "arguments")?;
+    texts
+        .into_iter()
+        .map(|text| argument(text).map_err(|error| anyhow!("`arguments`: {error}")))
+        .collect()
+}
+
+fn stdin(map: &Map<String, Json>) -> anyhow::Result<Stdin> {
+    match map.get("stdin") {
+        None => Ok(Stdin::Null),
+        Some(Json::String(text)) => Ok(Stdin::Bytes(Arc::from(text.as_bytes()))),
+        Some(Json::Object(file)) if file.len() == 1 && file.contains_key("file") => {
+            let path = string(file, "file")?.context("`stdin.file` is a text")?;
+            Ok(Stdin::File(path.into()))
+        }
+        Some(_) => Err(anyhow!("`stdin` is a text, or {{\"file\": PATH}}")),
+    }
+}
+
+fn priority(map: &Map<String, Json>) -> anyhow::Result<Priority> {
+    match string(map, "priority")? {
+        None | Some("normal") => Ok(Priority::Normal),
+        Some("high") => Ok(Priority::High),
+        Some("low") => Ok(Priority::Low),
+        Some(other) => Err(anyhow!("`priority` is high, normal or low, and not `{other}`")),
+    }
+}
+
+fn without(map: &Map<String, Json>, keys: &[&str], with: &str) -> anyhow::Result<()> {
+    match keys.iter().find(|key| map.contains_key(**key)) {
+        None => Ok(()),
+        Some(key) => Err(anyhow!("`{key}` can't stand beside `{with}`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sandtrap::Entry;
+
+    #[test]
+    fn a_line_is_a_command_or_a_call() {
+        let line = read(
+            r#"{"program": "p", "args": ["a"], "stdin": "x", "id": "i", "timeout": "5s",
+                "priority": "high", "idempotent": true}"#,
+            1,
+        );
+        let Line { program, order, timeout } = line.unwrap();
+        assert_eq!((program, timeout), ("p".into(), Some(Duration::from_secs(5))));
+        assert_eq!((order.task.id.to_string(), order.priority), ("i".to_owned(), Priority::High));
+        assert!(order.idempotent);
+        assert!(matches!(order.task.entry, Entry::Command { stdin: Stdin::Bytes(_), .. }));
+        let call =
+            read(r#"{"program": "m", "function": "add", "arguments": ["i32:2"]}"#, 7).unwrap();
+        assert_eq!(call.order.task.id.to_string(), "line-7");
+        let Entry::Call { function, arguments } = call.order.task.entry else { panic!("a call") };
+        assert_eq!((function.as_str(), &arguments[..]), ("add", &[Value::I32(2)][..]));
+    }
+
+    #[test]
+    fn what_is_no_task_is_refused_with_what_to_write() {
+        for (text, words) in [
+            ("x", "this is no JSON"),
+            ("[]", "one JSON object"),
+            ("{}", "`program` is missing"),
+            (r#"{"program": 1}"#, "`program` is a text"),
+            (r#"{"program": "p", "arg": []}"#, "`arg` is unknown; a task has id"),
+            (r#"{"program": "p", "args": "a"}"#, "`args` is a list of texts"),
+            (r#"{"program": "p", "args": [], "arguments": []}"#, "can't stand beside"),
+            (r#"{"program": "p", "function": "f", "stdin": ""}"#, "can't stand beside"),
+            (r#"{"program": "p", "function": "f", "arguments": ["2"]}"#, "i32:5"),
+            (r#"{"program": "p", "stdin": {"path": "f"}}"#, "`stdin` is a text"),
+            (r#"{"program": "p", "timeout": "5"}"#, "`timeout`"),
+            (r#"{"program": "p", "priority": "urgent"}"#, "high, normal or low"),
+            (r#"{"program": "p", "idempotent": "yes"}"#, "true or false"),
+        ] {
+            let error = format!("{:#}", read(text, 1).unwrap_err());
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! `sandtrap batch`: many tasks over an executor for each program, with as many of them at work as there are workers.
+
+mod intake;
+mod line;
+mod outlet;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sandtrap::{
+    Error, Executor, ExecutorSettings, Policy, Report, Runtime, StopHandle, show_duration,
+};
+
+use super::run;
+use crate::args::{BatchArgs, misuse};
+use crate::exit_code;
+use crate::signals;
+use crate::streams;
+use intake::Intake;
+use line::Line;
+use outlet::Outlet;
+
+/// Programs that have workers of their own at the same time.
+const MOST_PROGRAMS: usize = 16;
+
+/// Runs all tasks and gives the exit code for all of them together.
+pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
+    let settings = settings(args)?;
+    if args.show_config {
+        streams::print(&settings.to_toml())?;
+        return Ok(0);
+    }
+    let policy = policy(args)?;
+    let (done, file) = match &args.resume {
+        Some(path) => outlet::resume(path).map(|(done, file)| (done, Some(file)))?,
+        None => (HashMap::new(), None),
+    };
+    let (lines, length) = open(&args.tasks)?;
+    let workers = settings.pool.workers;
+    let crew = Crew {
+        runtime: args.compile.runtime_for(u32::try_from(workers).unwrap_or(u32::MAX))?,
+        settings,
+        policy,
+        executors: Mutex::default(),
+        intake: Intake::start(lines, done)?,
+        outlet: Outlet::new(file, args.as_completed),
+        stop: StopHandle::new(),
+        bar: bar(args.quiet, length),
+    };
+    let was_interrupted = Arc::new(AtomicBool::new(false));
+    let (interrupted, intake) = (Arc::clone(&was_interrupted), crew.intake.clone());
+    let drain = move || {
+        interrupted.store(true, Ordering::SeqCst);
+        intake.close();
+    };
+    signals::watch_in_steps(drain, &crew.stop)?;
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| crew.serve());
+        }
+    });
+    crew.bar.finish_and_clear();
+    let (skipped, bad_line) = crew.intake.finish();
+    let (counts, lost) = crew.outlet.finish();
+    if let Some(error) = lost {
+        return Err(error);
+    }
+    let interrupted = was_interrupted.load(Ordering::SeqCst);
+    if !args.quiet {
+        // Nobody reads stderr; the exit code still says it.
+        let _ = io::stderr()
+            .write_all(summary(&counts, skipped, interrupted, began.elapsed()).as_bytes());
+    }
+    match bad_line {
+        Some(error) => Err(misuse("batch", format!("{error:#}")).into()),
+        None if interrupted => Ok(exit_code::CANCELLED),
+        None => Ok(u8::from(counts.keys().any(|label| label != "completed"))),
+    }
+}
+
+/// Everything that those at work share.
+struct Crew {
+    runtime: Runtime,
+    settings: ExecutorSettings,
+    policy: Policy,
+    executors: Mutex<Vec<(OsString, Arc<Executor>)>>,
+    intake: Intake,
+    outlet: Outlet,
+    stop: StopHandle,
+    bar: ProgressBar,
+}
+
+impl Crew {
+    /// Takes task after task, until there are no more or nobody takes reports.
+    fn serve(&self) {
+        while self.outlet.wait_for_room() {
+            let Some((place, line)) = self.intake.next() else { return };
+            let report = self.run(line);
+            self.bar.inc(1);
+            if !self.outlet.put(place, &report) {
+                self.intake.close();
+            }
+        }
+    }
+
+    fn run(&self, line: Line) -> Report {
+        let Line { program, mut order, timeout } = line;
+        match self.executor(&program) {
+            Ok(executor) => {
+                if let Some(timeout) = timeout {
+                    order = order.within(timeout);
+                }
+                executor.run_with(order, &self.stop)
+            }
+            // A program that can't be loaded is a report, too.
+            Err(_) => {
+                self.runtime.run(run::program(&program, None, self.policy.clone()), &order.task)
+            }
+        }
+    }
+
+    /// The executor of a program. The one that was not wanted for longest makes room.
+    fn executor(&self, name: &OsString) -> Result<Arc<Executor>, Error> {
+        let mut executors = self.executors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = executors.iter().position(|(program, _)| program == name) {
+            let found = executors.remove(at);
+            let executor = Arc::clone(&found.1);
+            executors.push(found);
+            return Ok(executor);
+        }
+        let program = run::program(name, None, self.policy.clone());
+        let loaded = self.runtime.load(program)?;
+        let executor = Arc::new(loaded.executor(self.settings.clone()));
+        let idle = |(_, executor): &(OsString, Arc<Executor>)| Arc::strong_count(executor) == 1;
+        if executors.len() >= MOST_PROGRAMS
+            && let Some(at) = executors.iter().position(idle)
+        {
+            executors.remove(at);
+        }
+        executors.push((name.clone(), Arc::clone(&executor)));
+        Ok(executor)
+    }
+}
+
+/// Retries and health; no breaker and no quarantine, as every task of a batch is meant to run. A file may say otherwise.
+fn settings(args: &BatchArgs) -> anyhow::Result<ExecutorSettings> {
+    let mut settings = match args.workers {
+        Some(0) => {
+            return Err(misuse(
+                "batch",
+                "no task runs without a worker; write it as in --workers 4",
+            )
+            .into());
+        }
+        Some(workers) => ExecutorSettings::with_workers(workers as usize),
+        None => ExecutorSettings::default(),
+    };
+    (settings.deadline, settings.breaker, settings.quarantine) = (None, None, None);
+    if let Some(path) = &args.config {
+        let shown = path.display();
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
+        settings = settings
+            .with_toml(&text)
+            .map_err(|error| misuse("batch", format!("`{shown}`, {error}")))?;
+        if let Some(workers) = args.workers {
+            settings.pool.workers = workers as usize;
+        }
+    }
+    if let Some(retries) = args.retries {
+        settings.retry.get_or_insert_default().attempts = retries.saturating_add(1);
+    }
+    Ok(settings)
+}
+
+fn policy(args: &BatchArgs) -> Result<Policy, clap::Error> {
+    let limits = args.limits.limits_with(&args.process_limits);
+    limits.check().map_err(|error| misuse("batch", error))?;
+    let permissions = args.grants.permissions().map_err(|error| misuse("batch", error))?;
+    let (trust, compile) = (args.compile.trust(), args.compile.limits());
+    Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
+}
+
+/// The lines, and how many there are, where that is known.
+fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
+    if path.as_os_str() == "-" {
+        return Ok((Box::new(BufReader::new(io::stdin())), None));
+    }
+    let shown = path.display();
+    let open = || File::open(path).with_context(|| format!("cannot read the tasks from `{shown}`"));
+    // Counting is for the bar alone.
+    let is_shown = io::stderr().is_terminal() && path.metadata().is_ok_and(|meta| meta.is_file());
+    let length = if is_shown { Some(BufReader::new(open()?).lines().count() as u64) } else { None };
+    Ok((Box::new(BufReader::new(open()?)), length))
+}
+
+/// A bar on a terminal, and nothing anywhere else.
+fn bar(quiet: bool, length: Option<u64>) -> ProgressBar {
+    if quiet || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
+    let template = match length {
+        Some(_) => "{bar:40} {pos} of {len} tasks, {per_sec}, {eta} left",
+        None => "{spinner} {pos} tasks, {per_sec}",
+    };
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// What came of them, one line for each verdict.
+fn summary(
+    counts: &BTreeMap<String, usize>,
+    skipped: usize,
+    interrupted: bool,
+    took: Duration,
+) -> String {
+    let all: usize = counts.values().sum();
+    let mut text = format!("sandtrap: {all} tasks in {}\n", show_duration(took));
+    for (label, count) in counts {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "  {label:<28} {count:>8}");
+    }
+    if skipped > 0 {
+        let _ = writeln!(text, "  {:<28} {skipped:>8}", "done before");
+    }
+    if interrupted {
+        text.push_str("  interrupted: go on with --resume FILE, the file with these reports\n");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_has_a_line_for_each_verdict() {
+        let counts =
+            BTreeMap::from([("completed".to_owned(), 10), ("crashed.abort".to_owned(), 2)]);
+        let text = summary(&counts, 3, true, Duration::from_secs(2));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "sandtrap: 12 tasks in 2 s");
+        assert_eq!(lines[1], "  completed                          10");
+        assert_eq!(lines[2], "  crashed.abort                       2");
+        assert_eq!(lines[3], "  done before                         3");
+        assert!(lines[4].contains("--resume"));
+    }
+}

@@ -1,0 +1,143 @@
+//! The reports of a batch: in the order of the lines or as they come, to stdout or to the file that is gone on with.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, bail};
+use sandtrap::{Record, Report};
+use serde_json::Value as Json;
+
+use crate::streams;
+
+/// Reports that wait for an earlier one: no more than so many, and no more than so many bytes.
+const MOST_WAITING: usize = 1_000;
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+
+/// Labels of tasks that were not done: they run again.
+const UNDONE: [&str; 2] = ["stopped.cancelled", "stopped.shutdown"];
+
+/// Where reports go.
+pub(super) struct Outlet {
+    state: Mutex<State>,
+    has_room: Condvar,
+    as_completed: bool,
+}
+
+#[derive(Default)]
+struct State {
+    file: Option<File>,
+    /// The place whose report is next.
+    next: usize,
+    waiting: BTreeMap<usize, String>,
+    bytes: usize,
+    /// How often each label was seen.
+    counts: BTreeMap<String, usize>,
+    failure: Option<anyhow::Error>,
+}
+
+impl Outlet {
+    pub(super) fn new(file: Option<File>, as_completed: bool) -> Self {
+        let state = Mutex::new(State { file, ..State::default() });
+        Self { state, has_room: Condvar::new(), as_completed }
+    }
+
+    /// Waits until another report may wait. Says whether anybody still takes reports.
+    pub(super) fn wait_for_room(&self) -> bool {
+        let mut state = self.lock();
+        while (state.waiting.len() >= MOST_WAITING || state.bytes >= MOST_BYTES)
+            && state.failure.is_none()
+        {
+            state = self.has_room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.failure.is_none()
+    }
+
+    /// Takes a report. Says whether anybody still takes reports.
+    pub(super) fn put(&self, place: usize, report: &Report) -> bool {
+        let json = serde_json::to_string(&Record::from(report)).context("cannot write a report");
+        let mut state = self.lock();
+        *state.counts.entry(report.verdict.label().to_string()).or_insert(0) += 1;
+        let put = json.and_then(|mut line| {
+            line.push('\n');
+            if self.as_completed { state.write(&line) } else { state.sort_in(place, line) }
+        });
+        if let Err(error) = put {
+            state.failure.get_or_insert(error);
+        }
+        let goes_on = state.failure.is_none();
+        drop(state);
+        self.has_room.notify_all();
+        goes_on
+    }
+
+    /// Writes what is left after an early end, and gives the counts and what went wrong.
+    pub(super) fn finish(self) -> (BTreeMap<String, usize>, Option<anyhow::Error>) {
+        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for line in std::mem::take(&mut state.waiting).into_values() {
+            if let Err(error) = state.write(&line) {
+                state.failure.get_or_insert(error);
+            }
+        }
+        (state.counts, state.failure)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn sort_in(&mut self, place: usize, line: String) -> anyhow::Result<()> {
+        self.bytes += line.len();
+        self.waiting.insert(place, line);
+        while let Some(line) = self.waiting.remove(&self.next) {
+            self.bytes -= line.len();
+            self.next += 1;
+            self.write(&line)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, line: &str) -> anyhow::Result<()> {
+        if self.failure.is_some() {
+            return Ok(());
+        }
+        match &mut self.file {
+            Some(file) => file.write_all(line.as_bytes()).context("cannot add to the reports"),
+            None => streams::print(line),
+        }
+    }
+}
+
+/// Opens a file of reports to go on with: the tasks that are done in it, and the file at its end. A last line that was
+/// torn off is cut away.
+pub(super) fn resume(path: &Path) -> anyhow::Result<(HashMap<String, String>, File)> {
+    let shown = path.display();
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let mut file = file.with_context(|| format!("cannot go on with `{shown}`"))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).with_context(|| format!("cannot read `{shown}`"))?;
+    let whole = text.rfind('\n').map_or(0, |at| at + 1);
+    let mut done = HashMap::new();
+    for (index, line) in text[..whole].lines().enumerate() {
+        let report: Option<Json> = serde_json::from_str(line).ok();
+        let field = |section: &str, key: &str| {
+            report.as_ref()?.get(section)?.get(key)?.as_str().map(str::to_owned)
+        };
+        let (Some(id), Some(label)) = (field("task", "id"), field("verdict", "label")) else {
+            bail!("line {} of `{shown}` is no report; name a file that a batch wrote", index + 1);
+        };
+        if UNDONE.contains(&label.as_str()) {
+            done.remove(&id);
+        } else {
+            done.insert(id, label);
+        }
+    }
+    file.set_len(whole as u64)
+        .and_then(|()| file.seek(SeekFrom::End(0)))
+        .with_context(|| format!("cannot go on with `{shown}`"))?;
+    Ok((done, file))
+}

@@ -1,0 +1,239 @@
+//! `sandtrap batch`: tasks in, reports out, and every way to stop and to go on.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::Signal;
+use sandtrap::Wall;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::kit::{Ran, finish, guest, sandtrap, text_of};
+use crate::programs::script;
+use crate::running::Running;
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn task(program: &Path) -> Value {
+    json!({"program": text_of(program)})
+}
+
+/// A file with one task on each line.
+fn tasks(folder: &Path, tasks: &[Value]) -> PathBuf {
+    let lines: String = tasks.iter().map(|task| format!("{task}\n")).collect();
+    let path = folder.join("tasks.jsonl");
+    fs::write(&path, lines).expect("a file");
+    path
+}
+
+fn batch(file: &Path, flags: &[&str]) -> Ran {
+    finish(sandtrap([&["batch", text_of(file)], flags].concat()))
+}
+
+/// The reports, one on each line.
+fn reports(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a report on each line")).collect()
+}
+
+fn labels(text: &str) -> Vec<String> {
+    let of = |report: &Value| report["verdict"]["label"].as_str().expect("a label").to_owned();
+    reports(text).iter().map(of).collect()
+}
+
+fn id(report: &Value) -> &str {
+    report["task"]["id"].as_str().expect("an id")
+}
+
+#[test]
+fn reports_come_in_the_order_of_the_lines_and_a_crash_costs_its_own_task_only() {
+    let folder = folder();
+    let module = folder.path().join("add.wat");
+    let add = r#"(module (func (export "add") (param i32 i32) (result i32)
+        (i32.add (local.get 0) (local.get 1))))"#;
+    fs::write(&module, add).expect("a file");
+    let (hello, abort) = (guest(Wall::Native, "hello"), guest(Wall::Wasm, "abort"));
+    let call = json!({"program": text_of(&module), "function": "add", "arguments": ["i32:2", "i32:40"], "id": "sum"});
+    let missing = json!({"program": "/nonexistent/program"});
+    let all = [task(&hello), task(&abort), call, missing, task(&hello)];
+    let ran = batch(&tasks(folder.path(), &all), &["--workers", "3"]);
+    assert_eq!(
+        labels(ran.text()),
+        ["completed", "crashed.abort", "completed", "unstarted.not-found", "completed"]
+    );
+    let reports = reports(ran.text());
+    assert_eq!(
+        reports.iter().map(id).collect::<Vec<_>>(),
+        ["line-1", "line-2", "sum", "line-4", "line-5"]
+    );
+    assert_eq!(reports[2]["output"]["result"], json!([42]), "{}", reports[2]["output"]);
+    assert_eq!(reports[0]["output"]["stdout"], "hello from the guest\n");
+    assert_eq!(ran.code, Some(1));
+    for words in ["sandtrap: 5 tasks in ", "completed                           3", "crashed.abort"]
+    {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn if_all_is_well_the_exit_code_says_so_and_quiet_means_quiet() {
+    let folder = folder();
+    let file = tasks(folder.path(), &vec![task(&guest(Wall::Wasm, "hello")); 20]);
+    let ran = batch(&file, &["--quiet", "--as-completed"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    assert_eq!(labels(ran.text()), vec!["completed"; 20]);
+    let mut ids: Vec<String> =
+        reports(ran.text()).iter().map(|report| id(report).to_owned()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 20);
+}
+
+#[test]
+fn tasks_may_come_from_stdin_and_have_an_input_and_a_time_of_their_own() {
+    let mut running = Running::start(sandtrap(["batch", "-", "--workers", "1"]));
+    let echo = guest(Wall::Native, "echo");
+    running
+        .say(&format!("{}\n\n", json!({"program": text_of(&echo), "stdin": "are you there?\n"})));
+    let sleep = guest(Wall::Wasm, "sleep");
+    running.say(&format!("{}\n", json!({"program": text_of(&sleep), "timeout": "200ms"})));
+    running.close_stdin();
+    let ran = running.finish();
+    let labels = labels(ran.text());
+    assert_eq!(labels[0], "completed");
+    // On a slow machine its time is up before it has begun.
+    assert!(["stopped.wall-time", "unstarted.rejected"].contains(&&*labels[1]), "{labels:?}");
+    assert_eq!(reports(ran.text())[0]["output"]["stdout"], "are you there?\n");
+}
+
+#[test]
+fn a_line_that_is_no_task_is_told_and_those_before_it_have_their_reports() {
+    let folder = folder();
+    let file = tasks(folder.path(), &[task(&guest(Wall::Wasm, "hello")), json!({"programm": "x"})]);
+    let ran = batch(&file, &[]);
+    assert_eq!((ran.code, labels(ran.text()).len()), (Some(2), 1));
+    assert!(
+        ran.stderr.contains("line 2 of the tasks is none: `programm` is unknown"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_batch_goes_on_where_its_reports_end_even_if_the_last_one_is_torn() {
+    let folder = folder();
+    let hello = guest(Wall::Wasm, "hello");
+    let file = tasks(folder.path(), &vec![task(&hello); 5]);
+    let kept = folder.path().join("reports.jsonl");
+    let flags = ["--resume", text_of(&kept)];
+    let ran = batch(&tasks(folder.path(), &vec![task(&hello); 3]), &flags);
+    assert_eq!((ran.code, ran.text()), (Some(0), ""));
+    let mut text = fs::read_to_string(&kept).unwrap();
+    assert_eq!(labels(&text).len(), 3);
+    text.push_str("{\"schema\": 1, \"task\": {\"id\": \"line-4\"");
+    fs::write(&kept, &text).unwrap();
+    fs::write(&file, format!("{}\n", task(&hello)).repeat(5)).unwrap();
+    let ran = batch(&file, &flags);
+    assert!(ran.stderr.contains("done before                         3"), "{}", ran.stderr);
+    let text = fs::read_to_string(&kept).unwrap();
+    let ids: Vec<String> = reports(&text).iter().map(|report| id(report).to_owned()).collect();
+    assert_eq!(ids, ["line-1", "line-2", "line-3", "line-4", "line-5"]);
+    assert_eq!(batch(&file, &flags).code, Some(0));
+    assert_eq!(fs::read_to_string(&kept).unwrap(), text, "there is nothing left to do");
+    fs::write(&kept, "no report\n").unwrap();
+    let ran = batch(&file, &flags);
+    assert_eq!(ran.code, Some(125));
+    assert!(
+        ran.stderr.contains("line 1 of") && ran.stderr.contains("is no report"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// A task that says that it runs, by a file, and then sleeps.
+fn sleeper(folder: &Path) -> (Value, PathBuf) {
+    let runs = folder.join("runs");
+    let script = script(folder, &format!("echo > '{}'; exec sleep 600", runs.display()));
+    (task(&script), runs)
+}
+
+fn wait_for(path: &Path) {
+    while !path.exists() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn s70_the_first_ctrl_c_begins_nothing_more_the_second_stops_what_runs_and_resume_goes_on() {
+    let folder = folder();
+    let (sleeps, runs) = sleeper(folder.path());
+    let hello = guest(Wall::Native, "hello");
+    let file = tasks(folder.path(), &[task(&hello), sleeps, task(&hello)]);
+    let kept = folder.path().join("reports.jsonl");
+    let flags = ["--workers", "1", "--wall", "10m", "--resume", text_of(&kept)];
+    let running = Running::start(sandtrap([&["batch", text_of(&file)], &flags[..]].concat()));
+    wait_for(&runs);
+    running.signal(Signal::SIGINT);
+    // A signal that is sent while the first one is looked at would be the same one.
+    let mut running = running;
+    running.signal_until_it_ends(Signal::SIGTERM);
+    let ran = running.finish();
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let text = fs::read_to_string(&kept).unwrap();
+    let seen = labels(&text);
+    assert_eq!(seen[0], "completed");
+    assert!(seen[1].starts_with("stopped."), "{seen:?}");
+    assert_eq!(seen.len(), 2, "nothing was begun after the first signal");
+    assert!(ran.stderr.contains("go on with --resume"), "{}", ran.stderr);
+    // What was stopped runs again, and what was done doesn't.
+    script(folder.path(), "exit 0");
+    let ran = batch(&file, &flags);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let text = fs::read_to_string(&kept).unwrap();
+    assert_eq!(labels(&text)[2..], ["completed", "completed"]);
+}
+
+#[test]
+fn s36_s42_only_an_idempotent_task_is_tried_again_and_its_report_tells_of_it() {
+    let folder = folder();
+    let flaky = |name: &str| {
+        let tried = folder.path().join(name);
+        let body = format!("test -e '{0}' && exit 0; echo > '{0}'; kill -SEGV $$", tried.display());
+        json!({"program": "/bin/sh", "args": ["-c", body], "idempotent": name != "once"})
+    };
+    let file = tasks(folder.path(), &[flaky("again"), flaky("once")]);
+    let ran = batch(&file, &[]);
+    assert_eq!(labels(ran.text()), ["completed", "crashed.killed"]);
+    let reports = reports(ran.text());
+    assert_eq!((&reports[0]["attempts"], &reports[1]["attempts"]), (&json!(2), &json!(1)));
+    assert_eq!(reports[0]["history"][0]["label"], "crashed.killed");
+    assert_eq!(reports[0]["history"][1]["label"], "completed");
+    let file = tasks(folder.path(), &[flaky("never")]);
+    let ran = batch(&file, &["--retries", "0"]);
+    assert_eq!(labels(ran.text()), ["crashed.killed"]);
+}
+
+#[test]
+fn s47_settings_come_from_a_file_and_are_printed_as_they_hold() {
+    let folder = folder();
+    let config = folder.path().join("barrier.toml");
+    fs::write(
+        &config,
+        "[crash_barrier]\nretry_max_attempts = 7\n[breaker]\nenabled = true\nfailures = 2\n",
+    )
+    .unwrap();
+    let abort = task(&guest(Wall::Wasm, "abort"));
+    let file = tasks(folder.path(), &vec![abort; 4]);
+    let flags = ["--config", text_of(&config), "--workers", "1"];
+    let shown = batch(&file, &[&flags[..], &["--show-config"]].concat());
+    assert!(shown.text().contains("attempts = 7\n") && shown.text().contains("failures = 2\n"));
+    let ran = batch(&file, &flags);
+    let expected = ["crashed.abort", "crashed.abort", "unstarted.rejected", "unstarted.rejected"];
+    assert_eq!(labels(ran.text()), expected);
+    fs::write(&config, "[retry]\nfirst = 5").unwrap();
+    let ran = batch(&file, &flags);
+    ran.assert_refused(2);
+    assert!(ran.stderr.contains("line 2: `retry.first` is a time"), "{}", ran.stderr);
+    batch(&file, &["--workers", "0"]).assert_refused(2);
+}

@@ -1,0 +1,252 @@
+//! Every key of the settings file, and which of them contradict each other.
+
+use std::ops::Range;
+
+use crate::policy::breaker::Forgiveness;
+use crate::policy::retry::{Backoff, Jitter};
+
+use super::Draft;
+use super::values::Field;
+use super::values::Field::{
+    Count, Factor, Flag, MaybeCount, MaybeSize, MaybeTime, Number, Size, Tasks, Time, Verdicts,
+    Word,
+};
+
+type Row = (&'static str, &'static str, Field);
+
+/// Section, key, and where it is kept; in the order in which they are printed.
+pub(super) const KEYS: &[Row] = &[
+    ("executor", "enabled", Flag(|draft| &mut draft.all.enabled)),
+    ("executor", "deadline", MaybeTime(|draft| &mut draft.all.deadline)),
+    ("pool", "workers", Number(|draft| &mut draft.all.pool.workers)),
+    ("pool", "queue", Number(|draft| &mut draft.all.pool.queue)),
+    ("pool", "queue_bytes", Size(|draft| &mut draft.all.pool.queue_bytes)),
+    ("pool", "patience", Time(|draft| &mut draft.all.pool.patience)),
+    ("pool", "keep", Flag(|draft| &mut draft.keeps)),
+    ("pool", "keep_tasks", Tasks(|draft| &mut draft.keep.max_tasks)),
+    ("pool", "keep_age", Time(|draft| &mut draft.keep.max_age)),
+    ("pool", "keep_resident", Size(|draft| &mut draft.keep.max_resident)),
+    ("pool", "spares", Number(|draft| &mut draft.all.pool.spares)),
+    ("restart", "first", Time(|draft| &mut draft.all.pool.restart.first)),
+    ("restart", "most", Time(|draft| &mut draft.all.pool.restart.most)),
+    ("restart", "healthy_after", Time(|draft| &mut draft.all.pool.restart.healthy_after)),
+    ("restart", "deaths", Count(|draft| &mut draft.all.pool.restart.deaths)),
+    ("restart", "window", Time(|draft| &mut draft.all.pool.restart.window)),
+    (
+        "restart",
+        "on_excess",
+        Word(&["slow", "stop"], |draft, at| draft.stops = at == 1, |draft| draft.stops.into()),
+    ),
+    ("restart", "one_in", Time(|draft| &mut draft.slow_restart)),
+    ("restart", "failed_starts", Count(|draft| &mut draft.all.pool.restart.failed_starts)),
+    ("breaker", "enabled", Flag(|draft| &mut draft.breaks)),
+    ("breaker", "failures", Count(|draft| &mut draft.breaker.failures)),
+    ("breaker", "forgiveness", Word(&["all", "one"], set_forgiveness, forgiveness)),
+    ("breaker", "window", Time(|draft| &mut draft.window)),
+    ("breaker", "window_calls", MaybeCount(|draft| &mut draft.window_calls)),
+    ("breaker", "minimum_calls", Count(|draft| &mut draft.breaker.minimum_calls)),
+    ("breaker", "failure_rate", MaybeCount(|draft| &mut draft.breaker.failure_rate)),
+    ("breaker", "slow_rate", MaybeCount(|draft| &mut draft.slow_rate)),
+    ("breaker", "slow_than", Time(|draft| &mut draft.slow_than)),
+    ("breaker", "open_for", Time(|draft| &mut draft.breaker.open_for)),
+    ("breaker", "open_growth", Count(|draft| &mut draft.breaker.open_growth)),
+    ("breaker", "longest_open", Time(|draft| &mut draft.breaker.longest_open)),
+    ("breaker", "open_jitter", Count(|draft| &mut draft.breaker.open_jitter)),
+    ("breaker", "probes", Count(|draft| &mut draft.breaker.probes)),
+    ("breaker", "successes", Count(|draft| &mut draft.breaker.successes)),
+    ("breaker", "lease", Time(|draft| &mut draft.breaker.lease)),
+    ("breaker", "counts", Verdicts(|draft| &mut draft.breaker.counts)),
+    ("retry", "enabled", Flag(|draft| &mut draft.retries)),
+    ("retry", "attempts", Count(|draft| &mut draft.retry.attempts)),
+    ("retry", "backoff", Word(&["constant", "linear", "exponential"], set_backoff, backoff)),
+    ("retry", "first", Time(|draft| &mut draft.retry.first)),
+    ("retry", "most", Time(|draft| &mut draft.retry.most)),
+    ("retry", "jitter", Word(&["none", "full", "decorrelated"], set_jitter, jitter)),
+    ("retry", "on", Verdicts(|draft| &mut draft.retry.on)),
+    ("retry", "most_memory", MaybeSize(|draft| &mut draft.retry.most_memory)),
+    ("retry", "budget_percent", Count(|draft| &mut draft.retry.budget.percent)),
+    ("retry", "budget_most", Count(|draft| &mut draft.retry.budget.most)),
+    ("retry", "budget_trickle", Time(|draft| &mut draft.retry.budget.trickle)),
+    ("quarantine", "enabled", Flag(|draft| &mut draft.quarantines)),
+    ("quarantine", "suspect_after", Count(|draft| &mut draft.quarantine.suspect_after)),
+    ("quarantine", "poison_after", Count(|draft| &mut draft.quarantine.poison_after)),
+    ("quarantine", "keep_for", Time(|draft| &mut draft.quarantine.keep_for)),
+    ("quarantine", "most", Number(|draft| &mut draft.quarantine.most)),
+    ("quarantine", "cluster", Count(|draft| &mut draft.quarantine.cluster)),
+    ("quarantine", "together", Time(|draft| &mut draft.quarantine.together)),
+    ("health", "enabled", Flag(|draft| &mut draft.watches)),
+    ("health", "keep", Number(|draft| &mut draft.health.keep)),
+    ("health", "keep_for", Time(|draft| &mut draft.health.keep_for)),
+    ("health", "most_keys", Number(|draft| &mut draft.health.most_keys)),
+    ("health", "degraded_above", Number(|draft| &mut draft.health.degraded_above)),
+    ("health", "unhealthy_above", Number(|draft| &mut draft.health.unhealthy_above)),
+    ("health", "device_window", Time(|draft| &mut draft.health.device_window)),
+    ("health", "critical_above", Number(|draft| &mut draft.health.critical_above)),
+    ("health", "critical_window", Time(|draft| &mut draft.health.critical_window)),
+    ("health", "pattern_window", Time(|draft| &mut draft.health.pattern_window)),
+    ("health", "crash_rate", Number(|draft| &mut draft.health.crash_rate)),
+    ("health", "memory_faults", Number(|draft| &mut draft.health.memory_faults)),
+    ("health", "same_place", Number(|draft| &mut draft.health.same_place)),
+    ("health", "one_input", Number(|draft| &mut draft.health.one_input)),
+    ("health", "creep", Count(|draft| &mut draft.health.creep)),
+    ("health", "slow_down", Factor(|draft| &mut draft.health.slow_down)),
+];
+
+/// The crash barrier's own names, in a section `[crash_barrier]`: the key, the row it means, and whether it is a number
+/// of milliseconds.
+pub(super) const ALIASES: &[(&str, &str, &str, bool)] = &[
+    ("enabled", "executor", "enabled", false),
+    ("worker_restart_delay_ms", "restart", "first", true),
+    ("worker_max_crashes", "restart", "deaths", false),
+    ("worker_crash_window_ms", "restart", "window", true),
+    ("circuit_failure_threshold", "breaker", "failures", false),
+    ("circuit_success_threshold", "breaker", "successes", false),
+    ("circuit_open_duration_ms", "breaker", "open_for", true),
+    ("retry_max_attempts", "retry", "attempts", false),
+    ("retry_backoff", "retry", "backoff", false),
+    ("retry_initial_delay_ms", "retry", "first", true),
+    ("retry_max_delay_ms", "retry", "most", true),
+    ("crash_history_retention_ms", "health", "keep_for", true),
+];
+
+fn set_forgiveness(draft: &mut Draft, at: usize) {
+    draft.breaker.forgiveness = [Forgiveness::All, Forgiveness::One][at];
+}
+
+fn forgiveness(draft: &Draft) -> usize {
+    match draft.breaker.forgiveness {
+        Forgiveness::All => 0,
+        Forgiveness::One => 1,
+    }
+}
+
+fn set_backoff(draft: &mut Draft, at: usize) {
+    draft.retry.backoff = [Backoff::Constant, Backoff::Linear, Backoff::Exponential][at];
+}
+
+fn backoff(draft: &Draft) -> usize {
+    match draft.retry.backoff {
+        Backoff::Constant => 0,
+        Backoff::Linear => 1,
+        Backoff::Exponential => 2,
+    }
+}
+
+fn set_jitter(draft: &mut Draft, at: usize) {
+    draft.retry.jitter = [Jitter::None, Jitter::Full, Jitter::Decorrelated][at];
+}
+
+fn jitter(draft: &Draft) -> usize {
+    match draft.retry.jitter {
+        Jitter::None => 0,
+        Jitter::Full => 1,
+        Jitter::Decorrelated => 2,
+    }
+}
+
+impl Draft {
+    /// Why a key says nothing as the others are set, if that is so.
+    pub(super) fn idle(&self, section: &str, key: &str) -> Option<&'static str> {
+        let rules: [(bool, &str, &[&str], &str); 4] = [
+            (
+                !self.keeps,
+                "pool",
+                &["keep_tasks", "keep_age", "keep_resident", "spares"],
+                "is for kept guests; say `keep = true`",
+            ),
+            (self.stops, "restart", &["one_in"], "is for `on_excess = \"slow\"`"),
+            (self.slow_rate.is_none(), "breaker", &["slow_than"], "needs `slow_rate`, too"),
+            (
+                self.window_calls.is_some(),
+                "breaker",
+                &["window"],
+                "has no meaning where `window_calls` is a number",
+            ),
+        ];
+        let of = |(is_so, of, keys, _): &&(bool, &str, &[&str], &str)| {
+            *is_so && *of == section && keys.contains(&key)
+        };
+        rules.iter().find(of).map(|(.., why)| *why)
+    }
+
+    /// Whether a part is left out. Its settings may stay in the file.
+    pub(super) fn is_off(&self, section: &str) -> bool {
+        match section {
+            "breaker" => !self.breaks,
+            "retry" => !self.retries,
+            "quarantine" => !self.quarantines,
+            "health" => !self.watches,
+            _ => false,
+        }
+    }
+
+    /// What can't be meant, each with the key that is to be looked at.
+    pub(super) fn check(
+        &self,
+        span: impl Fn(&str) -> Range<usize>,
+    ) -> Result<(), (Range<usize>, String)> {
+        let (restart, breaker, retry) = (&self.all.pool.restart, &self.breaker, &self.retry);
+        let (quarantine, health) = (&self.quarantine, &self.health);
+        let percent = |rate: Option<u32>| rate.is_some_and(|rate| rate == 0 || rate > 100);
+        let rules: &[(bool, &[&str], &str)] = &[
+            (self.all.pool.workers == 0, &["pool.workers"], "is at least 1"),
+            (self.all.pool.queue == 0, &["pool.queue"], "is at least 1"),
+            (
+                restart.first > restart.most,
+                &["restart.first", "restart.most"],
+                "is longer than `restart.most`",
+            ),
+            (restart.deaths == 0, &["restart.deaths"], "is at least 1"),
+            (breaker.failures == 0, &["breaker.failures"], "is at least 1"),
+            (breaker.probes == 0, &["breaker.probes"], "is at least 1"),
+            (breaker.successes == 0, &["breaker.successes"], "is at least 1"),
+            (
+                percent(breaker.failure_rate),
+                &["breaker.failure_rate"],
+                "is a number from 1 to 100, or false",
+            ),
+            (
+                percent(self.slow_rate),
+                &["breaker.slow_rate"],
+                "is a number from 1 to 100, or false",
+            ),
+            (breaker.open_growth == 0, &["breaker.open_growth"], "is at least 1"),
+            (
+                breaker.open_for > breaker.longest_open,
+                &["breaker.open_for", "breaker.longest_open"],
+                "is longer than `breaker.longest_open`",
+            ),
+            (
+                self.window_calls.is_some_and(|calls| calls < breaker.minimum_calls),
+                &["breaker.window_calls", "breaker.minimum_calls"],
+                "is less than `breaker.minimum_calls`: no rate would ever count",
+            ),
+            (retry.attempts == 0, &["retry.attempts"], "is at least 1"),
+            (
+                retry.first > retry.most,
+                &["retry.first", "retry.most"],
+                "is longer than `retry.most`",
+            ),
+            (
+                quarantine.suspect_after > quarantine.poison_after,
+                &["quarantine.suspect_after", "quarantine.poison_after"],
+                "is more than `quarantine.poison_after`",
+            ),
+            (quarantine.poison_after == 0, &["quarantine.poison_after"], "is at least 1"),
+            (
+                health.degraded_above > health.unhealthy_above,
+                &["health.degraded_above", "health.unhealthy_above"],
+                "is more than `health.unhealthy_above`",
+            ),
+            (health.keep == 0, &["health.keep"], "is at least 1"),
+            (health.slow_down < 1.0, &["health.slow_down"], "is at least 1"),
+        ];
+        match rules.iter().find(|(broken, ..)| *broken) {
+            None => Ok(()),
+            Some((_, keys, what)) => {
+                let at = keys.iter().map(|key| span(key)).find(|span| !span.is_empty());
+                Err((at.unwrap_or_default(), format!("`{}` {what}", keys[0])))
+            }
+        }
+    }
+}

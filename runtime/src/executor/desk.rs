@@ -1,0 +1,229 @@
+//! The desk: every policy of an executor behind a lock of its own. Ask, act, tell; nothing is told under a lock.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::chance::Chance;
+use crate::policy::breaker::{Breaker, BreakerSettings, Change, Mode, Permit};
+use crate::policy::health::{CrashRecord, Ended, Health, HealthSettings};
+use crate::policy::keyed::Keyed;
+use crate::policy::quarantine::{Culprit, Death, Quarantine, Standing};
+use crate::policy::retry::{Decision, RetryBudget, Tried};
+use crate::policy::weight::Weight;
+use crate::rejection::Rejection;
+use crate::telemetry::{Happening, Telemetry};
+
+use super::settings::ExecutorSettings;
+
+/// Breakers that are kept at most; one at rest goes first.
+const MOST_BREAKERS: usize = 10_000;
+
+struct Breakers {
+    settings: Arc<BreakerSettings>,
+    kept: Mutex<Keyed<Arc<str>, Breaker>>,
+}
+
+/// Everything an executor decides by.
+pub(super) struct Desk {
+    pub(super) settings: ExecutorSettings,
+    pub(super) telemetry: Telemetry,
+    pub(super) chance: Chance,
+    breakers: Option<Breakers>,
+    quarantine: Option<Mutex<Quarantine>>,
+    budget: Mutex<Option<RetryBudget>>,
+    health: Option<Mutex<Health>>,
+}
+
+/// Leave to try once, of every breaker that was asked. Dropped without a result, it changes nothing.
+pub(super) struct Admission<'a> {
+    desk: &'a Desk,
+    permits: Vec<(Arc<str>, Permit)>,
+}
+
+impl Desk {
+    pub(super) fn new(settings: ExecutorSettings) -> Self {
+        let now = Instant::now();
+        let on = settings.enabled;
+        Self {
+            telemetry: settings.pool.telemetry.clone(),
+            chance: Chance::new(),
+            breakers: settings.breaker.filter(|_| on).map(|breaker| Breakers {
+                settings: Arc::new(breaker),
+                kept: Mutex::new(Keyed::new(MOST_BREAKERS)),
+            }),
+            quarantine: settings
+                .quarantine
+                .filter(|_| on)
+                .map(|of| Mutex::new(Quarantine::new(of))),
+            budget: Mutex::new(
+                settings.retry.filter(|_| on).map(|retry| RetryBudget::new(retry.budget, now)),
+            ),
+            health: settings.health.filter(|_| on).map(|of| Mutex::new(Health::new(of))),
+            settings,
+        }
+    }
+
+    /// Asks the breaker of each key; all of them have to agree.
+    pub(super) fn admit(
+        &self,
+        keys: &[Arc<str>],
+        longest: Duration,
+        now: Instant,
+    ) -> Result<Admission<'_>, Rejection> {
+        let mut admission = Admission { desk: self, permits: Vec::new() };
+        for key in keys {
+            let answer = self
+                .with_breaker(key, now, |breaker| breaker.admit(longest, now, self.chance.next()));
+            match answer {
+                None => return Ok(admission),
+                Some(Ok(permit)) => admission.permits.push((Arc::clone(key), permit)),
+                Some(Err(refused)) => {
+                    return Err(Rejection::CircuitOpen {
+                        key: Arc::clone(key),
+                        state: refused.mode.name(),
+                        retry_after: refused.retry_after,
+                    });
+                }
+            }
+        }
+        Ok(admission)
+    }
+
+    pub(super) fn set_breaker(&self, key: &Arc<str>, mode: Mode) -> bool {
+        let now = Instant::now();
+        let set = |breaker: &mut Breaker| breaker.set(mode, now, self.chance.next());
+        self.with_breaker(key, now, set).is_some()
+    }
+
+    /// The state of a breaker, and when time alone changes it next.
+    pub(super) fn breaker(&self, key: &Arc<str>) -> Option<(Mode, Option<Instant>)> {
+        let now = Instant::now();
+        self.with_breaker(key, now, |breaker| {
+            breaker.tick(now, self.chance.next());
+            (breaker.mode(), breaker.next_change())
+        })
+    }
+
+    fn with_breaker<T>(
+        &self,
+        key: &Arc<str>,
+        now: Instant,
+        act: impl FnOnce(&mut Breaker) -> T,
+    ) -> Option<T> {
+        let Breakers { settings, kept } = self.breakers.as_ref()?;
+        let (done, changes) = {
+            let mut breakers = lock(kept);
+            let make = || Breaker::new(Arc::clone(settings), now);
+            let breaker = breakers.entry(key, now, make, |breaker| breaker.is_at_rest(now));
+            let done = act(breaker);
+            (done, breaker.take_changes().collect::<Vec<Change>>())
+        };
+        for change in changes {
+            self.telemetry.tell(&Happening::BreakerChanged { key: Arc::clone(key), change });
+        }
+        Some(done)
+    }
+
+    /// How a task may run, or why it may not.
+    pub(super) fn standing(&self, culprit: &Culprit, now: Instant) -> Result<Standing, Rejection> {
+        let Some(quarantine) = &self.quarantine else { return Ok(Standing::Clear) };
+        lock(quarantine).admit(culprit, now).map_err(|poison| Rejection::Quarantined {
+            deaths: poison.deaths.len(),
+            retry_after: poison.until.saturating_duration_since(now),
+        })
+    }
+
+    pub(super) fn killed(&self, culprit: &Culprit, death: Death) {
+        let Some(quarantine) = &self.quarantine else { return };
+        if lock(quarantine).died(culprit, death) == Standing::Poison {
+            let deaths = self.settings.quarantine.map_or(0, |settings| settings.poison_after);
+            let culprit = culprit.clone();
+            self.telemetry.tell(&Happening::QuarantineAdded { culprit, deaths });
+        }
+    }
+
+    pub(super) fn quarantine(&self) -> Option<MutexGuard<'_, Quarantine>> {
+        self.quarantine.as_ref().map(lock)
+    }
+
+    pub(super) fn deposit(&self, now: Instant) {
+        if let Some(budget) = &mut *lock(&self.budget) {
+            budget.deposit(now);
+        }
+    }
+
+    /// What follows an attempt.
+    pub(super) fn decide(&self, tried: &Tried, now: Instant) -> Option<Decision> {
+        let settings = self.settings.retry?;
+        let mut budget = lock(&self.budget);
+        Some(settings.decide(tried, budget.as_mut()?, now, self.chance.next()))
+    }
+
+    pub(super) fn with_health<T>(&self, act: impl FnOnce(&mut Health) -> T) -> Option<T> {
+        let health = self.health.as_ref()?;
+        let (done, alerts) = {
+            let mut health = lock(health);
+            let done = act(&mut health);
+            (done, health.take_alerts().collect::<Vec<_>>())
+        };
+        for alert in alerts {
+            self.telemetry.tell(&Happening::Health(alert));
+        }
+        Some(done)
+    }
+
+    pub(super) fn ended(&self, ended: &Ended<'_>, crash: impl FnOnce() -> CrashRecord) {
+        self.with_health(|health| {
+            health.ended(ended);
+            if HealthSettings::CRASHES.contains(ended.label) {
+                health.crashed(crash());
+            }
+        });
+    }
+
+    /// Takes in what the pool tells about its workers.
+    pub(super) fn hear(&self, happening: &Happening) {
+        let is_kept = self.settings.pool.keep.is_some();
+        let now = Instant::now();
+        match happening {
+            Happening::WorkerStarted { worker } => {
+                self.with_health(|health| health.worker_started(*worker, now));
+            }
+            Happening::WorkerCrashed { worker, .. } if !is_kept => {
+                // Its next cell is open already: the worker lives.
+                let _ = worker;
+            }
+            Happening::WorkerCrashed { worker, .. }
+            | Happening::WorkerRecycled { worker, .. }
+            | Happening::WorkerAbandoned { worker } => {
+                self.with_health(|health| health.worker_ended(*worker));
+            }
+            _ => {}
+        }
+        self.telemetry.tell(happening);
+    }
+}
+
+impl Admission<'_> {
+    /// Says what came of it.
+    pub(super) fn record(mut self, weight: Weight, took: Duration, now: Instant) {
+        for (key, permit) in std::mem::take(&mut self.permits) {
+            let random = self.desk.chance.next();
+            let told = |breaker: &mut Breaker| breaker.record(permit, weight, took, now, random);
+            self.desk.with_breaker(&key, now, told);
+        }
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        for (key, permit) in std::mem::take(&mut self.permits) {
+            self.desk.with_breaker(&key, Instant::now(), |breaker| breaker.give_back(permit));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Policies change by whole steps; a panic elsewhere leaves none of them half done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

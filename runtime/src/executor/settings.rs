@@ -1,0 +1,49 @@
+//! What an executor is set to: each part may be left out.
+
+use std::time::Duration;
+
+use crate::policy::breaker::BreakerSettings;
+use crate::policy::health::HealthSettings;
+use crate::policy::quarantine::QuarantineSettings;
+use crate::policy::retry::RetrySettings;
+use crate::pool::PoolSettings;
+
+/// What an executor is set to. A part that is `None` is left out.
+#[derive(Clone, Debug)]
+pub struct ExecutorSettings {
+    /// Whether there is anything but the pool.
+    pub enabled: bool,
+    /// How long a task may take that says nothing about it: waiting, all attempts and the delays between them.
+    pub deadline: Option<Duration>,
+    /// The workers and their queue.
+    pub pool: PoolSettings,
+    /// Leaves alone what breaks again and again.
+    pub breaker: Option<BreakerSettings>,
+    /// Refuses inputs that kill worker after worker.
+    pub quarantine: Option<QuarantineSettings>,
+    /// Tries again what may be done twice.
+    pub retry: Option<RetrySettings>,
+    /// Remembers who died, and alarms.
+    pub health: Option<HealthSettings>,
+}
+
+impl Default for ExecutorSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            deadline: Some(Duration::from_secs(30)),
+            pool: PoolSettings::default(),
+            breaker: Some(BreakerSettings::default()),
+            quarantine: Some(QuarantineSettings::default()),
+            retry: Some(RetrySettings::default()),
+            health: Some(HealthSettings::default()),
+        }
+    }
+}
+
+impl ExecutorSettings {
+    /// The usual settings for this many workers.
+    pub fn with_workers(workers: usize) -> Self {
+        Self { pool: PoolSettings::with_workers(workers), ..Self::default() }
+    }
+}

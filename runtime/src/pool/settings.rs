@@ -1,0 +1,163 @@
+//! What a pool is set to, and what it says about itself.
+
+use std::time::{Duration, Instant};
+
+use crate::order::Order;
+use crate::policy::restart::{Condition, RestartSettings};
+use crate::quantity::ByteSize;
+use crate::rejection::Rejection;
+use crate::reuse::Reuse;
+use crate::task::TaskId;
+use crate::telemetry::Telemetry;
+
+/// How many workers, what waits for them, and what becomes of those that die.
+#[derive(Clone, Debug)]
+pub struct PoolSettings {
+    /// Tasks that run at the same time.
+    pub workers: usize,
+    /// Keeps guests between tasks, for calls of modules; every task has a fresh one if it is `None`.
+    pub keep: Option<Reuse>,
+    /// Guests that are made ready beyond those of the workers, so that a death costs no time. For kept guests only.
+    pub spares: usize,
+    /// Tasks that may wait.
+    pub queue: usize,
+    /// What the inputs of those that wait may hold.
+    pub queue_bytes: ByteSize,
+    /// How soon and how often workers that died are started again.
+    pub restart: RestartSettings,
+    /// A worker that is this late after its task's wall time, or after it was told to stop, is told to stop, and given up
+    /// when it is late once more.
+    pub patience: Duration,
+    /// Who is told of everything.
+    pub telemetry: Telemetry,
+}
+
+impl Default for PoolSettings {
+    /// One worker for each processor, four waiting tasks for each worker, 64 MiB of inputs.
+    fn default() -> Self {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        Self::with_workers(workers)
+    }
+}
+
+impl PoolSettings {
+    /// The usual settings for this many workers.
+    pub fn with_workers(workers: usize) -> Self {
+        let workers = workers.max(1);
+        Self {
+            workers,
+            keep: None,
+            spares: 0,
+            queue: workers.saturating_mul(4),
+            queue_bytes: ByteSize::mib(64),
+            restart: RestartSettings::default(),
+            patience: Duration::from_secs(5),
+            telemetry: Telemetry::default(),
+        }
+    }
+}
+
+/// What a worker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WorkerState {
+    /// It is being made ready.
+    Starting,
+    /// It waits for a task.
+    Idle,
+    /// It runs one.
+    Busy,
+    /// It died, and is started again when its time has come.
+    Crashed,
+    /// It ends its task, and then itself.
+    Draining,
+    /// It is no more.
+    Ended,
+}
+
+impl WorkerState {
+    /// The word used in events and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Crashed => "crashed",
+            Self::Draining => "draining",
+            Self::Ended => "ended",
+        }
+    }
+
+    /// Whether a worker may go from this state to another one.
+    pub const fn may_become(self, next: Self) -> bool {
+        match (self, next) {
+            (Self::Starting, Self::Idle | Self::Crashed | Self::Ended)
+            | (Self::Idle, Self::Busy | Self::Starting | Self::Crashed | Self::Ended)
+            | (Self::Busy, Self::Idle | Self::Starting | Self::Crashed | Self::Draining)
+            | (Self::Crashed, Self::Starting | Self::Ended)
+            | (Self::Draining, Self::Ended | Self::Crashed | Self::Idle | Self::Starting) => true,
+            (Self::Starting, Self::Starting | Self::Busy | Self::Draining)
+            | (Self::Idle, Self::Idle | Self::Draining)
+            | (Self::Busy, Self::Busy | Self::Ended)
+            | (Self::Crashed, Self::Crashed | Self::Idle | Self::Busy | Self::Draining)
+            | (Self::Draining, Self::Draining | Self::Busy)
+            | (Self::Ended, _) => false,
+        }
+    }
+}
+
+/// One worker, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerStatus {
+    /// Its number: no two that ever lived in a pool have the same.
+    pub worker: u64,
+    /// What it is doing.
+    pub state: WorkerState,
+    /// Tasks it has run.
+    pub tasks: u64,
+    /// Deaths in its place.
+    pub crashes: u64,
+    /// The last of them.
+    pub last_crash: Option<Instant>,
+    /// The task it runs, and since when.
+    pub task: Option<(TaskId, Instant)>,
+}
+
+/// A pool, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolStatus {
+    /// Each worker.
+    pub workers: Vec<WorkerStatus>,
+    /// Tasks that wait.
+    pub waiting: usize,
+    /// What their inputs hold.
+    pub waiting_bytes: u64,
+    /// Guests that are ready beyond those of the workers.
+    pub spares: usize,
+    /// How its workers' deaths have left it.
+    pub condition: Condition,
+    /// Tasks that have their report.
+    pub finished: u64,
+    /// Workers that were given up.
+    pub abandoned: u64,
+}
+
+/// What became of the tasks when a pool ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Those that ran and ended in time.
+    pub finished: usize,
+    /// Those that waited, and were handed back.
+    pub returned: usize,
+    /// Those that ran for too long, and were stopped.
+    pub killed: usize,
+}
+
+/// A task that was not taken on, and why. The task comes back.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct Rejected {
+    /// Why.
+    pub why: Rejection,
+    /// The task, as it was.
+    pub order: Box<Order>,
+}

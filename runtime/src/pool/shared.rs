@@ -1,0 +1,292 @@
+//! What a pool's threads share: one lock, and what is told when it is free again.
+
+use std::mem;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crate::chance::Chance;
+use crate::evidence::StopReason;
+use crate::isolation::{StopGuard, StopHandle};
+use crate::order::Order;
+use crate::policy::restart::Restart;
+use crate::rejection::Rejection;
+use crate::telemetry::Happening;
+
+use super::queue::Key;
+use super::settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState};
+use super::slots::{Place, Slot, Waiting};
+use super::source::{Source, vanished};
+use super::state::{Out, Phase, State};
+use super::ticket::{Promise, Ticket};
+use super::worker;
+
+/// What a pool's threads share.
+pub(crate) struct Shared {
+    pub(super) source: Source,
+    pub(crate) settings: PoolSettings,
+    pub(crate) chance: Chance,
+    state: Mutex<State>,
+    /// Workers without a task wait here; those that may not be started yet at `rest`.
+    pub(super) work: Condvar,
+    pub(super) rest: Condvar,
+    /// Callers wait here for room in the queue, and for the last task to end.
+    pub(super) room: Condvar,
+    calm: Condvar,
+    /// The supervisor waits here.
+    pub(crate) watch: Condvar,
+}
+
+/// How long a caller waits for room in the queue.
+#[derive(Clone, Copy)]
+pub(super) enum Wait<'a> {
+    /// Not at all.
+    Never,
+    /// Until there is some, or its deadline is over.
+    ForRoom,
+    /// The same, or until it is stopped.
+    Until(&'a StopHandle),
+}
+
+impl Wait<'_> {
+    fn is_stopped(self) -> bool {
+        matches!(self, Self::Until(stop) if stop.reason().is_some())
+    }
+}
+
+impl Shared {
+    pub(super) fn new(source: Source, settings: PoolSettings) -> Arc<Self> {
+        let state = State::new(&settings);
+        Arc::new(Self {
+            source,
+            settings,
+            chance: Chance::new(),
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            rest: Condvar::new(),
+            room: Condvar::new(),
+            calm: Condvar::new(),
+            watch: Condvar::new(),
+        })
+    }
+
+    pub(super) fn start_workers(self: &Arc<Self>) {
+        let mut state = self.lock();
+        for slot in 0..state.slots.len() {
+            self.start_worker(&mut state, slot);
+        }
+    }
+
+    /// Starts the thread of one place. A host that has no thread for us has the queue wait for the other places.
+    pub(crate) fn start_worker(self: &Arc<Self>, state: &mut State, slot: usize) {
+        let place = Place { slot, generation: state.slots[slot].generation };
+        let shared = Arc::clone(self);
+        let named = thread::Builder::new().name(format!("sandtrap-worker-{slot}"));
+        match named.spawn(move || worker::work(&shared, place)) {
+            Ok(thread) => state.threads.push((place, thread)),
+            Err(error) => {
+                let why = format!("there is no thread for it: {error}");
+                state.tell(self, || Happening::WorkerFailedToStart { why });
+                state.slots[slot].restart = Some(Restart::Never);
+                if state.is_lost() {
+                    state.reject_waiting(self, &Rejection::NoWorkers);
+                }
+            }
+        }
+    }
+
+    pub(super) fn submit(
+        self: &Arc<Self>,
+        order: Order,
+        wait: Wait<'_>,
+    ) -> Result<Ticket, Rejected> {
+        let _guard = self.wake_if_stopped(wait);
+        let bytes = order.bytes();
+        let mut state = self.lock();
+        loop {
+            let why = match state.admits(&order, bytes, Instant::now()) {
+                _ if wait.is_stopped() => Rejection::Stopped,
+                Ok(()) => break,
+                Err(why) => why,
+            };
+            if matches!(wait, Wait::Never) || !why.is_full() {
+                self.release(state);
+                return Err(Rejected { why, order: Box::new(order) });
+            }
+            state.blocked += 1;
+            state = self.pause(state, &self.room, order.deadline);
+            state.blocked -= 1;
+        }
+        let (task, promise) = (order.task.id.clone(), Arc::new(Promise::default()));
+        state.next_task += 1;
+        let (number, caller) = (state.next_task, Arc::clone(&order.caller));
+        let key = Key { number, priority: order.priority, caller };
+        if let Some(deadline) = order.deadline {
+            state.deadlines.insert((deadline, key.clone()));
+            state.watch_at(self, deadline);
+        }
+        let (since, kept) = (Instant::now(), Arc::clone(&promise));
+        state.queue.push(&key, bytes, Waiting { order, promise: kept, key: key.clone(), since });
+        let waiting = state.queue.waiting();
+        state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting });
+        self.work.notify_one();
+        self.release(state);
+        Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
+    }
+
+    /// Has a caller that waits for room look again when it is stopped.
+    fn wake_if_stopped<'a>(self: &Arc<Self>, wait: Wait<'a>) -> Option<StopGuard<'a>> {
+        let Wait::Until(stop) = wait else { return None };
+        let shared = Arc::downgrade(self);
+        Some(stop.on_stop(move || {
+            if let Some(shared) = shared.upgrade() {
+                // Taken and given back: nobody can be between looking and waiting.
+                drop(shared.lock());
+                shared.room.notify_all();
+            }
+        }))
+    }
+
+    pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
+        let mut state = self.lock();
+        if let Some(waiting) = state.queue.remove(key) {
+            state.forget_deadline(&waiting);
+            let report = self.source.unrun(&waiting.order, vanished(Some(reason)));
+            state.answer(self, waiting.promise, report, None);
+            state.let_in(self);
+        } else if let Some(stop) = state.stop_running(self, |running| running == key).pop() {
+            self.release(state);
+            stop.stop(reason);
+            return;
+        }
+        self.release(state);
+    }
+
+    pub(super) fn drain(&self, until: Option<Instant>) -> Drained {
+        let mut state = self.lock();
+        let running =
+            |state: &State| state.slots.iter().filter(|slot| slot.running.is_some()).count();
+        let mut drained = Drained { finished: running(&state), ..Drained::default() };
+        if state.phase == Phase::Open {
+            state.phase = Phase::Draining;
+        }
+        drained.returned = state.reject_waiting(self, &Rejection::Draining);
+        for slot in &mut state.slots {
+            if slot.state() == WorkerState::Busy {
+                slot.turn(WorkerState::Draining);
+            }
+        }
+        self.wake_all();
+        let mut is_stopped = false;
+        while running(&state) > 0 {
+            if !is_stopped && until.is_some_and(|until| until <= Instant::now()) {
+                is_stopped = true;
+                let stops = state.stop_running(self, |_| true);
+                drained.killed = stops.len();
+                self.release(state);
+                stops.iter().for_each(|stop| _ = stop.stop(StopReason::Shutdown));
+                state = self.lock();
+                continue;
+            }
+            state = self.pause(state, &self.calm, until.filter(|_| !is_stopped));
+        }
+        drained.finished -= drained.killed;
+        self.release(state);
+        drained
+    }
+
+    /// Ends all threads, and waits for those that were not given up.
+    pub(super) fn close(&self, supervisor: Option<JoinHandle<()>>) {
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        state.spares.clear();
+        let threads = mem::take(&mut state.threads);
+        let current =
+            |place: &Place, state: &State| state.slots[place.slot].generation == place.generation;
+        let threads: Vec<JoinHandle<()>> = threads
+            .into_iter()
+            .filter(|(place, _)| current(place, &state))
+            .map(|(_, thread)| thread)
+            .chain(supervisor)
+            .collect();
+        self.wake_all();
+        self.release(state);
+        for thread in threads {
+            // A callback may drop the pool on a worker's own thread, which can't wait for itself.
+            if thread.thread().id() != thread::current().id() {
+                // A worker's thread has nothing to give but its end.
+                let _ = thread.join();
+            }
+        }
+    }
+
+    pub(super) fn status(&self) -> PoolStatus {
+        let mut state = self.lock();
+        let condition = state.restarts.condition(Instant::now());
+        PoolStatus {
+            workers: state.slots.iter().map(Slot::status).collect(),
+            waiting: state.queue.waiting(),
+            waiting_bytes: state.queue.bytes(),
+            spares: state.spares.len(),
+            condition,
+            finished: state.finished,
+            abandoned: state.abandoned,
+        }
+    }
+
+    pub(super) fn reset(&self) {
+        let mut state = self.lock();
+        state.restarts.reset();
+        for slot in &mut state.slots {
+            slot.restart = None;
+        }
+        self.rest.notify_all();
+        self.release(state);
+    }
+
+    fn wake_all(&self) {
+        for condvar in [&self.work, &self.rest, &self.room, &self.calm, &self.watch] {
+            condvar.notify_all();
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of others runs under this lock, and none of ours panics in the middle of a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lock back, and tells what is to be told.
+    pub(crate) fn release(&self, mut state: MutexGuard<'_, State>) {
+        let outbox = mem::take(&mut state.outbox);
+        drop(state);
+        for out in outbox {
+            match out {
+                Out::Report(promise, done) => promise.keep(*done),
+                Out::Tell(happening) => self.settings.telemetry.tell(&happening),
+            }
+        }
+    }
+
+    /// Waits until it is woken or a time has come. Nothing waits to be told meanwhile; whoever has to tell something
+    /// is back at once, and looks again.
+    pub(crate) fn pause<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        condvar: &Condvar,
+        until: Option<Instant>,
+    ) -> MutexGuard<'a, State> {
+        if !state.outbox.is_empty() {
+            self.release(state);
+            return self.lock();
+        }
+        let Some(until) = until else {
+            return condvar.wait(state).unwrap_or_else(PoisonError::into_inner);
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        condvar.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    pub(super) fn notify_calm(&self) {
+        self.calm.notify_all();
+    }
+}

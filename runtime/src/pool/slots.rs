@@ -1,0 +1,100 @@
+//! The places of workers: who stands there, what it runs, what became of those before it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::isolation::StopHandle;
+use crate::limits::Limits;
+use crate::order::Order;
+use crate::policy::restart::{Past, Restart};
+
+use super::queue::Key;
+use super::settings::{WorkerState, WorkerStatus};
+use super::ticket::Promise;
+
+/// A task that waits.
+pub(crate) struct Waiting {
+    pub(crate) order: Order,
+    pub(super) promise: Arc<Promise>,
+    pub(super) key: Key,
+    pub(super) since: Instant,
+}
+
+/// A task that runs.
+pub(crate) struct Running {
+    pub(super) order: Arc<Order>,
+    pub(super) promise: Arc<Promise>,
+    pub(super) key: Key,
+    pub(super) limits: Limits,
+    pub(crate) stop: StopHandle,
+    pub(super) began: Instant,
+    /// When it is late.
+    pub(crate) due: Instant,
+    /// Whether it was told to stop: the next time it is late, it is given up.
+    pub(crate) asked: bool,
+}
+
+/// One place for a worker.
+pub(crate) struct Slot {
+    state: WorkerState,
+    /// Grows when the thread here is given up: what it says later counts no more.
+    pub(crate) generation: u64,
+    /// The number of the worker here, once there is one.
+    pub(crate) worker: Option<u64>,
+    pub(crate) tasks: u64,
+    pub(crate) past: Past,
+    /// When it may be started again.
+    pub(super) restart: Option<Restart>,
+    /// Since when there is nobody here who should be.
+    pub(super) empty_since: Option<Instant>,
+    pub(crate) running: Option<Running>,
+}
+
+/// A thread's right to speak for a place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) slot: usize,
+    pub(crate) generation: u64,
+}
+
+impl Slot {
+    pub(super) fn new() -> Self {
+        Self {
+            state: WorkerState::Starting,
+            generation: 0,
+            worker: None,
+            tasks: 0,
+            past: Past::default(),
+            restart: None,
+            empty_since: None,
+            running: None,
+        }
+    }
+
+    pub(crate) fn state(&self) -> WorkerState {
+        self.state
+    }
+
+    /// The only way from one state to another: the table of transitions is asked each time.
+    pub(crate) fn turn(&mut self, next: WorkerState) {
+        debug_assert!(
+            self.state == next || self.state.may_become(next),
+            "no worker goes from {} to {}",
+            self.state.name(),
+            next.name()
+        );
+        self.state = next;
+    }
+
+    pub(super) fn status(&self) -> WorkerStatus {
+        let running = self.running.as_ref();
+        WorkerStatus {
+            worker: self.worker.unwrap_or_default(),
+            state: self.state,
+            tasks: self.tasks,
+            crashes: self.past.deaths,
+            last_crash: self.past.last_death,
+            task: running.map(|running| (running.order.task.id.clone(), running.began)),
+        }
+    }
+}

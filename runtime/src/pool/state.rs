@@ -1,0 +1,201 @@
+//! What is under a pool's lock, and each change of it that more than one of its threads makes.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::isolation::{Cell, StopHandle};
+use crate::order::Order;
+use crate::policy::restart::{Restart, Restarts};
+use crate::rejection::Rejection;
+use crate::report::Report;
+use crate::telemetry::Happening;
+
+use super::queue::{Key, Queue};
+use super::settings::PoolSettings;
+use super::shared::Shared;
+use super::slots::{Place, Slot, Waiting};
+use super::ticket::{Done, Promise};
+
+/// Everything under the lock.
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(super) queue: Queue<Waiting>,
+    pub(super) deadlines: BTreeSet<(Instant, Key)>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) restarts: Restarts,
+    pub(super) spares: Vec<Box<dyn Cell>>,
+    pub(super) next_spare: Option<Instant>,
+    pub(super) finished: u64,
+    pub(crate) abandoned: u64,
+    pub(super) next_task: u64,
+    pub(super) next_worker: u64,
+    /// Callers that wait for room.
+    pub(super) blocked: usize,
+    /// When the supervisor looks again by itself.
+    pub(crate) watched_at: Option<Instant>,
+    /// What is to be told once the lock is free.
+    pub(super) outbox: Vec<Out>,
+    pub(super) threads: Vec<(Place, JoinHandle<()>)>,
+}
+
+/// How far a pool is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Open,
+    Draining,
+    Closed,
+}
+
+pub(super) enum Out {
+    Report(Arc<Promise>, Box<Done>),
+    Tell(Happening),
+}
+
+impl State {
+    pub(super) fn new(settings: &PoolSettings) -> Self {
+        let workers = settings.workers.max(1);
+        Self {
+            phase: Phase::Open,
+            queue: Queue::new(settings.queue.max(1), settings.queue_bytes),
+            deadlines: BTreeSet::new(),
+            slots: (0..workers).map(|_| Slot::new()).collect(),
+            restarts: Restarts::new(settings.restart),
+            spares: Vec::new(),
+            next_spare: None,
+            finished: 0,
+            abandoned: 0,
+            next_task: 0,
+            next_worker: 0,
+            blocked: 0,
+            watched_at: None,
+            outbox: Vec::new(),
+            threads: Vec::new(),
+        }
+    }
+
+    pub(super) fn admits(
+        &mut self,
+        order: &Order,
+        bytes: u64,
+        now: Instant,
+    ) -> Result<(), Rejection> {
+        match self.phase {
+            Phase::Open => {}
+            Phase::Draining => return Err(Rejection::Draining),
+            Phase::Closed => return Err(Rejection::ShutDown),
+        }
+        if order.deadline.is_some_and(|deadline| deadline <= now) {
+            return Err(Rejection::DeadlinePassed);
+        }
+        if self.is_lost() {
+            return Err(Rejection::NoWorkers);
+        }
+        self.queue.admits(bytes)
+    }
+
+    /// Whether there is no worker, and never will be by itself.
+    pub(super) fn is_lost(&self) -> bool {
+        self.slots.iter().all(|slot| slot.restart == Some(Restart::Never))
+    }
+
+    /// Whether the thread of a place has nothing left to do.
+    pub(super) fn is_over(&self, place: Place) -> bool {
+        self.phase != Phase::Open || self.slots[place.slot].generation != place.generation
+    }
+
+    pub(super) fn number_worker(&mut self) -> u64 {
+        self.next_worker += 1;
+        self.next_worker
+    }
+
+    /// Puts a report into the outbox: the only way a promise is kept.
+    pub(super) fn answer(
+        &mut self,
+        shared: &Shared,
+        promise: Arc<Promise>,
+        report: Report,
+        worker: Option<u64>,
+    ) {
+        self.finished += 1;
+        let (task, label) = (report.task.id.clone(), report.verdict.label());
+        let took = report.usage.wall;
+        self.outbox.push(Out::Report(promise, Box::new(Done { report, worker })));
+        self.tell(shared, || Happening::TaskFinished { task, worker, label, took });
+    }
+
+    pub(crate) fn tell(&mut self, shared: &Shared, happening: impl FnOnce() -> Happening) {
+        if shared.settings.telemetry.is_heard() {
+            self.outbox.push(Out::Tell(happening()));
+        }
+    }
+
+    pub(super) fn forget_deadline(&mut self, waiting: &Waiting) {
+        if let Some(deadline) = waiting.order.deadline {
+            self.deadlines.remove(&(deadline, waiting.key.clone()));
+        }
+    }
+
+    /// There is room in the queue.
+    pub(super) fn let_in(&self, shared: &Shared) {
+        if self.blocked > 0 {
+            shared.room.notify_all();
+        }
+    }
+
+    pub(crate) fn reject(&mut self, shared: &Shared, waiting: Waiting, why: &Rejection) {
+        self.forget_deadline(&waiting);
+        let report = shared.source.unrun(&waiting.order, why.to_evidence());
+        self.answer(shared, waiting.promise, report, None);
+        self.let_in(shared);
+    }
+
+    pub(super) fn reject_waiting(&mut self, shared: &Shared, why: &Rejection) -> usize {
+        let mut count = 0;
+        while let Some(waiting) = self.queue.pop() {
+            self.reject(shared, waiting, why);
+            count += 1;
+        }
+        count
+    }
+
+    /// Those that wait past their deadline have their report; says when the next one will.
+    pub(crate) fn expire(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
+        while let Some((deadline, key)) = self.deadlines.first().cloned() {
+            if deadline > now {
+                return Some(deadline);
+            }
+            self.deadlines.pop_first();
+            if let Some(waiting) = self.queue.remove(&key) {
+                self.reject(shared, waiting, &Rejection::DeadlinePassed);
+            }
+        }
+        None
+    }
+
+    /// Has the supervisor look at this time, or earlier. Most tasks are over long before, and don't wake it.
+    pub(super) fn watch_at(&self, shared: &Shared, at: Instant) {
+        if self.watched_at.is_none_or(|watched| at < watched) {
+            shared.watch.notify_one();
+        }
+    }
+
+    /// The handles of tasks that run and are to stop. From now on they are watched for it.
+    pub(super) fn stop_running(
+        &mut self,
+        shared: &Shared,
+        which: impl Fn(&Key) -> bool,
+    ) -> Vec<StopHandle> {
+        let due = Instant::now() + shared.settings.patience;
+        self.watch_at(shared, due);
+        let running = self.slots.iter_mut().filter_map(|slot| slot.running.as_mut());
+        running
+            .filter(|running| which(&running.key))
+            .map(|running| {
+                (running.asked, running.due) = (true, due);
+                running.stop.clone()
+            })
+            .collect()
+    }
+}

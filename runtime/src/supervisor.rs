@@ -1,0 +1,75 @@
+//! The supervisor: one thread for each pool that looks after what nobody else would notice.
+//!
+//! ```text
+//!                 wall time + patience                     patience again
+//!   +---------+ ----------------------> +--------------+ -----------------> +----------+
+//!   | running |                         | told to stop |                    | given up |
+//!   +---------+ ----------------------> +--------------+                    +----------+
+//!        |        cancelled, shut down         |                                 | its task is reported,
+//!        v                                     v                                 v and its place taken by
+//!      report                               report                              another worker
+//! ```
+//!
+//! * A task that waits past its deadline is reported then, and not when a worker happens to be free.
+//! * A wall that keeps its promises ends a task at its wall time, and none of this happens. A thread that was given up
+//!   may come back much later: what it says counts no more, and it ends.
+//! * When workers are started again, how soon and how often, is the workers' own affair, by the policy of restarts.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use crate::evidence::StopReason;
+use crate::isolation::StopHandle;
+use crate::pool::shared::Shared;
+use crate::pool::state::{Phase, State};
+
+/// Starts looking after a pool, until it is closed. Without a thread for it, walls have to keep their promises alone.
+pub(crate) fn start(pool: &Arc<Shared>) -> Option<JoinHandle<()>> {
+    let shared = Arc::clone(pool);
+    let named = thread::Builder::new().name("sandtrap-supervisor".to_owned());
+    // Tasks still end at their wall time; only queued ones are late to be reported.
+    named.spawn(move || watch(&shared)).ok()
+}
+
+fn watch(shared: &Arc<Shared>) {
+    let mut state = shared.lock();
+    while state.phase != Phase::Closed {
+        let now = Instant::now();
+        let next_deadline = state.expire(shared, now);
+        let (late, next_late) = look(&mut state, shared, now);
+        if !late.is_empty() {
+            shared.release(state);
+            for stop in late {
+                stop.stop(StopReason::WallTime);
+            }
+            state = shared.lock();
+            continue;
+        }
+        let next = [next_deadline, next_late].into_iter().flatten().min();
+        state.watched_at = next;
+        state = shared.pause(state, &shared.watch, next);
+    }
+    shared.release(state);
+}
+
+/// The handles of tasks that are late, and when the next one will be. Those that are late once more are given up.
+fn look(
+    state: &mut State,
+    shared: &Arc<Shared>,
+    now: Instant,
+) -> (Vec<StopHandle>, Option<Instant>) {
+    let (mut late, mut next) = (Vec::new(), None);
+    for slot in 0..state.slots.len() {
+        let Some(running) = &mut state.slots[slot].running else { continue };
+        if running.due > now {
+            next = next.into_iter().chain([running.due]).min();
+        } else if running.asked {
+            state.give_up(shared, slot);
+        } else {
+            (running.asked, running.due) = (true, now + shared.settings.patience);
+            late.push(running.stop.clone());
+        }
+    }
+    (late, next)
+}

@@ -1,0 +1,171 @@
+//! What happens, as metrics. No task, worker, input or caller is ever a label: there would be endlessly many.
+
+use metrics::{counter, gauge, histogram};
+
+use super::Happening;
+
+/// Counts one happening.
+pub(super) fn count(happening: &Happening) {
+    match happening {
+        Happening::WorkerStarted { .. } => counter!("sandtrap_workers_started_total").increment(1),
+        Happening::WorkerCrashed { label, .. } => {
+            counter!("sandtrap_worker_crashes_total", "verdict" => label.as_str()).increment(1);
+        }
+        Happening::WorkerRestarted { after, .. } => {
+            histogram!("sandtrap_worker_restart_seconds").record(after.as_secs_f64());
+        }
+        Happening::WorkerRecycled { .. } => {
+            counter!("sandtrap_workers_recycled_total").increment(1)
+        }
+        Happening::WorkerAbandoned { .. } => {
+            counter!("sandtrap_workers_abandoned_total").increment(1);
+        }
+        Happening::WorkerFailedToStart { .. } => {
+            counter!("sandtrap_worker_failed_starts_total").increment(1);
+        }
+        Happening::TaskQueued { waiting, .. } => {
+            counter!("sandtrap_tasks_queued_total").increment(1);
+            gauge!("sandtrap_tasks_waiting").set(*waiting as f64);
+        }
+        Happening::TaskStarted { waited, .. } => {
+            gauge!("sandtrap_tasks_running").increment(1.0);
+            histogram!("sandtrap_task_wait_seconds").record(waited.as_secs_f64());
+        }
+        Happening::TaskFinished { worker, label, took, .. } => {
+            counter!("sandtrap_tasks_finished_total", "verdict" => label.as_str()).increment(1);
+            if worker.is_some() {
+                gauge!("sandtrap_tasks_running").decrement(1.0);
+                histogram!("sandtrap_task_seconds").record(took.as_secs_f64());
+            }
+        }
+        Happening::TaskRejected { why, .. } => {
+            counter!("sandtrap_tasks_rejected_total", "why" => why.name()).increment(1);
+        }
+        Happening::BreakerChanged { change, .. } => {
+            counter!("sandtrap_breaker_changes_total", "to" => change.to.name()).increment(1);
+        }
+        Happening::RetryAttempt { label, .. } => {
+            counter!("sandtrap_retries_total", "verdict" => label.as_str()).increment(1);
+        }
+        Happening::QuarantineAdded { .. } => {
+            counter!("sandtrap_quarantine_added_total").increment(1)
+        }
+        Happening::QuarantineReleased { .. } => {
+            counter!("sandtrap_quarantine_released_total").increment(1);
+        }
+        Happening::Health(alert) => {
+            let raised = if alert.raised { 1.0 } else { 0.0 };
+            gauge!("sandtrap_health_alert", "pattern" => alert.pattern.name()).set(raised);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use metrics::{
+        Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata,
+        Recorder, SharedString, Unit,
+    };
+
+    use crate::label::Label;
+    use crate::policy::health::{Alert, Pattern};
+    use crate::rejection::Rejection;
+    use crate::task::TaskId;
+    use crate::telemetry::{Happening, Telemetry};
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<String>>>);
+
+    struct Line(Kept, String);
+
+    impl Line {
+        fn of(kept: &Kept, key: &Key) -> Arc<Self> {
+            let labels: Vec<String> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            Arc::new(Self(kept.clone(), format!("{}{{{}}}", key.name(), labels.join(","))))
+        }
+
+        fn push(&self, what: &str) {
+            self.0.0.lock().unwrap().push(format!("{} {what}", self.1));
+        }
+    }
+
+    impl CounterFn for Line {
+        fn increment(&self, value: u64) {
+            self.push(&format!("+{value}"));
+        }
+        fn absolute(&self, value: u64) {
+            self.push(&value.to_string());
+        }
+    }
+
+    impl GaugeFn for Line {
+        fn increment(&self, value: f64) {
+            self.push(&format!("+{value}"));
+        }
+        fn decrement(&self, value: f64) {
+            self.push(&format!("-{value}"));
+        }
+        fn set(&self, value: f64) {
+            self.push(&value.to_string());
+        }
+    }
+
+    impl HistogramFn for Line {
+        fn record(&self, value: f64) {
+            self.push(&format!("seen {value}"));
+        }
+    }
+
+    impl Recorder for Kept {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(Line::of(self, key))
+        }
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(Line::of(self, key))
+        }
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::from_arc(Line::of(self, key))
+        }
+    }
+
+    #[test]
+    fn s52_s55_s56_what_happens_is_counted_with_labels_of_which_there_are_only_so_many() {
+        let kept = Kept::default();
+        let telemetry = Telemetry::default().and(Telemetry::to_metrics());
+        let (task, label) = (TaskId::named("t"), Label::CrashedAbort);
+        let (waited, took) = (Duration::from_secs(1), Duration::from_secs(2));
+        let alert = Alert { pattern: Pattern::CrashRate, raised: true, count: 6 };
+        let why = Rejection::Draining;
+        metrics::with_local_recorder(&kept, || {
+            for happening in [
+                Happening::TaskStarted { task: task.clone(), worker: 1, waited },
+                Happening::TaskFinished { task: task.clone(), worker: Some(1), label, took },
+                Happening::WorkerCrashed { worker: 1, task: Some(task.clone()), label },
+                Happening::RetryAttempt { task: task.clone(), attempt: 2, delay: waited, label },
+                Happening::TaskRejected { task, why },
+                Happening::Health(alert),
+            ] {
+                telemetry.tell(&happening);
+            }
+        });
+        let expected = [
+            "sandtrap_tasks_running{} +1",
+            "sandtrap_task_wait_seconds{} seen 1",
+            "sandtrap_tasks_finished_total{verdict=crashed.abort} +1",
+            "sandtrap_tasks_running{} -1",
+            "sandtrap_task_seconds{} seen 2",
+            "sandtrap_worker_crashes_total{verdict=crashed.abort} +1",
+            "sandtrap_retries_total{verdict=crashed.abort} +1",
+            "sandtrap_tasks_rejected_total{why=draining} +1",
+            "sandtrap_health_alert{pattern=crash-rate} 1",
+        ];
+        assert_eq!(*kept.0.lock().unwrap(), expected);
+    }
+}
