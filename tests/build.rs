@@ -17,9 +17,10 @@ fn main() {
     // …/target/debug/build/sandtrap-tests-*/out
     let target = out.ancestors().nth(4).expect("a target folder").join("guests");
     let portable = ["sandtrap-samples", "sandtrap-crashers"];
-    build(&root, &target, &portable, Some(WASM));
+    let tasks = "sandtrap-tasks";
+    build(&root, &target, &[portable[0], portable[1], tasks], Some(WASM));
     build(&root, &target, &portable, Some(COMPONENT));
-    build(&root, &target, &[portable[0], portable[1], "sandtrap-natives"], None);
+    build(&root, &target, &[portable[0], portable[1], tasks, "sandtrap-natives"], None);
     println!("cargo::rustc-env=GUESTS_NATIVE={}", target.join("guest").display());
     println!("cargo::rustc-env=GUESTS_WASM={}", target.join(WASM).join("guest").display());
     println!(

@@ -66,6 +66,7 @@
 //! the head of its source. The evidence is in the report, too: [`Report::facts`], and [`Record`] as JSON.
 
 mod builder;
+mod call;
 mod channel;
 mod classify;
 mod confined;
@@ -84,6 +85,7 @@ mod native;
 #[cfg(not(target_os = "linux"))]
 #[path = "native/absent.rs"]
 mod native;
+mod payload;
 mod permissions;
 mod quantity;
 mod record;
@@ -97,6 +99,7 @@ mod verdict;
 mod wasm;
 
 pub use builder::RuntimeBuilder;
+pub use call::CallError;
 pub use classify::classify;
 pub use confined::init;
 pub use error::Error;
@@ -118,6 +121,7 @@ pub use isolation::{
 pub use kept::{Kept, Reuse};
 pub use label::{Label, UnknownLabel};
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
+pub use payload::{Payload, ValueError};
 pub use permissions::{
     Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
 };
@@ -125,7 +129,7 @@ pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;
 pub use report::{Facts, Report, TaskSummary};
 pub use runtime::{Loaded, Runtime};
-pub use sandtrap_protocol::{ErrorReport, PanicReport};
+pub use sandtrap_protocol::{Codec, ErrorReport, Level, PanicReport};
 pub use signals::Signal;
 pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, TaskId, Value, Wall};
 pub use trace::{Frame, Trace};

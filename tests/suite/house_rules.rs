@@ -16,6 +16,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
             "inspection",
             "label",
             "limits",
+            "payload",
             "permissions",
             "quantity",
             "record",
@@ -34,7 +35,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
     ("wasm", &["wasm"], &["words", "contract", "channel", "wasm"]),
     (
         "door",
-        &["lib", "builder", "confined", "error", "inspect", "kept", "runtime"],
+        &["lib", "builder", "call", "confined", "error", "inspect", "kept", "runtime"],
         &["words", "judgment", "channel", "native", "wasm", "door"],
     ),
 ];

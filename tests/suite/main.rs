@@ -1,5 +1,6 @@
 //! The suite: one binary, one module for each question.
 
+mod calls;
 mod classify;
 mod compiling;
 mod confinement;
