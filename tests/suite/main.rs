@@ -15,6 +15,7 @@ mod hostile;
 mod house_rules;
 mod kept;
 mod labels;
+mod other_languages;
 mod soak;
 mod specification;
 mod wasi_testsuite;
