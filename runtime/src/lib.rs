@@ -74,12 +74,14 @@ mod ending;
 mod error;
 mod event;
 mod evidence;
+mod hooks;
 mod inspect;
 mod inspection;
 mod isolation;
 mod kept;
 mod label;
 mod limits;
+mod lines;
 #[cfg(target_os = "linux")]
 mod native;
 #[cfg(not(target_os = "linux"))]
@@ -109,6 +111,7 @@ pub use evidence::{
     Output, Outside, Refusal, RefusedMemory, Remedy, Sender, Source, StackState, Step, StopReason,
     Testimony, TrapCause, Usage,
 };
+pub use hooks::Hooks;
 pub use inspect::inspect;
 pub use inspection::{
     ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,
@@ -121,6 +124,7 @@ pub use isolation::{
 pub use kept::{Kept, Reuse};
 pub use label::{Label, UnknownLabel};
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
+pub use lines::{Line, Lines};
 pub use payload::{Payload, ValueError};
 pub use permissions::{
     Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,

@@ -35,7 +35,10 @@ const ROOMS: [(&str, &[&str], &[&str]); 6] = [
     ("wasm", &["wasm"], &["words", "contract", "channel", "wasm"]),
     (
         "door",
-        &["lib", "builder", "call", "confined", "error", "inspect", "kept", "runtime"],
+        &[
+            "lib", "builder", "call", "confined", "error", "hooks", "inspect", "kept", "lines",
+            "runtime",
+        ],
         &["words", "judgment", "channel", "native", "wasm", "door"],
     ),
 ];

@@ -11,6 +11,7 @@ mod doors;
 mod fallbacks;
 mod file_limits;
 mod files;
+mod hooks;
 mod hostile;
 mod house_rules;
 mod kept;
