@@ -37,7 +37,7 @@ impl fmt::Display for CallError {
             Self::Value(error) => error.fmt(f),
             Self::Ended(report) => {
                 let function = report.task.function.as_deref().unwrap_or("the task");
-                write!(f, "`{function}` {}", report.verdict)
+                write!(f, "`{function}`: {}", report.verdict)
             }
         }
     }

@@ -30,9 +30,13 @@ fn limits() -> Limits {
 }
 
 fn load(wall: Wall, limits: Limits) -> Loaded {
+    load_guest(wall, "calls", limits)
+}
+
+fn load_guest(wall: Wall, name: &str, limits: Limits) -> Loaded {
     let path = match wall {
-        Wall::Native => guests::native("calls"),
-        Wall::Wasm => guests::wasm("calls"),
+        Wall::Native => guests::native(name),
+        Wall::Wasm => guests::wasm(name),
     };
     Runtime::new().unwrap().load(Program::file(path).within(wall).limits(limits)).unwrap()
 }
@@ -57,6 +61,26 @@ fn a_typed_value_goes_in_and_one_comes_out() {
         let turned: Picture = guest.call("turn", &picture).unwrap();
         assert_eq!(turned, Picture { width: 4, height: 3, ..picture }, "{wall:?}");
         guest.call::<_, ()>("nothing", &()).unwrap();
+    }
+}
+
+#[test]
+fn a_guest_of_ordinary_crates_is_one_program_behind_both_walls() {
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Page {
+        html: String,
+        headings: u32,
+        links: Vec<String>,
+    }
+    let text = "# One\n\nand [two](three)\n";
+    for wall in WALLS {
+        let guest = load_guest(wall, "markdown", limits());
+        let page: Page = guest.call("render", text).unwrap();
+        let html = "<h1>One</h1>\n<p>and <a href=\"three\">two</a></p>\n".to_owned();
+        assert_eq!(page, Page { html, headings: 1, links: vec!["three".into()] }, "{wall:?}");
+        let error = guest.call::<_, Page>("render", "").unwrap_err();
+        let words = "`render`: the task failed: there is nothing to render";
+        assert_eq!(error.to_string(), words, "{wall:?}");
     }
 }
 

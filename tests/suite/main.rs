@@ -13,6 +13,7 @@ mod file_limits;
 mod files;
 mod hooks;
 mod hostile;
+mod hostile_talk;
 mod house_rules;
 mod kept;
 mod labels;
