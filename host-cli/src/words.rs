@@ -24,7 +24,7 @@ pub(crate) fn progress(done: u64, total: Option<u64>, text: &str) -> String {
 pub(crate) fn item(codec: Codec, bytes: &[u8]) -> String {
     let json = match codec {
         Codec::Json => json_line(bytes),
-        Codec::Raw | Codec::Postcard => None,
+        Codec::Raw | Codec::Typed => None,
     };
     let line = json.unwrap_or_else(|| match std::str::from_utf8(bytes) {
         Ok(text) => Value::from(text).to_string(),

@@ -4,7 +4,7 @@ use std::any::{Any, TypeId, type_name};
 use std::fmt;
 
 use bytes::Bytes;
-use sandtrap_protocol::Codec;
+use sandtrap_protocol::{Codec, typed_bytes, typed_from_slice, typed_to_vec};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -33,8 +33,8 @@ impl Payload {
 
     /// A typed value, for a guest in Rust that knows the type.
     pub fn typed<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
-        let bytes = postcard::to_allocvec(value);
-        bytes.map(|bytes| Self::new(Codec::Postcard, bytes)).map_err(|e| unwritable::<T>(&e))
+        let bytes = typed_to_vec(value);
+        bytes.map(|bytes| Self::new(Codec::Typed, bytes)).map_err(|e| unwritable::<T>(&e))
     }
 
     /// A value as JSON.
@@ -83,19 +83,12 @@ impl Payload {
             Codec::Raw => {
                 as_bytes(bytes).ok_or_else(|| fail(&"raw bytes are read as bytes or text only"))
             }
-            Codec::Postcard if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() => {
-                // The same bytes, but copied whole.
-                match postcard::take_from_bytes::<&[u8]>(bytes) {
-                    Ok((whole, [])) => as_bytes(whole).ok_or_else(|| fail(&"they are no bytes")),
-                    Ok((_, rest)) => Err(fail(&format_args!("{} are left over", rest.len()))),
-                    Err(error) => Err(fail(&shown(&error))),
-                }
+            // The same bytes, but copied whole.
+            Codec::Typed if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() => {
+                let whole = typed_bytes(bytes).map_err(|fault| fail(&fault))?;
+                as_bytes(whole).ok_or_else(|| fail(&"they are no bytes"))
             }
-            Codec::Postcard => match postcard::take_from_bytes::<T>(bytes) {
-                Ok((value, [])) => Ok(value),
-                Ok((_, rest)) => Err(fail(&format_args!("{} are left over", rest.len()))),
-                Err(error) => Err(fail(&shown(&error))),
-            },
+            Codec::Typed => typed_from_slice(bytes).map_err(|fault| fail(&fault)),
             Codec::Json => serde_json::from_slice(bytes).map_err(|error| fail(&error)),
         }
     }
@@ -121,13 +114,6 @@ impl fmt::Debug for Payload {
 
 fn unwritable<T: ?Sized>(error: &dyn fmt::Display) -> ValueError {
     ValueError(format!("a `{}` can't be written: {error}", type_name::<T>()))
-}
-
-fn shown(error: &postcard::Error) -> String {
-    match error {
-        postcard::Error::DeserializeUnexpectedEnd => "they end too early".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 /// Bytes as the one type that they are wanted as, if that is one of those that bytes are.
@@ -166,8 +152,12 @@ mod tests {
     fn what_is_no_such_value_is_said_with_its_type_and_its_fault() {
         for (payload, words) in [
             (Payload::raw("1"), "1 bytes of raw are no `u32`: raw bytes"),
-            (Payload::typed("x").unwrap(), "2 bytes of postcard are no `u32`: 1 are left over"),
-            (Payload::new(Codec::Postcard, []), "no `u32`: they end too early"),
+            (
+                Payload::typed("x").unwrap(),
+                "6 bytes of typed are no `u32`: 1 of them are left over",
+            ),
+            (Payload::typed(&7_u64).unwrap(), "no `u32`: they were written as another type"),
+            (Payload::new(Codec::Typed, []), "no `u32`: they end too early"),
             (Payload::json("x").unwrap(), "no `u32`: invalid type: string \"x\""),
         ] {
             let error = payload.read::<u32>().unwrap_err().to_string();

@@ -343,7 +343,7 @@ fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {
 fn value_of(result: &Payload) -> serde_json::Value {
     let json = match result.codec() {
         Codec::Json => serde_json::from_slice(result.bytes()).ok(),
-        Codec::Raw | Codec::Postcard => None,
+        Codec::Raw | Codec::Typed => None,
     };
     json.unwrap_or_else(|| STANDARD.encode(result.bytes()).into())
 }

@@ -176,6 +176,12 @@ fn a_mismatch_of_types_is_said_by_whoever_finds_it() {
         let error = guest.call::<_, String>("add", &(1_i64, 2_i64)).unwrap_err();
         let words = error.to_string();
         assert!(words.contains("the result of `add`") && words.contains("String"), "{words}");
+        let error = guest.call::<_, i64>("add", &(1_u64, 2_u64)).unwrap_err();
+        let words = error.to_string();
+        assert!(
+            words.contains("takes a `(i64, i64)`") && words.contains("another type"),
+            "{words}"
+        );
         let input = Payload::json_text("[1]").unwrap();
         let report = guest.run(&Task::invoke_with("add", input));
         assert!(failure(&report).0.contains("line 1 column 3"), "{:?}", report.verdict);

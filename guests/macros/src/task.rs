@@ -47,7 +47,7 @@ pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream, Error> {
         #function
 
         #[doc(hidden)]
-        #[expect(non_camel_case_types, reason = "it bears the name of its function")]
+        #[allow(non_camel_case_types, reason = "it bears the name of its function")]
         #visibility struct #name {}
 
         impl ::sandtrap_guest::Task for #name {

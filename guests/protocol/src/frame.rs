@@ -111,8 +111,8 @@ pub enum ToGuest<'a> {
 pub enum Codec {
     /// As it is: the value is bytes.
     Raw,
-    /// By `postcard`: for typed values of Rust on both sides.
-    Postcard,
+    /// For typed values of Rust on both sides: postcard, and a fingerprint of the types.
+    Typed,
     /// As JSON.
     Json,
 }
@@ -166,7 +166,7 @@ impl Codec {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
-            Self::Postcard => "postcard",
+            Self::Typed => "typed",
             Self::Json => "json",
         }
     }

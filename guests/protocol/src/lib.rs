@@ -11,6 +11,7 @@ extern crate alloc;
 mod codec;
 mod decoder;
 mod frame;
+mod typed;
 
 pub use codec::{
     Frame, FrameFault, LENGTH_BYTES, MAX_FRAME, MAX_HEAD, decode_to_guest, encode, encode_into,
@@ -18,6 +19,7 @@ pub use codec::{
 };
 pub use decoder::Decoder;
 pub use frame::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, ToGuest};
+pub use typed::{TypedFault, typed_bytes, typed_bytes_to_vec, typed_from_slice, typed_to_vec};
 
 /// The version of the channel that this crate speaks.
 pub const VERSION: u16 = 1;

@@ -20,11 +20,7 @@ fn golden() -> Vec<(FromGuest, &'static [u8], &'static [u8])> {
             b"",
             b"\x08\0\0\0\x04\x02\x03add\x01f",
         ),
-        (
-            FromGuest::Return { id: 7, codec: Codec::Postcard },
-            b"\x2a",
-            b"\x04\0\0\0\x05\x07\x01\x2a",
-        ),
+        (FromGuest::Return { id: 7, codec: Codec::Typed }, b"\x2a", b"\x04\0\0\0\x05\x07\x01\x2a"),
         (FromGuest::ErrorValue { codec: Codec::Json }, b"{}", b"\x04\0\0\0\x06\x02{}"),
         (FromGuest::Emit { id: 7, codec: Codec::Raw }, b"x", b"\x04\0\0\0\x07\x07\x00x"),
         (FromGuest::Log { level: Level::Warning }, b"hot", b"\x05\0\0\0\x08\x02hot"),
@@ -156,13 +152,13 @@ fn what_is_too_long_is_not_written_either() {
 #[test]
 fn a_small_frame_is_read_and_written_without_a_copy() {
     let (mut buffer, mut decoder) = ([0; 80], Decoder::default());
-    let frame = FromGuest::Return { id: 1, codec: Codec::Postcard };
+    let frame = FromGuest::Return { id: 1, codec: Codec::Typed };
     let head = head_into(&frame, 64, &mut buffer).unwrap().len();
     buffer[head..head + 64].fill(7);
     let value = buffer[head..head + 64].as_ptr();
     decoder
         .feed(&buffer[..head + 64], |frame, tail| {
-            assert_eq!(frame, FromGuest::Return { id: 1, codec: Codec::Postcard });
+            assert_eq!(frame, FromGuest::Return { id: 1, codec: Codec::Typed });
             assert!(matches!(tail, Cow::Borrowed(bytes) if bytes.as_ptr() == value));
             Ok(())
         })

@@ -20,8 +20,8 @@ pub(crate) enum Order {
     Cancel { id: u64 },
     /// There will be nothing more.
     Shutdown,
-    /// An answer to a question that nobody asks.
-    Reply,
+    /// An answer to a question that nobody asked, or what is not known here.
+    Other,
 }
 
 /// Bytes that have come and were not read.
@@ -104,8 +104,11 @@ impl Inbox {
         let begin = self.begin + LENGTH_BYTES;
         let there = (self.end - begin).min(length);
         let body = &self.room[begin..begin + there];
-        // A host of a later version may send what is not known here; it was told our version.
-        let (frame, fields) = decode_to_guest(body).ok()?;
+        let Ok((frame, fields)) = decode_to_guest(body) else {
+            // A host of a later version may send what is not known here, and does not need an answer to it.
+            self.begin = begin + there;
+            return self.rest(Order::Other, length - there);
+        };
         let mut tail = Vec::new();
         if frame.tail() == Tail::Value {
             tail.reserve_exact(length - fields);
@@ -117,7 +120,7 @@ impl Inbox {
                 let (function, input) = (function.to_owned(), tail);
                 Order::Call { id, codec, time_left, function, input }
             }
-            ToGuest::HostReply { .. } => Order::Reply,
+            ToGuest::HostReply { .. } => Order::Other,
             ToGuest::Cancel { id } => Order::Cancel { id },
             ToGuest::Shutdown => Order::Shutdown,
         };

@@ -65,7 +65,7 @@ impl Call {
     /// Nothing is wanted of the input. Whoever calls without one may send nothing, or what stands for it.
     pub fn no_input(&mut self) -> Result<(), Settled> {
         let is_nothing = match self.codec {
-            Codec::Raw | Codec::Postcard => self.input.is_empty(),
+            Codec::Raw | Codec::Typed => self.input.is_empty(),
             Codec::Json => ["", "null", "[]", "{}"].map(str::as_bytes).contains(&&*self.input),
         };
         if is_nothing { Ok(()) } else { self.input() }
@@ -93,7 +93,7 @@ impl Call {
     }
 
     fn error_codec(&self) -> Codec {
-        if self.codec == Codec::Raw { Codec::Postcard } else { self.codec }
+        if self.codec == Codec::Raw { Codec::Typed } else { self.codec }
     }
 }
 
@@ -127,7 +127,7 @@ pub(crate) fn go_on() -> bool {
             }
             Order::Shutdown => break,
             // A host of another version ends this guest when it hears of ours.
-            Order::Hello { .. } | Order::Cancel { .. } | Order::Reply => {}
+            Order::Hello { .. } | Order::Cancel { .. } | Order::Other => {}
         }
     }
     was_heard
@@ -149,7 +149,7 @@ fn answer(name: &str, input: Vec<u8>, context: &mut Context) {
         Settled::Value(bytes) => say_value(&FromGuest::Return { id: context.id, codec }, &bytes),
         Settled::Failed { report, value } => {
             if let Some(bytes) = value {
-                let codec = if codec == Codec::Raw { Codec::Postcard } else { codec };
+                let codec = if codec == Codec::Raw { Codec::Typed } else { codec };
                 say_value(&FromGuest::ErrorValue { codec }, &bytes);
             }
             error_said(report);

@@ -3,9 +3,9 @@
 use std::any::{Any, type_name};
 use std::fmt;
 
-use sandtrap_protocol::Codec;
+use sandtrap_protocol::{Codec, typed_bytes, typed_bytes_to_vec, typed_from_slice, typed_to_vec};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Serialize, Serializer};
 
 /// A value that can't be written or read.
 #[derive(Clone, Debug)]
@@ -18,15 +18,6 @@ impl fmt::Display for ValueError {
 }
 
 impl std::error::Error for ValueError {}
-
-/// Bytes are copied whole, and not one by one.
-struct Whole<'a>(&'a [u8]);
-
-impl Serialize for Whole<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
 
 /// Reads what a function was given.
 pub(crate) fn read<T: DeserializeOwned + 'static>(
@@ -46,18 +37,11 @@ pub(crate) fn read<T: DeserializeOwned + 'static>(
             let mut raw = Raw(Some(bytes));
             raw.take::<T>().ok_or_else(|| fail(&"raw bytes are taken as bytes or text only"))
         }
-        Codec::Postcard => {
-            let is_bytes = is::<T, Vec<u8>>();
-            if is_bytes && let Ok((whole, [])) = postcard::take_from_bytes::<&[u8]>(&bytes) {
-                return Raw(Some(whole.to_vec())).take::<T>().ok_or_else(|| fail(&"no bytes"));
-            }
-            match postcard::take_from_bytes::<T>(&bytes) {
-                Ok((value, [])) => Ok(value),
-                Ok((_, rest)) => Err(fail(&format_args!("{} bytes are left over", rest.len()))),
-                Err(postcard::Error::DeserializeUnexpectedEnd) => Err(fail(&"it ends too early")),
-                Err(error) => Err(fail(&error)),
-            }
-        }
+        Codec::Typed if is::<T, Vec<u8>>() => match typed_bytes(&bytes) {
+            Ok(whole) => Raw(Some(whole.to_vec())).take::<T>().ok_or_else(|| fail(&"no bytes")),
+            Err(fault) => Err(fail(&fault)),
+        },
+        Codec::Typed => typed_from_slice(&bytes).map_err(|fault| fail(&fault)),
         Codec::Json => serde_json::from_slice(&bytes).map_err(|error| fail(&error)),
     }
 }
@@ -75,9 +59,9 @@ pub(crate) fn write<T: Serialize + 'static>(
     let bytes = (&value as &dyn Any).downcast_ref::<Vec<u8>>();
     match codec {
         Codec::Raw => raw_of(value).ok_or_else(|| fail(&"only bytes and text can")),
-        Codec::Postcard => match bytes {
-            Some(bytes) => postcard::to_allocvec(&Whole(bytes)),
-            None => postcard::to_allocvec(&value),
+        Codec::Typed => match bytes {
+            Some(bytes) => typed_bytes_to_vec(bytes),
+            None => typed_to_vec(&value),
         }
         .map_err(|error| fail(&error)),
         Codec::Json => serde_json::to_vec(&value).map_err(|error| fail(&error)),
@@ -94,7 +78,7 @@ pub(crate) fn write_borrowed<T: Serialize + ?Sized>(
     };
     match codec {
         Codec::Raw => Err(fail(&"only bytes can; use `emit_bytes`")),
-        Codec::Postcard => postcard::to_allocvec(value).map_err(|error| fail(&error)),
+        Codec::Typed => typed_to_vec(value).map_err(|error| fail(&error)),
         Codec::Json => serde_json::to_vec(value).map_err(|error| fail(&error)),
     }
 }
@@ -139,11 +123,11 @@ mod tests {
     #[test]
     fn values_survive_every_codec_that_takes_them() {
         let pair = (7_u32, "x".to_owned());
-        for codec in [Codec::Postcard, Codec::Json] {
+        for codec in [Codec::Typed, Codec::Json] {
             let bytes = write(codec, pair.clone(), "f").unwrap();
             assert_eq!(read::<(u32, String)>(codec, bytes, "f").unwrap(), pair);
         }
-        for codec in [Codec::Raw, Codec::Postcard, Codec::Json] {
+        for codec in [Codec::Raw, Codec::Typed, Codec::Json] {
             let bytes = write(codec, vec![1_u8, 200, 0], "f").unwrap();
             assert_eq!(read::<Vec<u8>>(codec, bytes, "f").unwrap(), [1, 200, 0], "{codec:?}");
             let bytes = write(codec, "é".to_owned(), "f").unwrap();
@@ -154,18 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_written_the_same_whole_or_one_by_one() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        let whole = write(Codec::Postcard, bytes.clone(), "f").unwrap();
-        assert_eq!(whole, postcard::to_allocvec(&bytes).unwrap());
-    }
-
-    #[test]
     fn what_does_not_fit_is_said_with_the_function_the_type_and_the_fault() {
         for (codec, bytes, why) in [
             (Codec::Raw, &b"12"[..], "raw bytes"),
-            (Codec::Postcard, b"\x01", "ends too early"),
-            (Codec::Postcard, b"\x01\x01a\x01", "1 bytes are left over"),
+            (Codec::Typed, b"\x01", "end too early"),
+            (Codec::Typed, &typed_to_vec(&(1_u64, "a")).unwrap(), "as another type"),
             (Codec::Json, b"[1]", "line 1 column 3"),
         ] {
             let error = read::<(u32, String)>(codec, bytes.to_vec(), "resize").unwrap_err();

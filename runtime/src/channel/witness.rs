@@ -24,6 +24,8 @@ pub(crate) struct Witness {
     talk: Talk,
     heard: u64,
     limit: u64,
+    /// It has said too much, and is not heard any more.
+    is_over: bool,
 }
 
 /// How far the talk is.
@@ -55,6 +57,7 @@ impl Witness {
             talk: Talk { call, greeted, ..Talk::default() },
             heard: 0,
             limit: limit.saturating_add(around),
+            is_over: false,
         }
     }
 
@@ -68,7 +71,8 @@ impl Witness {
             return Some(StopReason::Protocol);
         }
         self.heard += bytes.len() as u64;
-        if self.heard > self.limit {
+        self.is_over |= self.heard > self.limit;
+        if self.is_over {
             return Some(StopReason::Result);
         }
         let talk = &mut self.talk;
@@ -80,7 +84,10 @@ impl Witness {
             Ok(())
         });
         let fault = match decoded {
-            Err(FrameFault::TooMuch(_)) if breach.is_none() => return Some(StopReason::Result),
+            Err(FrameFault::TooMuch(_)) if breach.is_none() => {
+                self.is_over = true;
+                return Some(StopReason::Result);
+            }
             Err(fault) => breach.unwrap_or_else(|| fault.to_string()),
             Ok(()) => breach?,
         };
@@ -103,6 +110,7 @@ impl Witness {
         let talk = std::mem::take(&mut self.talk);
         let mut testimony = talk.testimony;
         if testimony.broken.is_none()
+            && !self.is_over
             && let Err(fault) = self.decoder.end()
         {
             testimony.broken = Some(fault.to_string());

@@ -192,3 +192,69 @@ fn a_frame_cut_off_at_the_end_is_torn() {
     let testimony = witness.finish();
     assert!(testimony.broken.unwrap().contains("cut off") && testimony.result.is_none());
 }
+
+/// Numbers that are the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % below as u64) as usize
+    }
+}
+
+#[test]
+fn whatever_is_said_is_heard_the_same_in_whatever_pieces() {
+    let host = FromGuest::HostCall { id: 1, codec: Codec::Raw, function: "f".into() };
+    let frames: Vec<Vec<u8>> = [
+        (hello(), &b""[..]),
+        (FromGuest::Functions(vec!["resize".into(), "turn".into()]), b""),
+        (FromGuest::Log { level: Level::Error }, b"words"),
+        (FromGuest::Progress { done: 1, total: Some(9) }, b"more words"),
+        (FromGuest::Emit { id: 1, codec: Codec::Json }, b"{}"),
+        (FromGuest::OutOfMemory { requested: 1 << 40 }, b""),
+        (panic("boom"), b""),
+        (value(), b"a value"),
+        (error(), b""),
+        (result(1), &[7; 2000]),
+        (FromGuest::Beat, b""),
+        (host, b"key"),
+    ]
+    .map(|(frame, tail)| encode_with(&frame, tail).unwrap())
+    .into();
+    let mut numbers = Numbers(0x2545_f491_4f6c_dd1d);
+    let (mut breaches, mut sound) = (0, 0);
+    for _ in 0..5_000 {
+        let mut bytes = frames[0].clone();
+        for _ in 0..numbers.next(6) {
+            bytes.extend_from_slice(&frames[numbers.next(frames.len())]);
+        }
+        for _ in 0..numbers.next(3) {
+            let at = numbers.next(bytes.len());
+            bytes[at] = numbers.next(256) as u8;
+        }
+        bytes.truncate(bytes.len() - numbers.next(4).min(bytes.len()));
+        let piece = 1 + numbers.next(40);
+        let heard = [bytes.len(), piece, 1].map(|piece| {
+            let mut witness = called(ByteSize::kib(4), Turn::Only);
+            let mut events = Vec::new();
+            let mut reason = None;
+            for piece in bytes.chunks(piece.max(1)) {
+                // A guest that must be ended is not heard any more.
+                if reason.is_none() {
+                    reason = witness.hear(piece, &mut |event| events.push(format!("{event:?}")));
+                }
+            }
+            (reason, events, witness.finish())
+        });
+        assert!(heard[0].2 == heard[1].2 && heard[1].2 == heard[2].2, "{bytes:?}: {heard:?}");
+        assert_eq!((heard[0].0, &heard[0].1), (heard[2].0, &heard[2].1), "{bytes:?}");
+        match heard[0].2.broken {
+            Some(_) => breaches += 1,
+            None => sound += 1,
+        }
+    }
+    assert!(breaches > 1_000 && sound > 100, "{breaches} breaches, {sound} sound talks");
+}
