@@ -33,6 +33,7 @@ fn guest(language: &str, folder: &Path) -> Option<PathBuf> {
     Some(guest)
 }
 
+#[expect(clippy::print_stderr, reason = "a test that tries nothing says so")]
 fn for_each(test: impl Fn(&str, &Loaded)) {
     let folder = tempfile::tempdir().unwrap();
     for language in ["c", "python"] {
