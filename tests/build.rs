@@ -19,9 +19,10 @@ fn main() {
     // …/target/debug/build/sandtrap-tests-*/out
     let target = out.ancestors().nth(4).expect("a target folder").join("guests");
     let portable = ["sandtrap-samples", "sandtrap-crashers"];
-    build(&root, &target, &portable, &["--bins"], Some(WASM));
+    let tasks = "sandtrap-tasks";
+    build(&root, &target, &[portable[0], portable[1], tasks], &["--bins"], Some(WASM));
     build(&root, &target, &portable, &["--bins"], Some(COMPONENT));
-    let processes = [portable[0], portable[1], "sandtrap-natives"];
+    let processes = [portable[0], portable[1], tasks, "sandtrap-natives"];
     build(&root, &target, &processes, &["--bins"], None);
     let musl = has_target(MUSL);
     if musl {

@@ -8,6 +8,7 @@ mod render;
 mod report_file;
 mod signals;
 mod streams;
+mod words;
 
 use std::io::Write as _;
 use std::process::ExitCode;

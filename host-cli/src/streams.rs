@@ -6,7 +6,7 @@
 //! and given up a moment after the guest's time is over.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sandtrap::{Ear, Event, StopHandle, StopReason};
 
 use crate::args::Target;
+use crate::words;
 
 /// A pipe with room takes this much without blocking (`PIPE_BUF`).
 const PIECE: usize = 4096;
@@ -55,6 +56,29 @@ pub(crate) struct Streams {
     stderr: Option<Sink>,
     patience: Patience,
     loss: Option<Loss>,
+    items: Items,
+    /// Where progress is shown on one line that is written over.
+    live: Live,
+}
+
+/// What becomes of the items that a function emits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Items {
+    /// Each is a line of JSON on stdout.
+    Printed,
+    /// Nobody wants them.
+    Unheard,
+}
+
+/// The line of progress on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Live {
+    /// There is no terminal: each word has a line of its own.
+    Off,
+    /// Nothing stands there.
+    Empty,
+    /// Something stands there.
+    Shown,
 }
 
 #[derive(Debug)]
@@ -102,28 +126,85 @@ impl Streams {
             _ => open("stderr", stderr, io::stderr())?,
         };
         let patience = Patience { stop: stop.clone(), wall, time_is_up: None, over: None };
-        Ok(Self { stdout: out, stderr: err, patience, loss: None })
+        let is_seen = matches!(stderr, Target::Through) && io::stderr().is_terminal();
+        let live = if is_seen { Live::Empty } else { Live::Off };
+        Ok(Self { stdout: out, stderr: err, patience, loss: None, items: Items::Unheard, live })
+    }
+
+    /// The same, with another fate for the items of a function.
+    pub(crate) fn with_items(self, items: Items) -> Self {
+        Self { items, ..self }
     }
 
     /// No more will come: whether something was lost.
-    pub(crate) fn finish(self) -> Option<Loss> {
+    pub(crate) fn finish(mut self) -> Option<Loss> {
+        self.end_live();
         self.loss
     }
-}
 
-impl Ear for Streams {
-    fn hear(&mut self, event: Event<'_>) {
-        self.patience.begin();
-        let (sink, bytes) = match event {
-            Event::Started { .. } => return,
-            Event::Stdout(bytes) => (&self.stdout, bytes),
-            Event::Stderr(bytes) => (&self.stderr, bytes),
+    fn end_live(&mut self) {
+        if self.live == Live::Shown {
+            self.live = Live::Empty;
+            self.pass(Stream::Stderr, b"\n");
+        }
+    }
+
+    fn progress(&mut self, line: &str) {
+        match self.live {
+            Live::Off => self.pass(Stream::Stderr, format!("{line}\n").as_bytes()),
+            Live::Empty | Live::Shown => {
+                self.live = Live::Shown;
+                self.pass(Stream::Stderr, format!("\r\x1b[K{line}").as_bytes());
+            }
+        }
+    }
+
+    fn pass(&mut self, stream: Stream, bytes: &[u8]) {
+        let sink = match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
         };
         if let (Some(sink), None) = (sink, &self.loss)
             && let Err(loss) = sink.take(bytes, &mut self.patience)
         {
             self.patience.stop.stop(StopReason::Cancelled);
             self.loss = Some(loss);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Ear for Streams {
+    fn hear(&mut self, event: Event<'_>) {
+        self.patience.begin();
+        match event {
+            Event::Started { .. } => {}
+            Event::Stdout(bytes) => {
+                self.end_live();
+                self.pass(Stream::Stdout, bytes);
+            }
+            Event::Stderr(bytes) => {
+                self.end_live();
+                self.pass(Stream::Stderr, bytes);
+            }
+            Event::Log { level, text } => {
+                self.end_live();
+                self.pass(Stream::Stderr, words::log(level, text).as_bytes());
+            }
+            Event::Progress { done, total, text } => {
+                self.progress(&words::progress(done, total, text));
+            }
+            Event::Emitted { codec, bytes } => {
+                if self.items == Items::Printed {
+                    self.end_live();
+                    self.pass(Stream::Stdout, words::item(codec, bytes).as_bytes());
+                }
+            }
         }
     }
 }
@@ -205,7 +286,8 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let sink = Sink { name: "stdout", file: File::from(std::os::fd::OwnedFd::from(writer)) };
         let patience = Patience { stop: stop.clone(), wall: WALL, time_is_up: None, over: None };
-        (Streams { stdout: Some(sink), stderr: None, patience, loss: None }, reader)
+        let (items, live) = (Items::Unheard, Live::Off);
+        (Streams { stdout: Some(sink), stderr: None, patience, loss: None, items, live }, reader)
     }
 
     #[test]

@@ -117,7 +117,10 @@ fn exited(code: i32, evidence: &Evidence) -> Verdict {
         return Verdict::Failed(Failure::Error { message, chain });
     }
     if code == 0 {
-        return Verdict::Completed;
+        return match &evidence.testimony.unanswered {
+            Some(fault) => crash(CrashCause::Protocol { fault: fault.clone() }, true),
+            None => Verdict::Completed,
+        };
     }
     let panicked = if code == PANIC_EXIT { panicked(evidence) } else { None };
     panicked.unwrap_or(Verdict::Failed(Failure::Exit { code }))

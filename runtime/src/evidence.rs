@@ -7,6 +7,7 @@ use sandtrap_protocol::{ErrorReport, PanicReport};
 pub use crate::ending::{
     AccessKind, Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, TrapCause,
 };
+use crate::payload::Payload;
 use crate::permissions::Profile;
 use crate::task::Value;
 use crate::trace::Trace;
@@ -119,6 +120,14 @@ pub struct Testimony {
     pub out_of_memory: Option<u64>,
     /// How it broke the rules of the channel, if it did.
     pub broken: Option<String>,
+    /// The functions that it said it has.
+    pub functions: Vec<String>,
+    /// The result of the function that was called.
+    pub result: Option<Payload>,
+    /// The error as a value, where the guest could write it as one.
+    pub error_value: Option<Payload>,
+    /// What is missing of a call that it ended without an answer to.
+    pub unanswered: Option<String>,
 }
 
 /// Why we ended an attempt. Written down before anything is killed.
@@ -294,6 +303,10 @@ pub struct Output {
     pub stderr_tail: Vec<u8>,
     /// What the called export returned.
     pub values: Vec<Value>,
+    /// What the called function gave. It may be there although the guest came to a bad end afterwards.
+    pub result: Option<Payload>,
+    /// The error that the called function gave, where its type can be written as a value.
+    pub error_value: Option<Payload>,
 }
 
 impl Output {

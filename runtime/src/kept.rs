@@ -3,6 +3,10 @@
 use std::fmt;
 use std::time::Instant;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::call::{CallError, result_of};
 use crate::error::Error;
 use crate::evidence::Step;
 use crate::isolation::{Attempt, Cell, Deaf, Ear, LoadError, StopHandle, Vitals};
@@ -13,7 +17,8 @@ use crate::task::Task;
 
 /// One guest of a module, kept between calls with all its state. Made by [`Loaded::keep`].
 ///
-/// It is gone after any ending but an orderly one: a trap, a stop, an exit, a breach of its channel. Nothing that has
+/// It is gone after any ending but an orderly one: a trap, a stop, an exit, a breach of its channel. (An error that its function
+/// returned is orderly.) Nothing that has
 /// gone wrong is ever used again; the next task is refused then (`unstarted.rejected`), and
 /// [`is_usable`](Self::is_usable) says so before.
 ///
@@ -63,6 +68,16 @@ impl Kept {
             Err(error) => Error::from(error).into_evidence(),
         };
         judge(summary, limits, evidence)
+    }
+
+    /// Calls a function of a guest that serves calls, and gives what it returns.
+    pub fn call<In, Out>(&mut self, function: &str, input: &In) -> Result<Out, CallError>
+    where
+        In: Serialize + ?Sized,
+        Out: DeserializeOwned + 'static,
+    {
+        let task = Task::invoke(function, input).map_err(CallError::Value)?;
+        result_of(self.run(&task))
     }
 
     /// Whether it takes another task.

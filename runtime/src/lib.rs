@@ -66,6 +66,7 @@
 //! the head of its source. The evidence is in the report, too: [`Report::facts`], and [`Record`] as JSON.
 
 mod builder;
+mod call;
 mod chance;
 mod channel;
 mod classify;
@@ -75,6 +76,7 @@ mod error;
 mod event;
 mod evidence;
 mod executor;
+mod hooks;
 mod inspect;
 mod inspection;
 mod isolation;
@@ -82,12 +84,14 @@ mod kept;
 mod label;
 mod labels;
 mod limits;
+mod lines;
 #[cfg(target_os = "linux")]
 mod native;
 #[cfg(not(target_os = "linux"))]
 #[path = "native/absent.rs"]
 mod native;
 mod order;
+mod payload;
 mod permissions;
 pub mod policy;
 mod pool;
@@ -107,6 +111,7 @@ mod verdict;
 mod wasm;
 
 pub use builder::RuntimeBuilder;
+pub use call::CallError;
 pub use classify::classify;
 pub use confined::init;
 pub use error::Error;
@@ -117,6 +122,7 @@ pub use evidence::{
     StopReason, Testimony, TrapCause, Usage,
 };
 pub use executor::{ConfigError, Executor, ExecutorSettings};
+pub use hooks::Hooks;
 pub use inspect::inspect;
 pub use inspection::{
     ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,
@@ -130,7 +136,9 @@ pub use kept::Kept;
 pub use label::{Label, UnknownLabel};
 pub use labels::Labels;
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
+pub use lines::{Line, Lines};
 pub use order::{Order, Priority};
+pub use payload::{Payload, ValueError};
 pub use permissions::{
     Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
 };
@@ -144,7 +152,7 @@ pub use rejection::Rejection;
 pub use report::{AttemptSummary, Facts, Report, TaskSummary};
 pub use reuse::Reuse;
 pub use runtime::{Loaded, Runtime};
-pub use sandtrap_protocol::{ErrorReport, PanicReport};
+pub use sandtrap_protocol::{Codec, ErrorReport, Level, PanicReport};
 pub use signals::Signal;
 pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, TaskId, Value, Wall};
 pub use telemetry::{Happening, Telemetry};

@@ -2,10 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use sandtrap_protocol::Codec;
 use serde::Serialize;
 
 use crate::evidence::{AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step};
 use crate::limits::Limits;
+use crate::payload::Payload;
 use crate::report::{AttemptSummary, Report};
 use crate::task::Value;
 use crate::trace::Frame;
@@ -149,7 +151,9 @@ struct OutputRecord {
     stdout_encoding: &'static str,
     stderr_tail: String,
     stderr_encoding: &'static str,
-    result: Option<Vec<serde_json::Value>>,
+    result: Option<serde_json::Value>,
+    /// How a function wrote its result: JSON stands here as it is, and all else in base64.
+    result_codec: Option<&'static str>,
 }
 
 impl From<&Report> for Record {
@@ -357,14 +361,12 @@ fn output_record(report: &Report) -> OutputRecord {
         None => (None, "utf-8"),
     };
     let (stderr_tail, stderr_encoding) = text_or_base64(&output.stderr_tail);
-    let result = report.task.function.is_some() && report.verdict.is_completed();
-    OutputRecord {
-        stdout,
-        stdout_encoding,
-        stderr_tail,
-        stderr_encoding,
-        result: result.then(|| output.values.iter().map(number).collect()),
-    }
+    let (result, result_codec) = match &output.result {
+        _ if report.task.function.is_none() || !report.verdict.is_completed() => (None, None),
+        Some(result) => (Some(value_of(result)), Some(result.codec().name())),
+        None => (Some(output.values.iter().map(number).collect()), None),
+    };
+    OutputRecord { stdout, stdout_encoding, stderr_tail, stderr_encoding, result, result_codec }
 }
 
 fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {
@@ -372,6 +374,15 @@ fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {
         Ok(text) => (text.to_owned(), "utf-8"),
         Err(_) => (STANDARD.encode(bytes), "base64"),
     }
+}
+
+/// What a function gave. A guest may call something JSON that is none.
+fn value_of(result: &Payload) -> serde_json::Value {
+    let json = match result.codec() {
+        Codec::Json => serde_json::from_slice(result.bytes()).ok(),
+        Codec::Raw | Codec::Typed => None,
+    };
+    json.unwrap_or_else(|| STANDARD.encode(result.bytes()).into())
 }
 
 /// A number; JSON has no NaN and no infinity, so those are words.

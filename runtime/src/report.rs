@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+
 use crate::evidence::{
     Basis, Denied, Ending, Evidence, Guard, Output, Outside, RefusedMemory, Source, StopReason,
     Usage,
 };
 use crate::label::Label;
 use crate::limits::Limits;
+use crate::payload::ValueError;
 use crate::quantity::ByteSize;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
 use crate::trace::Trace;
-use crate::verdict::Verdict;
+use crate::verdict::{Failure, Verdict};
 
 /// One task, one report, one verdict.
 #[derive(Clone, Debug)]
@@ -102,7 +105,7 @@ impl Report {
         let Evidence {
             source,
             ending,
-            testimony: _,
+            testimony,
             stopped_by_us,
             denied,
             refused_memory,
@@ -111,7 +114,7 @@ impl Report {
             host_oom,
             outside,
             usage,
-            output,
+            mut output,
             trace,
             guards,
             pid,
@@ -128,6 +131,8 @@ impl Report {
             outside,
             trace,
         };
+        output.result = testimony.result;
+        output.error_value = testimony.error_value;
         let task = TaskSummary { pid, ..task };
         Self {
             task,
@@ -141,13 +146,41 @@ impl Report {
             output,
         }
     }
+
+    /// The result of a call, as the type that it is meant to have. A task that did not complete has none, whatever
+    /// it sent before its end; that is still there as [`Output::result`].
+    pub fn value<T: DeserializeOwned + 'static>(&self) -> Result<T, ValueError> {
+        let function = self.task.function.as_deref().unwrap_or("the task");
+        if !self.verdict.is_completed() {
+            return Err(ValueError::missing(format!(
+                "`{function}` gave no result that counts: {}",
+                self.verdict
+            )));
+        }
+        match &self.output.result {
+            Some(result) => {
+                result.read().map_err(|error| error.of(format_args!("the result of `{function}`")))
+            }
+            None => Err(ValueError::missing(format!(
+                "`{function}` gave no result as a value; what it returned or wrote is in the output"
+            ))),
+        }
+    }
+
+    /// The error that a called function gave, if the verdict is that it failed with one and this is its type.
+    pub fn error_as<E: DeserializeOwned + 'static>(&self) -> Option<E> {
+        match &self.verdict {
+            Verdict::Failed(Failure::Error { .. }) => self.output.error_value.as_ref()?.read().ok(),
+            _ => None,
+        }
+    }
 }
 
 impl TaskSummary {
     /// What is to be run, before it runs.
     pub fn new(program: &Program, wall: Wall, task: &Task) -> Self {
         let function = match &task.entry {
-            Entry::Call { function, .. } => Some(function.clone()),
+            Entry::Call { function, .. } | Entry::Invoke { function, .. } => Some(function.clone()),
             Entry::Command { .. } => None,
         };
         Self { id: task.id.clone(), program: Arc::clone(program.name()), wall, function, pid: None }

@@ -6,7 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use crate::builder::RuntimeBuilder;
+use crate::call::{CallError, result_of};
 use crate::classify::classify;
 use crate::error::Error;
 use crate::evidence::{Evidence, Step};
@@ -152,6 +156,24 @@ impl Loaded {
             Err(error) => Error::from(error).into_evidence(),
         };
         judge(summary, limits, evidence)
+    }
+
+    /// Calls a function of a guest that serves calls, in a fresh cell, and gives what it returns. Whoever wants to know
+    /// more than that makes a task of it ([`Task::invoke`]).
+    ///
+    /// ```no_run
+    /// # use sandtrap::{CallError, Program, Runtime};
+    /// let guest = Runtime::new()?.load(Program::file("pictures.wasm"))?; // or a process: "./pictures"
+    /// let sum: i64 = guest.call("add", &(2, 40))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn call<In, Out>(&self, function: &str, input: &In) -> Result<Out, CallError>
+    where
+        In: Serialize + ?Sized,
+        Out: DeserializeOwned + 'static,
+    {
+        let task = Task::invoke(function, input).map_err(CallError::Value)?;
+        result_of(self.run(&task))
     }
 
     /// A guest that is kept between tasks with its state, where each task of [`run`](Self::run) has a fresh one.

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
+use crate::payload::{Payload, ValueError};
 use crate::permissions::{GuardMode, Permissions};
 use crate::trust::{CompileLimits, Trust};
 
@@ -232,6 +235,13 @@ pub enum Entry {
         /// One value for each parameter.
         arguments: Vec<Value>,
     },
+    /// One function of a guest that serves calls over its channel.
+    Invoke {
+        /// The function's name.
+        function: String,
+        /// What it is given. The result comes back in the same codec.
+        input: Payload,
+    },
 }
 
 /// What a guest finds on its standard input.
@@ -310,6 +320,24 @@ impl Task {
     pub fn call(function: impl Into<String>, arguments: impl Into<Vec<Value>>) -> Self {
         let (function, arguments) = (function.into(), arguments.into());
         Self::new(Entry::Call { function, arguments })
+    }
+
+    /// Calls one function of a guest built with `sandtrap-guest`, behind either wall, with a typed value. Its result
+    /// is read by [`Report::value`](crate::Report::value).
+    pub fn invoke<T: Serialize + ?Sized>(
+        function: impl Into<String>,
+        input: &T,
+    ) -> Result<Self, ValueError> {
+        let function = function.into();
+        match Payload::typed(input) {
+            Ok(input) => Ok(Self::invoke_with(function, input)),
+            Err(error) => Err(error.of(format_args!("the input of `{function}`"))),
+        }
+    }
+
+    /// The same with bytes, or with a value written in a codec of the caller's choice.
+    pub fn invoke_with(function: impl Into<String>, input: Payload) -> Self {
+        Self::new(Entry::Invoke { function: function.into(), input })
     }
 
     fn new(entry: Entry) -> Self {

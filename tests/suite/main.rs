@@ -1,6 +1,7 @@
 //! The suite: one binary, one module for each question.
 
 mod backtraces;
+mod calls;
 mod chaos;
 mod classify;
 mod classify_native;
@@ -15,10 +16,13 @@ mod executor;
 mod fallbacks;
 mod file_limits;
 mod files;
+mod hooks;
 mod hostile;
+mod hostile_talk;
 mod house_rules;
 mod kept;
 mod labels;
+mod other_languages;
 mod pool;
 mod pool_walls;
 mod soak;

@@ -1,4 +1,6 @@
-//! The attribute that makes a Rust program a guest. Use it through the crate `sandtrap-guest`.
+//! The attributes that make functions of a Rust program callable by a host. Use them through `sandtrap-guest`.
+
+mod task;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -29,4 +31,18 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
         }
     }
     .into()
+}
+
+/// Makes a function a task that a host can call by its name, once `sandtrap_guest::serve!` lists it.
+///
+/// It takes one value that can be deserialized, or none, and then `&mut Context`, if it wants. It returns a value
+/// that can be serialized, or a `Result` of one with any error. The function itself stays as it is.
+#[proc_macro_attribute]
+pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let function = parse_macro_input!(item as ItemFn);
+    if !attribute.is_empty() {
+        let words = "this attribute takes no arguments";
+        return Error::new_spanned(&function.sig, words).to_compile_error().into();
+    }
+    task::expand(&function).unwrap_or_else(|error| error.to_compile_error()).into()
 }

@@ -22,6 +22,112 @@ pub enum FromGuest {
         /// Bytes asked for.
         requested: u64,
     },
+    /// The names of the functions that can be called. Follows the greeting, or never comes.
+    Functions(Vec<String>),
+    /// A call's result, which is the frame's tail.
+    Return {
+        /// The call.
+        id: u64,
+        /// How the tail is written.
+        codec: Codec,
+    },
+    /// The value of the error that follows, as the frame's tail, for a host that knows its type.
+    ErrorValue {
+        /// How the tail is written.
+        codec: Codec,
+    },
+    /// One item of a stream that comes before a call's result; the frame's tail.
+    Emit {
+        /// The call.
+        id: u64,
+        /// How the tail is written.
+        codec: Codec,
+    },
+    /// A line for people: the frame's tail, as text.
+    Log {
+        /// How much it matters.
+        level: Level,
+    },
+    /// How far a call is. The frame's tail says in words what it is doing.
+    Progress {
+        /// What is done.
+        done: u64,
+        /// What there is to do, where that is known.
+        total: Option<u64>,
+    },
+    /// Calls a function of the host; its input is the frame's tail.
+    HostCall {
+        /// Names this call in the reply.
+        id: u64,
+        /// How the tail is written.
+        codec: Codec,
+        /// The function.
+        function: String,
+    },
+    /// A sign of life, and nothing else.
+    Beat,
+}
+
+/// What a host sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToGuest<'a> {
+    /// Is the first frame.
+    Hello {
+        /// The version of the channel that the host speaks.
+        version: u16,
+    },
+    /// Calls a function; its input is the frame's tail.
+    Call {
+        /// Names this call in its result.
+        id: u64,
+        /// How the input is written, and how the result shall be.
+        codec: Codec,
+        /// Microseconds until the call is ended.
+        time_left: u64,
+        /// The function.
+        #[serde(borrow)]
+        function: &'a str,
+    },
+    /// What a function of the host answers: the frame's tail.
+    HostReply {
+        /// The call that it answers.
+        id: u64,
+        /// Whether the tail is a result; else it is text that says why there is none.
+        is_result: bool,
+        /// How the tail is written.
+        codec: Codec,
+    },
+    /// Nobody waits for this call's result any more.
+    Cancel {
+        /// The call.
+        id: u64,
+    },
+    /// There will be no more calls.
+    Shutdown,
+}
+
+/// How a value is written as bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Codec {
+    /// As it is: the value is bytes.
+    Raw,
+    /// For typed values of Rust on both sides: postcard, and a fingerprint of the types.
+    Typed,
+    /// As JSON.
+    Json,
+}
+
+/// How much a line of a log matters, from the least to the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Level {
+    /// For the author of the guest, on one particular day.
+    Debug,
+    /// What it does.
+    Info,
+    /// What may be wrong.
+    Warning,
+    /// What is wrong.
+    Error,
 }
 
 /// The error a task ended with.
@@ -42,4 +148,77 @@ pub struct PanicReport {
     pub place: Option<String>,
     /// Whether nothing could catch it any more: the program does not unwind, or was panicking already.
     pub fatal: bool,
+}
+
+/// What may follow a frame's fields, up to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// Nothing.
+    None,
+    /// Text, within the length of an ordinary frame.
+    Text,
+    /// A value, as large as both sides allow.
+    Value,
+}
+
+impl Codec {
+    /// The word used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Typed => "typed",
+            Self::Json => "json",
+        }
+    }
+}
+
+impl Level {
+    /// The word used where it is shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl FromGuest {
+    /// What follows the fields of this frame.
+    pub const fn tail(&self) -> Tail {
+        match self {
+            Self::Hello { .. }
+            | Self::Error(_)
+            | Self::Panic(_)
+            | Self::OutOfMemory { .. }
+            | Self::Functions(_)
+            | Self::Beat => Tail::None,
+            Self::Log { .. } | Self::Progress { .. } => Tail::Text,
+            Self::Return { .. }
+            | Self::ErrorValue { .. }
+            | Self::Emit { .. }
+            | Self::HostCall { .. } => Tail::Value,
+        }
+    }
+
+    /// The same, from the first byte of a frame. `None` for what is no frame.
+    pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
+        match first {
+            0..=4 | 11 => Some(Tail::None),
+            8 | 9 => Some(Tail::Text),
+            5..=7 | 10 => Some(Tail::Value),
+            _ => None,
+        }
+    }
+}
+
+impl ToGuest<'_> {
+    /// What follows the fields of this frame.
+    pub const fn tail(&self) -> Tail {
+        match self {
+            Self::Hello { .. } | Self::Cancel { .. } | Self::Shutdown => Tail::None,
+            Self::Call { .. } | Self::HostReply { .. } => Tail::Value,
+        }
+    }
 }

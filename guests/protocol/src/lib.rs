@@ -1,4 +1,5 @@
-//! What a guest may say to its host: the frames, how they are written as bytes, and how long they may be.
+//! What a guest and its host may say to each other: the frames, how they are written as bytes, and how long they
+//! may be. `docs/channel.md` says the same for guests in other languages.
 //!
 //! A guest only *testifies*: it can say that it panicked, that its task returned an error, that an
 //! allocation failed. The host believes none of it without evidence of its own.
@@ -8,10 +9,17 @@
 extern crate alloc;
 
 mod codec;
+mod decoder;
 mod frame;
+mod typed;
 
-pub use codec::{Decoder, FrameFault, MAX_FRAME, encode, encode_into};
-pub use frame::{ErrorReport, FromGuest, PanicReport};
+pub use codec::{
+    Frame, FrameFault, LENGTH_BYTES, MAX_FRAME, MAX_HEAD, decode_to_guest, encode, encode_into,
+    encode_with, head_into,
+};
+pub use decoder::Decoder;
+pub use frame::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, ToGuest};
+pub use typed::{TypedFault, typed_bytes, typed_bytes_to_vec, typed_from_slice, typed_to_vec};
 
 /// The version of the channel that this crate speaks.
 pub const VERSION: u16 = 1;
@@ -24,3 +32,10 @@ pub const IMPORT_MODULE: &str = "sandtrap";
 
 /// The import a module sends its bytes with: `(pointer, length)`.
 pub const IMPORT_SEND: &str = "send";
+
+/// The import a module gets the host's bytes with: `(pointer, length)`; it gives how many there were, and 0 if
+/// nothing more is there.
+pub const IMPORT_RECEIVE: &str = "receive";
+
+/// The export that a module which is kept is entered by for every call after its first.
+pub const EXPORT_SERVE: &str = "sandtrap_serve";

@@ -1,4 +1,30 @@
-//! What the author of a guest links, so that its end is told in its own words.
+//! What the author of a guest links: functions that a host can call behind either wall, and an end that is told in
+//! the guest's own words.
+//!
+//! ```no_run
+//! use sandtrap_guest::{Context, task};
+//!
+//! #[task]
+//! fn count(text: String, cx: &mut Context) -> Result<usize, std::io::Error> {
+//!     cx.info(format_args!("{} bytes have come", text.len()));
+//!     Ok(text.split_whitespace().count())
+//! }
+//!
+//! #[task]
+//! fn add((a, b): (i64, i64)) -> i64 {
+//!     a + b
+//! }
+//!
+//! sandtrap_guest::serve!(count, add);
+//! ```
+//!
+//! Input and output are any types of `serde`. A task returns a value, or a `Result` with any error: one of the
+//! standard library's kind, a boxed one, or `anyhow`'s. An error that implements `Serialize` itself reaches a host
+//! that knows it as a value, too. It builds as a process with `cargo build`, and as a module with
+//! `cargo build --target wasm32-wasip1`. Started without a host, it takes a function and its input from the command
+//! line: `count '"some text"'`.
+//!
+//! A guest that is a command, and no collection of functions, says so in one line:
 //!
 //! ```no_run
 //! #[sandtrap_guest::main]
@@ -9,19 +35,48 @@
 //! }
 //! ```
 //!
-//! With that one attribute a panic becomes `failed.panic` with its message and place, a returned error
+//! Either way a panic becomes `failed.panic` with its message and place, a returned error
 //! becomes `failed.error` with its chain of causes, and a failed allocation becomes
 //! `crashed.out-of-memory`, in a process and in a module alike. Outside of sandtrap a native guest runs as an
 //! ordinary program, and so does a component (wasm32-wasip2) anywhere: it has no channel to say any of this.
 
+mod context;
+mod inbox;
 mod memory;
+mod outcome;
+mod people;
+mod serve;
 mod testify;
+mod value;
 mod wire;
 
+pub use context::Context;
 pub use memory::TellingAllocator;
-pub use sandtrap_macros::main;
+pub use sandtrap_macros::{main, task};
+pub use sandtrap_protocol::Level;
+pub use serve::{Function, Task, serve};
 pub use testify::{Outcome, run_main, start};
+pub use value::ValueError;
 
 /// Every guest allocates through this one, so that a failed allocation can be told.
 #[global_allocator]
 static ALLOCATOR: TellingAllocator = TellingAllocator;
+
+/// Makes a program of the tasks that are named: its `main` serves them to whoever calls.
+///
+/// A task of another module is named with its path, as in `serve!(add, pictures::resize)`.
+#[macro_export]
+macro_rules! serve {
+    ($($task:path),+ $(,)?) => {
+        fn main() -> ::std::process::ExitCode {
+            $crate::serve(const { &[$(<$task as $crate::Task>::FUNCTION),+] })
+        }
+    };
+}
+
+/// What the attribute `#[task]` writes; not for anybody else.
+#[doc(hidden)]
+pub mod task_parts {
+    pub use crate::outcome::{Outcome, SettleResult, SettleTyped, SettleValue};
+    pub use crate::serve::{Call, Settled};
+}

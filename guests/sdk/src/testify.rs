@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Once;
 
 use sandtrap_protocol::{
-    ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_into,
+    ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_into, head_into,
 };
 
 use crate::wire;
@@ -60,12 +60,17 @@ pub fn run_main<T: Outcome>(main: impl FnOnce() -> T) -> ExitCode {
     let Some(error) = main().into_error() else { return ExitCode::SUCCESS };
     let report = error_report(error.as_ref());
     eprintln_quietly(&report);
-    say(&FromGuest::Error(report));
+    error_said(report);
     ExitCode::FAILURE
 }
 
+/// Tells the host of an error.
+pub(crate) fn error_said(report: ErrorReport) {
+    say(&FromGuest::Error(report));
+}
+
 /// For people who read stderr. A closed stderr is no reason to die of something else.
-fn eprintln_quietly(report: &ErrorReport) {
+pub(crate) fn eprintln_quietly(report: &ErrorReport) {
     use std::io::Write as _;
     let mut text = format!("error: {}\n", report.message);
     for cause in &report.chain {
@@ -79,11 +84,11 @@ pub(crate) fn out_of_memory(requested: usize) {
     let mut buffer = [0; 32];
     let frame = FromGuest::OutOfMemory { requested: requested as u64 };
     if let Ok(bytes) = encode_into(&frame, &mut buffer) {
-        wire::send(bytes);
+        wire::send(bytes, &[]);
     }
 }
 
-fn error_report(error: &(dyn Error + 'static)) -> ErrorReport {
+pub(crate) fn error_report(error: &(dyn Error + 'static)) -> ErrorReport {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     let chain = causes.take(MOST_CAUSES).map(|cause| cut(&cause.to_string(), 1024)).collect();
     ErrorReport { message: cut(&error.to_string(), LONGEST_TEXT), chain }
@@ -101,10 +106,24 @@ fn cut(text: &str, most: usize) -> String {
 }
 
 /// Tells the host, as far as there is one. What can't be told must not change how the guest ends.
-fn say(frame: &FromGuest) {
+pub(crate) fn say(frame: &FromGuest) {
     if let Ok(bytes) = encode(frame) {
-        wire::send(&bytes);
+        wire::send(&bytes, &[]);
     }
+}
+
+/// The same of a frame with a value.
+pub(crate) fn say_value(frame: &FromGuest, value: &[u8]) {
+    let mut buffer = [0; 64];
+    if let Ok(head) = head_into(frame, value.len(), &mut buffer) {
+        wire::send(head, value);
+    }
+}
+
+/// The same of a frame with text, which is cut to what fits.
+pub(crate) fn say_text(frame: &FromGuest, text: &str) {
+    let text = &text[..text.floor_char_boundary(LONGEST_TEXT)];
+    say_value(frame, text.as_bytes());
 }
 
 #[cfg(test)]

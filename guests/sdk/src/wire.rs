@@ -1,28 +1,43 @@
-//! The guest's end of the channel: a descriptor in a process, an import in a module. A component has none.
+//! The guest's end of the channel: a descriptor in a process, imports in a module. A component has none.
 #![cfg_attr(
     not(target_env = "p2"),
-    expect(unsafe_code, reason = "an inherited descriptor, and an imported function")
+    expect(unsafe_code, reason = "an inherited descriptor, and imported functions")
 )]
 
 #[cfg(unix)]
-pub(crate) use process::{open, send};
+pub(crate) use process::{open, receive, receive_all, send, try_receive};
 
 #[cfg(all(target_family = "wasm", not(target_env = "p2")))]
-pub(crate) use module::{open, send};
+pub(crate) use module::{open, receive, receive_all, send, try_receive};
 
 #[cfg(target_env = "p2")]
-pub(crate) use nowhere::{open, send};
+pub(crate) use nowhere::{open, receive, receive_all, send, try_receive};
 
 #[cfg(unix)]
 mod process {
     use std::fs::File;
-    use std::io::Write as _;
-    use std::os::fd::{FromRawFd as _, OwnedFd};
-    use std::sync::OnceLock;
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+    use std::os::unix::net::UnixStream;
+    use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
     use sandtrap_protocol::CHANNEL_VARIABLE;
 
+    /// A frame of so many bytes is sent in one call of the system, head and tail together.
+    const SMALL: usize = 1024;
+
     static CHANNEL: OnceLock<Option<File>> = OnceLock::new();
+
+    /// Whose turn it is to send: a frame has two parts, and a thread may panic between those of another one.
+    static TURN: Mutex<()> = Mutex::new(());
+
+    fn turn() -> MutexGuard<'static, ()> {
+        TURN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn channel() -> Option<&'static File> {
+        CHANNEL.get()?.as_ref()
+    }
 
     /// Takes the descriptor that the host left for us, if we have a host.
     pub(crate) fn open() {
@@ -38,30 +53,113 @@ mod process {
         });
     }
 
-    pub(crate) fn send(bytes: &[u8]) {
-        if let Some(Some(mut channel)) = CHANNEL.get().map(Option::as_ref) {
-            // The host may have hung up; that is no reason to die of something else.
-            let _ = channel.write_all(bytes);
+    /// Sends a frame. The host may have hung up; that is no reason to die of something else.
+    pub(crate) fn send(head: &[u8], tail: &[u8]) {
+        let Some(mut channel) = channel() else { return };
+        let _turn = turn();
+        let length = head.len() + tail.len();
+        if length <= SMALL {
+            let mut buffer = [0; SMALL];
+            buffer[..head.len()].copy_from_slice(head);
+            buffer[head.len()..length].copy_from_slice(tail);
+            let _ = channel.write_all(&buffer[..length]);
+        } else if channel.write_all(head).is_ok() {
+            let _ = channel.write_all(tail);
         }
+    }
+
+    /// Waits for what the host sends next. Gives 0 where nothing more will come.
+    pub(crate) fn receive(buffer: &mut [u8]) -> usize {
+        let Some(mut channel) = channel() else { return 0 };
+        loop {
+            match channel.read(buffer) {
+                Ok(count) => return count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return 0,
+            }
+        }
+    }
+
+    /// What has come already. `None` if there is nothing yet.
+    pub(crate) fn try_receive(buffer: &mut [u8]) -> Option<usize> {
+        let Some(mut channel) = channel() else { return Some(0) };
+        // Who sends meanwhile would not be let wait either, and lose what has no room.
+        let _turn = turn();
+        let socket = UnixStream::from(channel.as_fd().try_clone_to_owned().ok()?);
+        socket.set_nonblocking(true).ok()?;
+        let count = channel.read(buffer).ok();
+        // It worked a moment ago.
+        let _ = socket.set_nonblocking(false);
+        count
+    }
+
+    /// Waits until so many bytes are there. Says whether they all came.
+    pub(crate) fn receive_all(into: &mut Vec<u8>, missing: usize) -> bool {
+        into.reserve_exact(missing);
+        let channel = channel();
+        let read = channel.map(|channel| channel.take(missing as u64).read_to_end(into));
+        matches!(read, Some(Ok(count)) if count == missing)
     }
 }
 
 #[cfg(all(target_family = "wasm", not(target_env = "p2")))]
 mod module {
     mod host {
-        // The names are `sandtrap_protocol::IMPORT_MODULE` and `IMPORT_SEND`.
+        // The names are `sandtrap_protocol::IMPORT_MODULE`, `IMPORT_SEND` and `IMPORT_RECEIVE`.
         #[link(wasm_import_module = "sandtrap")]
         unsafe extern "C" {
             pub(super) fn send(pointer: *const u8, length: usize);
+            pub(super) fn receive(pointer: *mut u8, length: usize) -> usize;
         }
     }
 
     /// A module has its channel from the beginning.
     pub(crate) fn open() {}
 
-    pub(crate) fn send(bytes: &[u8]) {
-        // SAFETY: the host reads exactly these bytes, and only during this call.
-        unsafe { host::send(bytes.as_ptr(), bytes.len()) }
+    pub(crate) fn send(head: &[u8], tail: &[u8]) {
+        for part in [head, tail] {
+            if !part.is_empty() {
+                // SAFETY: the host reads exactly these bytes, and only during this call.
+                unsafe { host::send(part.as_ptr(), part.len()) }
+            }
+        }
+    }
+
+    /// What the host sends next. Gives 0 where there is nothing.
+    pub(crate) fn receive(buffer: &mut [u8]) -> usize {
+        // SAFETY: the host writes into exactly these bytes, and only during this call.
+        let count = unsafe { host::receive(buffer.as_mut_ptr(), buffer.len()) };
+        count.min(buffer.len())
+    }
+
+    /// The same: here nothing has to be waited for.
+    pub(crate) fn try_receive(buffer: &mut [u8]) -> Option<usize> {
+        Some(receive(buffer)).filter(|count| *count > 0)
+    }
+
+    /// Says whether so many bytes came.
+    pub(crate) fn receive_all(into: &mut Vec<u8>, missing: usize) -> bool {
+        into.reserve_exact(missing);
+        let end = into.len() + missing;
+        while into.len() < end {
+            let missing = end - into.len();
+            let room = &mut into.spare_capacity_mut()[..missing];
+            // SAFETY: the host writes into exactly these bytes, and only during this call.
+            let count = unsafe { host::receive(room.as_mut_ptr().cast(), room.len()) };
+            if count == 0 || count > room.len() {
+                return false;
+            }
+            // SAFETY: the host has written so many bytes, which fit into what was reserved.
+            unsafe { into.set_len(into.len() + count) };
+        }
+        true
+    }
+
+    /// By this a host enters a guest that it keeps, for every call after the first.
+    // SAFETY: the name is `sandtrap_protocol::EXPORT_SERVE`, and nobody else's.
+    #[unsafe(no_mangle)]
+    extern "C" fn sandtrap_serve() {
+        crate::serve::go_on();
     }
 }
 
@@ -70,5 +168,17 @@ mod module {
 mod nowhere {
     pub(crate) fn open() {}
 
-    pub(crate) fn send(_: &[u8]) {}
+    pub(crate) fn send(_: &[u8], _: &[u8]) {}
+
+    pub(crate) fn receive(_: &mut [u8]) -> usize {
+        0
+    }
+
+    pub(crate) fn try_receive(_: &mut [u8]) -> Option<usize> {
+        Some(0)
+    }
+
+    pub(crate) fn receive_all(_: &mut Vec<u8>, missing: usize) -> bool {
+        missing == 0
+    }
 }

@@ -49,7 +49,7 @@ pub(crate) enum Verb {
     /// Run a program once and say how it ended
     #[command(before_help = RUN_EXAMPLE, after_help = EXIT_CODES)]
     Run(RunArgs),
-    /// Call one exported function of a Wasm module and print what it returns
+    /// Call one function of a guest and print what it returns
     #[command(before_help = CALL_EXAMPLE, after_help = EXIT_CODES)]
     Call(CallArgs),
     /// Run many tasks, one JSON object on each line, and print their reports, one on each line
@@ -74,7 +74,9 @@ Example:
   sandtrap run --wall 5s --memory 64MiB ./parser input.txt";
 
 const CALL_EXAMPLE: &str = "\
-Example:
+Examples:
+  sandtrap call ./pictures resize --input '{\"name\": \"a.png\", \"width\": 64}'
+  sandtrap call pictures.wasm resize --input @order.json
   sandtrap call math.wasm add --arg i32:2 --arg i32:40";
 
 const INSPECT_EXAMPLE: &str = "\
@@ -157,14 +159,25 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
-    /// A Wasm module: .wasm or .wat (components can only be run)
+    /// A guest built with `sandtrap-guest`, as a Wasm module or as an executable; or any Wasm module with
+    /// exports (components can only be run)
     pub(crate) program: PathBuf,
 
-    /// The name of the export
+    /// The name of the function, or of the export
     pub(crate) function: String,
 
-    /// One argument as TYPE:NUMBER, with the type i32, i64, f32 or f64; once for each, in order
+    /// What the function is given: JSON, `@FILE` with JSON in it, or `-` for JSON on sandtrap's own stdin
+    /// [default: null]
+    #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    pub(crate) input: Option<OsString>,
+
+    /// Print each item that the function emits before its result, as one line of JSON
+    #[arg(long)]
+    pub(crate) stream: bool,
+
+    /// For an export: one argument as TYPE:NUMBER, with the type i32, i64, f32 or f64; once for each, in order
     #[arg(long = "arg", value_name = "TYPE:NUMBER", value_parser = values::argument)]
+    #[arg(conflicts_with_all = ["input", "stream"])]
     pub(crate) arguments: Vec<Value>,
 
     #[command(flatten)]

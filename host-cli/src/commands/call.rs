@@ -1,40 +1,99 @@
-//! `sandtrap call`: one export of a plain module.
+//! `sandtrap call`: one function of a guest, or one export of a plain module.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use sandtrap::{Program, Task, Wall};
+use anyhow::Context as _;
+use sandtrap::{Codec, Entry, Payload, Program, ProgramKind, Report, Task, Wall};
 
 use super::session::Session;
 use crate::args::{CallArgs, misuse};
 use crate::exit_code;
-use crate::streams;
+use crate::streams::{self, Items};
+use crate::words;
 
-/// Calls the export, prints what it returns, and gives the exit code of the verdict.
+/// Calls the function, prints what it returns, and gives the exit code of the verdict.
 pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
     let limits = args.limits.limits();
     limits.check().map_err(|error| misuse("call", error))?;
     let permissions = args.grants.permissions().map_err(|error| misuse("call", error))?;
+    let task = task(args)?;
     let program = Program::file(&args.program)
-        .within(Wall::Wasm)
         .limits(limits)
         .permissions(permissions)
         .guards(args.grants.guards());
+    let program = match &task.entry {
+        Entry::Call { .. } => program.within(Wall::Wasm),
+        Entry::Invoke { .. } | Entry::Command { .. } => program,
+    };
     let program = args.compile.apply(program);
-    let task = Task::call(&args.function, args.arguments.clone());
     let session = Session {
         streams: &args.streams,
         report: &args.report,
         diagnosis: &args.diagnosis,
         compile: &args.compile,
+        items: if args.stream { Items::Printed } else { Items::Unheard },
     };
     let report = session.carry_out(program, task)?;
-    if !args.report.json {
-        let mut lines = String::new();
-        for value in &report.output.values {
-            // Writing to a string can't fail.
-            let _ = writeln!(lines, "{value}");
-        }
-        streams::print(&lines)?;
+    if !args.report.json && report.verdict.is_completed() {
+        streams::print(&result(&report)?)?;
     }
     Ok(exit_code::of(&report.verdict))
+}
+
+fn task(args: &CallArgs) -> anyhow::Result<Task> {
+    let function = &args.function;
+    let Some(input) = &args.input else {
+        let is_plain = !args.arguments.is_empty() || !args.stream && !serves(&args.program);
+        return Ok(match is_plain {
+            true => Task::call(function, args.arguments.clone()),
+            false => Task::invoke_with(function, Payload::new(Codec::Json, "null")),
+        });
+    };
+    let input = Payload::json_text(read(input)?)
+        .map_err(|error| misuse("call", format!("--input: {error}; write it as in '[1, 2]'")))?;
+    Ok(Task::invoke_with(function, input))
+}
+
+/// What stands for the input: itself, a file, or what comes on stdin.
+fn read(input: &OsStr) -> anyhow::Result<Vec<u8>> {
+    if input == OsStr::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().read_to_end(&mut bytes).context("cannot read the input from stdin")?;
+        return Ok(bytes);
+    }
+    match input.as_bytes().strip_prefix(b"@") {
+        Some(path) => {
+            let path = Path::new(OsStr::from_bytes(path));
+            let failed = || format!("cannot read the input from `{}`", path.display());
+            std::fs::read(path).with_context(failed)
+        }
+        None => Ok(input.as_bytes().to_vec()),
+    }
+}
+
+/// Whether a program takes calls over its channel. Any process may; a module has to import what it hears them by.
+fn serves(program: &Path) -> bool {
+    let Ok(found) = sandtrap::inspect(program) else { return false };
+    match found.kind {
+        ProgramKind::Module | ProgramKind::Precompiled => {
+            found.needs.iter().any(|need| need.asked_by.iter().any(|import| import == "receive"))
+        }
+        _ => found.wall == Some(Wall::Native.name()),
+    }
+}
+
+/// What the function returned, each value on a line of its own.
+fn result(report: &Report) -> anyhow::Result<String> {
+    if let Some(result) = &report.output.result {
+        return Ok(words::item(result.codec(), result.bytes()));
+    }
+    let mut lines = String::new();
+    for value in &report.output.values {
+        writeln!(lines, "{value}")?;
+    }
+    Ok(lines)
 }

@@ -13,6 +13,7 @@ use crate::args::{RunArgs, misuse};
 use crate::exit_code;
 use crate::render;
 use crate::streams;
+use crate::streams::Items;
 
 /// Runs the program and gives the exit code of its verdict.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         report: &args.report,
         diagnosis: &args.diagnosis,
         compile: &args.compile,
+        items: Items::Unheard,
     };
     let report = session.carry_out(program, task)?;
     Ok(exit_code::of(&report.verdict))

@@ -9,7 +9,7 @@ use crate::args::{CompileArgs, DiagnosisArgs, ReportArgs, StreamArgs, Target};
 use crate::render;
 use crate::report_file::ReportFile;
 use crate::signals;
-use crate::streams::{self, Loss, ReaderGone, Streams};
+use crate::streams::{self, Items, Loss, ReaderGone, Streams};
 
 /// How one task is shown.
 pub(crate) struct Session<'a> {
@@ -17,6 +17,7 @@ pub(crate) struct Session<'a> {
     pub(crate) report: &'a ReportArgs,
     pub(crate) diagnosis: &'a DiagnosisArgs,
     pub(crate) compile: &'a CompileArgs,
+    pub(crate) items: Items,
 }
 
 impl Session<'_> {
@@ -50,6 +51,7 @@ impl Session<'_> {
         let stdout = self.streams.stdout.as_ref().unwrap_or(&usual);
         let stderr = self.streams.stderr.as_ref().unwrap_or(&usual);
         Streams::open(stdout, stderr, stop, program.policy().limits.wall)
+            .map(|streams| streams.with_items(self.items))
     }
 
     fn diagnose(&self, report: &Report) {

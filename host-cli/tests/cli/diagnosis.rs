@@ -238,7 +238,7 @@ fn a_module_that_never_started_is_told_without_what_it_used() {
         "missing_import",
         &[],
         "\
-sandtrap: unstarted: missing import: `GUEST` imports what nobody offers: `env.launch_rockets`; there is WASI preview 1, and `sandtrap.send`  [unstarted.missing-import]
+sandtrap: unstarted: missing import: `GUEST` imports what nobody offers: `env.launch_rockets`; there is WASI preview 1, and `sandtrap.send` and `.receive`  [unstarted.missing-import]
   guest    GUEST (wasm)
   help     sandtrap explain unstarted.missing-import
 ",

@@ -7,6 +7,7 @@ mod diagnosis;
 mod exit_codes;
 mod explain;
 mod flags;
+mod functions;
 mod grants;
 mod inputs;
 mod inspect;

@@ -99,6 +99,7 @@ const GUARD: &[Key] = &[("name", "string"), ("state", "string"), ("why", "string
 
 const OUTPUT: &[Key] = &[
     ("result", "array?"),
+    ("result_codec", "string?"),
     ("stderr_encoding", "string"),
     ("stderr_tail", "string"),
     ("stdout", "string?"),

@@ -85,7 +85,7 @@ impl Streams {
             let broken = stderr_tail.iter().take(3).take_while(|byte| is_continuation(**byte));
             stderr_tail.drain(..broken.count());
         }
-        Output { stdout: self.stdout, stderr_tail, values: Vec::new() }
+        Output { stdout: self.stdout, stderr_tail, ..Output::default() }
     }
 }
 

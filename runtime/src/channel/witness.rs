@@ -1,160 +1,227 @@
-//! Listens to one guest's testimony and watches that it keeps the rules.
+//! Listens to one guest and watches that it keeps the rules.
 //!
-//! The first frame is `Hello` with our version. An error is the last thing a task says. Panics may come
-//! more than once (threads can be survived); the last one is kept. What a guest sends counts against
+//! The first frame is `Hello` with our version; a list of functions follows at once or never. A call has one result,
+//! which is the last thing said about it; so is an error, whose value, if it has one, comes right before it. Panics
+//! may come more than once (threads can be survived); the last one is kept. What a guest sends counts against
 //! its result limit, and only one frame at a time is ever held.
 
-use sandtrap_protocol::{Decoder, FromGuest, VERSION};
+use std::borrow::Cow;
 
+use sandtrap_protocol::{Decoder, FrameFault, FromGuest, MAX_FRAME, VERSION};
+
+use crate::event::Event;
 use crate::evidence::{StopReason, Testimony};
-use crate::quantity::ByteSize;
+use crate::isolation::Attempt;
+use crate::payload::Payload;
+use crate::task::Entry;
 
-/// Hears one guest from its start to its end.
-#[derive(Debug)]
+use super::outbox::Turn;
+
+/// Hears one guest from its start to its end. Without an attempt, hears nothing at all.
+#[derive(Debug, Default)]
 pub(crate) struct Witness {
     decoder: Decoder,
-    testimony: Testimony,
-    greeted: bool,
+    talk: Talk,
     heard: u64,
     limit: u64,
+    /// It has said too much, and is not heard any more.
+    is_over: bool,
+}
+
+/// How far the talk is.
+#[derive(Debug, Default)]
+struct Talk {
+    testimony: Testimony,
+    greeted: bool,
+    /// Whether the last frame was the greeting.
+    just_greeted: bool,
+    /// The call that has to be answered, and its function.
+    call: Option<(u64, String)>,
 }
 
 impl Witness {
-    /// Nothing heard so far; no more than `limit` will be.
-    pub(crate) fn new(limit: ByteSize) -> Self {
+    /// Hears an attempt of which nothing was heard so far.
+    pub(crate) fn of(attempt: &Attempt<'_>, turn: Turn) -> Self {
+        let call = match attempt.entry {
+            Entry::Invoke { function, .. } => Some((turn.id(), function.clone())),
+            Entry::Command { .. } | Entry::Call { .. } => None,
+        };
+        let limit = attempt.limits.result.as_u64();
+        let longest = usize::try_from(limit).unwrap_or(usize::MAX);
+        // A result as large as the limit fits, with the few words around it.
+        let around = if call.is_some() { MAX_FRAME as u64 } else { 0 };
+        // A guest that is there from an earlier call has said hello.
+        let greeted = matches!(turn, Turn::OneOfMany(id) if id > 1);
         Self {
-            decoder: Decoder::default(),
-            testimony: Testimony::default(),
-            greeted: false,
+            decoder: Decoder::new(longest),
+            talk: Talk { call, greeted, ..Talk::default() },
             heard: 0,
-            limit: limit.as_u64(),
+            limit: limit.saturating_add(around),
+            is_over: false,
         }
     }
 
-    /// Takes what arrived. Says why the guest must be ended, if it must.
-    pub(crate) fn hear(&mut self, bytes: &[u8]) -> Option<StopReason> {
-        if self.testimony.broken.is_some() {
+    /// Takes what arrived, and tells `ear` what is to be heard at once. Says why the guest must be ended, if it must.
+    pub(crate) fn hear(
+        &mut self,
+        bytes: &[u8],
+        ear: &mut dyn FnMut(Event<'_>),
+    ) -> Option<StopReason> {
+        if self.talk.testimony.broken.is_some() {
             return Some(StopReason::Protocol);
         }
         self.heard += bytes.len() as u64;
-        if self.heard > self.limit {
+        self.is_over |= self.heard > self.limit;
+        if self.is_over {
             return Some(StopReason::Result);
         }
-        let (testimony, greeted) = (&mut self.testimony, &mut self.greeted);
+        let talk = &mut self.talk;
         let mut breach = None;
-        let decoded = self.decoder.feed(bytes, |frame| {
+        let decoded = self.decoder.feed(bytes, |frame, tail| {
             if breach.is_none() {
-                breach = accept(frame, testimony, greeted);
+                breach = talk.accept(frame, tail, ear);
             }
             Ok(())
         });
-        let fault = decoded.err().map(|fault| fault.to_string()).or(breach)?;
-        self.testimony.broken = Some(fault);
-        Some(StopReason::Protocol)
+        let fault = match decoded {
+            Err(FrameFault::TooMuch(_)) if breach.is_none() => {
+                self.is_over = true;
+                return Some(StopReason::Result);
+            }
+            Err(fault) => breach.unwrap_or_else(|| fault.to_string()),
+            Ok(()) => breach?,
+        };
+        Some(self.refuse(fault))
     }
 
     /// What arrived is so wrong that it can't even be heard: notes why.
     pub(crate) fn refuse(&mut self, fault: String) -> StopReason {
-        self.testimony.broken.get_or_insert(fault);
+        self.talk.testimony.broken.get_or_insert(fault);
         StopReason::Protocol
     }
 
+    /// The most that can arrive at once.
+    pub(crate) fn most_at_once(&self) -> u64 {
+        self.limit.saturating_add(MAX_FRAME as u64)
+    }
+
     /// No more will come: what was said.
-    pub(crate) fn finish(mut self) -> Testimony {
-        if self.testimony.broken.is_none()
+    pub(crate) fn finish(&mut self) -> Testimony {
+        let talk = std::mem::take(&mut self.talk);
+        let mut testimony = talk.testimony;
+        if testimony.broken.is_none()
+            && !self.is_over
             && let Err(fault) = self.decoder.end()
         {
-            self.testimony.broken = Some(fault.to_string());
+            testimony.broken = Some(fault.to_string());
         }
-        self.testimony
+        if testimony.result.is_none() && testimony.error.is_none() {
+            testimony.unanswered = talk.call.map(|(_, function)| match talk.greeted {
+                true => format!("it ended, and `{function}` has given no result"),
+                false => format!(
+                    "it ended, and `{function}` has given no result; it never said hello, so it may \
+                     be no guest with functions at all"
+                ),
+            });
+        }
+        testimony
     }
 }
 
-/// Takes one frame into the testimony, or says which rule it breaks.
-fn accept(frame: FromGuest, testimony: &mut Testimony, greeted: &mut bool) -> Option<String> {
-    if testimony.error.is_some() {
-        return Some("a frame after the task's error".to_owned());
-    }
-    match frame {
-        FromGuest::Hello { .. } if *greeted => return Some("a second greeting".to_owned()),
-        FromGuest::Hello { version } if version != VERSION => {
-            return Some(format!(
-                "the guest speaks version {version} of the channel and this host version {VERSION}; \
-                 build the guest with the sandtrap-guest that belongs to this host"
-            ));
+impl Talk {
+    /// Takes one frame, or says which rule it breaks.
+    fn accept(
+        &mut self,
+        frame: FromGuest,
+        tail: Cow<'_, [u8]>,
+        ear: &mut dyn FnMut(Event<'_>),
+    ) -> Option<String> {
+        let just_greeted = std::mem::take(&mut self.just_greeted);
+        if let Some(words) = self.out_of_turn(&frame) {
+            return Some(words);
         }
-        FromGuest::Hello { .. } => *greeted = true,
-        _ if !*greeted => return Some("a frame before the greeting".to_owned()),
-        FromGuest::Error(error) => testimony.error = Some(error),
-        FromGuest::Panic(panic) => {
-            // A guest that goes on to panic has survived the allocation that failed before.
-            testimony.out_of_memory = None;
-            testimony.panic = Some(panic);
+        match frame {
+            FromGuest::Hello { version } if version != VERSION => {
+                return Some(format!(
+                    "the guest speaks version {version} of the channel and this host version {VERSION}; \
+                     build the guest with the sandtrap-guest that belongs to this host"
+                ));
+            }
+            FromGuest::Hello { .. } => (self.greeted, self.just_greeted) = (true, true),
+            FromGuest::Functions(names) if just_greeted => self.testimony.functions = names,
+            FromGuest::Functions(_) => {
+                return Some("a list of functions that does not follow the greeting".to_owned());
+            }
+            FromGuest::Error(error) => self.testimony.error = Some(error),
+            FromGuest::ErrorValue { codec } => {
+                self.testimony.error_value = Some(Payload::new(codec, tail));
+            }
+            FromGuest::Panic(panic) => {
+                // A guest that goes on to panic has survived the allocation that failed before.
+                self.testimony.out_of_memory = None;
+                self.testimony.panic = Some(panic);
+            }
+            FromGuest::OutOfMemory { requested } => self.testimony.out_of_memory = Some(requested),
+            FromGuest::Return { id, codec } => {
+                if let Some(words) = self.of_no_call(id, "result") {
+                    return Some(words);
+                }
+                self.testimony.result = Some(Payload::new(codec, tail));
+            }
+            FromGuest::Emit { id, codec } => {
+                if let Some(words) = self.of_no_call(id, "item") {
+                    return Some(words);
+                }
+                ear(Event::Emitted { codec, bytes: &tail });
+            }
+            FromGuest::Log { level } => {
+                ear(Event::Log { level, text: &String::from_utf8_lossy(&tail) });
+            }
+            FromGuest::Progress { done, total } => {
+                ear(Event::Progress { done, total, text: &String::from_utf8_lossy(&tail) });
+            }
+            FromGuest::HostCall { function, .. } => {
+                let function: String = function.chars().take(64).collect();
+                return Some(format!(
+                    "it calls the host's function `{function}`, and it was granted none"
+                ));
+            }
+            FromGuest::Beat => {}
         }
-        FromGuest::OutOfMemory { requested } => testimony.out_of_memory = Some(requested),
+        None
     }
-    None
+
+    /// Which rule of order a frame breaks, whatever is in it.
+    fn out_of_turn(&self, frame: &FromGuest) -> Option<String> {
+        let is_last_words = matches!(frame, FromGuest::Panic(_) | FromGuest::OutOfMemory { .. });
+        let words = match frame {
+            FromGuest::Hello { .. } if self.greeted => "a second greeting",
+            FromGuest::Hello { .. } => return None,
+            _ if !self.greeted => "a frame before the greeting",
+            _ if self.testimony.error.is_some() => "a frame after the task's error",
+            _ if is_last_words => return None,
+            FromGuest::Return { .. } if self.testimony.result.is_some() => "a second result",
+            FromGuest::Error(_) | FromGuest::ErrorValue { .. }
+                if self.testimony.result.is_some() =>
+            {
+                "an error after the result"
+            }
+            _ if self.testimony.result.is_some() => "a frame after the result",
+            FromGuest::Error(_) => return None,
+            _ if self.testimony.error_value.is_some() => "an error's value without its error",
+            _ => return None,
+        };
+        Some(words.to_owned())
+    }
+
+    fn of_no_call(&self, id: u64, what: &str) -> Option<String> {
+        match &self.call {
+            Some((call, _)) if *call == id => None,
+            _ => Some(format!("a {what} of call {id}, which nobody made")),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sandtrap_protocol::{ErrorReport, PanicReport, encode};
-
-    fn hello() -> FromGuest {
-        FromGuest::Hello { version: VERSION }
-    }
-
-    fn error() -> FromGuest {
-        FromGuest::Error(ErrorReport { message: "no".into(), chain: vec![] })
-    }
-
-    fn panic(message: &str) -> FromGuest {
-        FromGuest::Panic(PanicReport { message: message.into(), place: None, fatal: true })
-    }
-
-    fn testimony_of(frames: &[FromGuest]) -> Testimony {
-        let mut witness = Witness::new(ByteSize::mib(1));
-        for frame in frames {
-            witness.hear(&encode(frame).unwrap());
-        }
-        witness.finish()
-    }
-
-    #[test]
-    fn the_last_panic_and_the_error_are_kept() {
-        let testimony = testimony_of(&[hello(), panic("one"), panic("two"), error()]);
-        assert_eq!(testimony.broken, None);
-        assert_eq!(testimony.panic.unwrap().message, "two");
-        assert_eq!(testimony.error.unwrap().message, "no");
-    }
-
-    #[test]
-    fn every_breach_is_named() {
-        for (frames, words) in [
-            (vec![panic("early")], "before the greeting"),
-            (vec![hello(), hello()], "second greeting"),
-            (vec![hello(), error(), error()], "after the task's error"),
-            (vec![FromGuest::Hello { version: 99 }], "version 99"),
-        ] {
-            let broken = testimony_of(&frames).broken.unwrap();
-            assert!(broken.contains(words), "{broken}");
-        }
-    }
-
-    #[test]
-    fn a_guest_that_says_too_much_is_stopped_for_it() {
-        let mut witness = Witness::new(ByteSize::bytes(8));
-        let frame = encode(&hello()).unwrap();
-        assert_eq!(witness.hear(&frame), None);
-        assert_eq!(witness.hear(&frame), Some(StopReason::Result));
-    }
-
-    #[test]
-    fn a_frame_cut_off_at_the_end_is_torn() {
-        let mut witness = Witness::new(ByteSize::mib(1));
-        witness.hear(&encode(&hello()).unwrap());
-        witness.hear(&[9, 0, 0]);
-        assert!(witness.finish().broken.unwrap().contains("cut off"));
-    }
-}
+#[path = "witness_tests.rs"]
+mod tests;

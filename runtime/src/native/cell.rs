@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::channel::{Streams, Witness};
+use crate::channel::{Outbox, Streams, Turn, Witness};
 use crate::event::Event;
 use crate::evidence::{
     Basis, Death, Denied, Ending, Evidence, Guard, Refusal, RefusedMemory, Sender, Source, Step,
     StopReason, Usage,
 };
-use crate::isolation::{Attempt, Cell, Ear, StopHandle, Vitals};
+use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
 use crate::task::{Entry, Stdin};
@@ -54,6 +54,7 @@ impl NativeCell {
         ear: &mut dyn Ear,
     ) -> Result<Evidence, Refusal> {
         let (args, stdin) = command(attempt)?;
+        let outbox = Outbox::of(attempt, Turn::Only).map_err(LoadError::into_refusal)?;
         let stop_bell = bell()?;
         let _guard = {
             let bell = Arc::clone(&stop_bell);
@@ -92,11 +93,12 @@ impl NativeCell {
             pid: launched.pid,
             ends,
             streams: Streams::new(attempt),
-            witness: Witness::new(attempt.limits.result),
+            witness: Witness::of(attempt, Turn::Only),
+            outbox,
             census,
             killed: false,
         };
-        let (streams, witness) = pump.run(ear);
+        let (streams, mut witness) = pump.run(ear);
         let mut evidence = gather(attempt, &launched, group.as_deref(), stop);
         if is_unexplained(&evidence, stop) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
@@ -201,6 +203,7 @@ fn command<'a>(attempt: &Attempt<'a>) -> Result<(&'a [OsString], &'a Stdin), Ref
     }
     match attempt.entry {
         Entry::Command { args, stdin } => Ok((args, stdin)),
+        Entry::Invoke { .. } => Ok((&[], &Stdin::Null)),
         Entry::Call { .. } => {
             rejected("a process has no exports that could be called; run it as a command instead")
         }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,12 +34,12 @@ pub(super) struct Plan {
     pub(super) group: Option<Arc<Group>>,
 }
 
-/// The host's ends of what the guest writes to.
+/// The host's ends of what the guest writes to. The channel goes both ways.
 #[derive(Debug)]
 pub(super) struct Ends {
     pub(super) stdout: File,
     pub(super) stderr: File,
-    pub(super) channel: File,
+    pub(super) channel: UnixStream,
 }
 
 /// What is started, and as what.
@@ -79,8 +80,9 @@ impl Plan {
         }
         let (stdout, guest_stdout) = pipe()?;
         let (stderr, guest_stderr) = pipe()?;
-        let (channel, guest_channel) = pipe()?;
-        let descriptors = [stdin, guest_stdout, guest_stderr, guest_channel];
+        let (channel, guest_channel) = UnixStream::pair()?;
+        channel.set_nonblocking(true)?;
+        let descriptors = [stdin, guest_stdout, guest_stderr, guest_channel.into()];
         let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
         let rlimits = rlimits(limits, group.is_none() || may_cope);
         let arguments = start.arguments.len() as u32 + 1;

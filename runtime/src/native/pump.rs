@@ -1,10 +1,12 @@
-//! Serves one running process: drains what it writes, keeps its limits, ends it when it must end.
+//! Serves one running process: drains what it writes, sends what it is to get, keeps its limits, ends it when it
+//! must end.
 //!
 //! One loop over five descriptors: stdout, stderr, the channel, the bell of the stop handle, and the bell
-//! of the watching thread. Everything is drained at all times, so no guest can be stuck on us.
+//! of the watching thread. Everything is drained at all times, and nothing is sent that would have to wait, so no
+//! guest can be stuck on us.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
-use crate::channel::{Stream, Streams, Witness};
+use crate::channel::{Outbox, Stream, Streams, Witness};
 use crate::evidence::StopReason;
 use crate::isolation::{Attempt, Ear, StopHandle};
 
@@ -39,6 +41,7 @@ pub(super) struct Pump<'a> {
     pub(super) ends: Ends,
     pub(super) streams: Streams,
     pub(super) witness: Witness,
+    pub(super) outbox: Outbox,
     /// Counts processes that no tracer sees.
     pub(super) census: Option<Census>,
     pub(super) killed: bool,
@@ -57,7 +60,12 @@ impl Pump<'_> {
     pub(super) fn run(mut self, ear: &mut dyn Ear) -> (Streams, Witness) {
         let mut open = [true; 3];
         let mut buffer = vec![0; PIECE];
+        if self.outbox.is_empty() {
+            // Nothing will be sent: a guest that waits for a call finds the end. It may be gone already.
+            let _ = self.ends.channel.shutdown(Shutdown::Write);
+        }
         loop {
+            self.send();
             self.keep_limits();
             let ready = self.wait(open);
             for source in [Source::Stdout, Source::Stderr, Source::Channel] {
@@ -130,9 +138,27 @@ impl Pump<'_> {
             let events = if open { PollFlags::POLLIN } else { PollFlags::empty() };
             PollFd::new(descriptor, events)
         });
+        if open[2] && !self.outbox.is_empty() {
+            polled[2].set_events(PollFlags::POLLIN | PollFlags::POLLOUT);
+        }
         // An interrupted wait is a wait that found nothing.
         let _ = poll(&mut polled, timeout);
-        std::array::from_fn(|index| watched[index].0 && polled[index].any() == Some(true))
+        std::array::from_fn(|index| {
+            let found = polled[index].revents().unwrap_or(PollFlags::empty());
+            watched[index].0 && !(found - PollFlags::POLLOUT).is_empty()
+        })
+    }
+
+    /// Sends as much as there is room for. A guest that has hung up gets no more.
+    fn send(&mut self) {
+        while !self.outbox.is_empty() {
+            match (&self.ends.channel).write(self.outbox.front()) {
+                Ok(count) => self.outbox.sent(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.outbox = Outbox::default(),
+            }
+        }
     }
 
     /// Reads one piece. Says whether the pipe may have more, now or later.
@@ -155,7 +181,7 @@ impl Pump<'_> {
         let reason = match source {
             Source::Stdout => self.streams.take(Stream::Stdout, bytes, ear),
             Source::Stderr => self.streams.take(Stream::Stderr, bytes, ear),
-            Source::Channel => self.witness.hear(bytes),
+            Source::Channel => self.witness.hear(bytes, &mut |event| ear.hear(event)),
         };
         if let Some(reason) = reason {
             self.stop.stop(reason);
@@ -164,12 +190,12 @@ impl Pump<'_> {
     }
 
     fn more_in(&self, source: Source) -> bool {
-        let file: &File = match source {
-            Source::Stdout => &self.ends.stdout,
-            Source::Stderr => &self.ends.stderr,
-            Source::Channel => &self.ends.channel,
+        let end = match source {
+            Source::Stdout => self.ends.stdout.as_fd(),
+            Source::Stderr => self.ends.stderr.as_fd(),
+            Source::Channel => self.ends.channel.as_fd(),
         };
-        let mut polled = [PollFd::new(file.as_fd(), PollFlags::POLLIN)];
+        let mut polled = [PollFd::new(end, PollFlags::POLLIN)];
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 }

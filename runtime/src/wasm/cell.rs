@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Instant;
 
-use crate::channel::Streams;
+use crate::channel::{Outbox, Stream, Streams, Turn, Witness};
+use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Source, Step, StopReason, TrapCause, Usage};
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::Limits;
@@ -70,12 +71,17 @@ impl WasmCell {
             return Err(LoadError::at(Step::Accept, detail));
         }
         let entrance = self.image.code.enter(attempt.entry)?;
+        if self.kept.is_some() && matches!(entrance, Entrance::Serve { again: None, .. }) {
+            let detail = "the guest can't be kept: its module lacks the export `sandtrap_serve`, by which it \
+                          is entered again";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
         let source = match attempt.entry {
             Entry::Command { stdin, .. } => stdin::Source::open(stdin).map_err(|error| {
                 LoadError::at(Step::Accept, format!("{stdin} cannot be opened as stdin: {error}"))
                     .with_errno(error.raw_os_error())
             })?,
-            Entry::Call { .. } => stdin::Source::nothing(),
+            Entry::Call { .. } | Entry::Invoke { .. } => stdin::Source::nothing(),
         };
         Ok((entrance, source))
     }
@@ -117,6 +123,11 @@ impl WasmCell {
         ear: &mut dyn Ear,
     ) -> Result<Evidence, LoadError> {
         let (entrance, source) = self.admit(attempt)?;
+        let turn = match &self.kept {
+            None => Turn::Only,
+            Some(kept) => Turn::OneOfMany(if kept.guest.is_some() { self.tasks_run } else { 1 }),
+        };
+        let outbox = Outbox::of(attempt, turn)?;
         let room = self.room()?;
         let stack = self.image.engine.configuration.stack;
         let stage = Stage::find(&self.threads, stack).map_err(no_thread)?;
@@ -156,6 +167,8 @@ impl WasmCell {
             outlet: Arc::clone(outlet),
             signal: Arc::clone(signal),
             stop: stop.clone(),
+            witness: Witness::of(attempt, turn),
+            outbox,
             room,
         };
         let mut streams = Streams::new(attempt);
@@ -291,13 +304,17 @@ fn here(
 ) -> (Outcome, Option<Guest>) {
     let (signal, stop) = (Arc::clone(&run.signal), run.stop.clone());
     let mut panicked = None;
-    let mut hear = |stream, bytes: &[u8]| {
+    let mut hear = |event: Event<'_>| {
         if panicked.is_some() {
             return;
         }
         // The guest's side counts against the same limit and ends the guest at it.
         let begin = Instant::now();
-        let heard = AssertUnwindSafe(|| streams.take(stream, bytes, &mut *ear));
+        let heard = AssertUnwindSafe(|| match event {
+            Event::Stdout(bytes) => drop(streams.take(Stream::Stdout, bytes, &mut *ear)),
+            Event::Stderr(bytes) => drop(streams.take(Stream::Stderr, bytes, &mut *ear)),
+            word => ear.hear(word),
+        });
         // Nothing unwinds through the guest: it ends first, and then the panic goes on.
         if let Err(payload) = panic::catch_unwind(heard) {
             panicked = Some(payload);
@@ -363,6 +380,7 @@ fn listen(
                 // The guest's side counts against the same limit and ends the guest at it.
                 let _: Option<StopReason> = streams.take(stream, &bytes, ear);
             }
+            Ok(Said::Told(word)) => ear.hear(word.event()),
             Ok(Said::Ended(ended)) => return *ended,
             Err(_) => return (Outcome::of(Ending::Vanished), None),
         }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use wasmtime::{ExternType, FuncType, Module, ModuleExport, Val, ValType};
+use sandtrap_protocol::{EXPORT_SERVE, IMPORT_MODULE, IMPORT_RECEIVE};
+use wasmtime::{ExternType, FuncType, ImportType, Module, ModuleExport, Val, ValType};
 
 use crate::evidence::Step;
 use crate::isolation::LoadError;
@@ -30,6 +31,13 @@ pub(super) enum Entrance {
     Call {
         callee: Arc<Callee>,
         arguments: Vec<Val>,
+    },
+    /// A guest that serves what comes over its channel, and returns when nothing more is there.
+    Serve {
+        /// Enters a new one.
+        start: ModuleExport,
+        /// Enters it again.
+        again: Option<ModuleExport>,
     },
 }
 
@@ -68,6 +76,24 @@ impl Doors {
                 let arguments = arguments.iter().map(val).collect();
                 Ok(Entrance::Call { callee, arguments })
             }
+            Entry::Invoke { function, .. } => self.serve(module, function),
+        }
+    }
+
+    fn serve(&self, module: &Module, function: &str) -> Result<Entrance, LoadError> {
+        let hears = |import: ImportType<'_>| {
+            (import.module(), import.name()) == (IMPORT_MODULE, IMPORT_RECEIVE)
+        };
+        match (&self.command, module.imports().any(hears)) {
+            (Ok(Some(start)), true) => {
+                let again = function_type(module, EXPORT_SERVE).filter(is_plain);
+                let again = again.and_then(|_| module.get_export_index(EXPORT_SERVE));
+                Ok(Entrance::Serve { start: *start, again })
+            }
+            _ => Err(rejected(format!(
+                "`{function}` can't be called with a value: the module serves no calls over its \
+                 channel; build it with `sandtrap-guest`, or call one of its exports with numbers"
+            ))),
         }
     }
 
@@ -87,7 +113,7 @@ impl Doors {
 pub(super) fn of_component(entry: &Entry) -> Result<Entrance, LoadError> {
     match entry {
         Entry::Command { args, .. } => Ok(Entrance::Command { start: None, args: texts(args)? }),
-        Entry::Call { .. } => Err(rejected(
+        Entry::Call { .. } | Entry::Invoke { .. } => Err(rejected(
             "it is a component, and functions of components can't be called; it can be run"
                 .to_owned(),
         )),

@@ -9,11 +9,10 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::channel::Witness;
+use crate::channel::{Outbox, Witness};
 use crate::evidence::{Ending, Outside, Refusal, RefusedMemory, Step, Testimony, TrapCause};
 use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
-use crate::quantity::ByteSize;
 use crate::task::Value;
 use crate::trace::Trace;
 
@@ -33,6 +32,8 @@ pub(super) struct GuestState {
     pub(super) wasi: Wasi,
     pub(super) stop: StopHandle,
     pub(super) witness: Witness,
+    pub(super) outbox: Outbox,
+    pub(super) outlet: Arc<Outlet>,
     meter: Meter,
 }
 
@@ -51,6 +52,8 @@ pub(super) struct Run {
     pub(super) outlet: Arc<Outlet>,
     pub(super) signal: Arc<Signal>,
     pub(super) stop: StopHandle,
+    pub(super) witness: Witness,
+    pub(super) outbox: Outbox,
     /// For a guest that is not there yet.
     pub(super) room: Option<Room>,
 }
@@ -107,7 +110,7 @@ impl Guest {
 /// Runs a guest to the end of its task: a new one, or one that is there from its last task.
 pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>) {
     let guest = match kept {
-        Some(kept) => Ok(go_on(&run, kept)),
+        Some(kept) => Ok(go_on(&mut run, kept)),
         None => begin(&mut run),
     };
     let mut guest = match guest {
@@ -126,9 +129,9 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
     let state = store.data_mut();
     outcome.refused_memory = state.meter.refused();
     outcome.peak_memory = state.meter.peak();
-    let deaf = Witness::new(ByteSize::bytes(0));
-    outcome.testimony = std::mem::replace(&mut state.witness, deaf).finish();
-    outcome.is_orderly &= outcome.testimony.broken.is_none();
+    outcome.testimony = state.witness.finish();
+    let testimony = &outcome.testimony;
+    outcome.is_orderly &= testimony.broken.is_none() && testimony.unanswered.is_none();
     (outcome, Some(guest))
 }
 
@@ -136,16 +139,18 @@ fn begin(run: &mut Run) -> Result<Guest, LoadError> {
     Ok(Guest { store: store(run)?, instance: None, _room: run.room.take() })
 }
 
-fn go_on(run: &Run, mut kept: Guest) -> Guest {
+fn go_on(run: &mut Run, mut kept: Guest) -> Guest {
     kept.store.set_epoch_deadline(1);
     let state = kept.store.data_mut();
-    state.witness = Witness::new(run.limits.result);
+    state.witness = std::mem::take(&mut run.witness);
+    state.outbox = std::mem::take(&mut run.outbox);
     state.meter.renew(&run.limits);
     kept
 }
 
-fn store(run: &Run) -> Result<Store<GuestState>, LoadError> {
-    let mut store = Store::new(&run.image.engine.engine, state(run)?);
+fn store(run: &mut Run) -> Result<Store<GuestState>, LoadError> {
+    let state = state(run)?;
+    let mut store = Store::new(&run.image.engine.engine, state);
     store.limiter(|state| &mut state.meter);
     let signal = Arc::clone(&run.signal);
     // Whenever anybody's time is over, all guests of the engine look; each at its own flag.
@@ -157,10 +162,11 @@ fn store(run: &Run) -> Result<Store<GuestState>, LoadError> {
     Ok(store)
 }
 
-fn state(run: &Run) -> Result<GuestState, LoadError> {
+fn state(run: &mut Run) -> Result<GuestState, LoadError> {
+    let (witness, outbox) = (std::mem::take(&mut run.witness), std::mem::take(&mut run.outbox));
     let args: &[String] = match &run.entrance {
         Entrance::Command { args, .. } => args,
-        Entrance::Call { .. } => &[],
+        Entrance::Call { .. } | Entrance::Serve { .. } => &[],
     };
     let given = Given {
         image: &run.image,
@@ -175,7 +181,9 @@ fn state(run: &Run) -> Result<GuestState, LoadError> {
     Ok(GuestState {
         wasi: Wasi::new(&given)?,
         stop: run.stop.clone(),
-        witness: Witness::new(run.limits.result),
+        outlet: Arc::clone(&run.outlet),
+        witness,
+        outbox,
         meter: Meter::new(&run.limits),
     })
 }
@@ -221,6 +229,13 @@ fn enter(
         Entrance::Command { start, .. } => {
             if let Some(start) = start {
                 start_at(&instance, store, start)?;
+            }
+            Ok(Vec::new())
+        }
+        Entrance::Serve { start, again } => {
+            let export = if is_new { Some(start) } else { again.as_ref() };
+            if let Some(export) = export {
+                start_at(&instance, store, export)?;
             }
             Ok(Vec::new())
         }

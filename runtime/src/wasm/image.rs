@@ -156,7 +156,7 @@ fn unlinked(name: &str, module: &Module, error: &wasmtime::Error) -> LoadError {
     let missing = imports::missing(module);
     if error.is::<UnknownImportError>() && !missing.is_empty() {
         let detail = format!(
-            "`{name}` imports what nobody offers: {}; there is WASI preview 1, and `sandtrap.send`",
+            "`{name}` imports what nobody offers: {}; there is WASI preview 1, and `sandtrap.send` and `.receive`",
             list(&missing)
         );
         return LoadError::at(Step::Import, detail);

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sandtrap_protocol::{IMPORT_MODULE, IMPORT_SEND, MAX_FRAME};
+use sandtrap_protocol::{IMPORT_MODULE, IMPORT_RECEIVE, IMPORT_SEND};
 use wasmtime::{Caller, Engine, Extern, FuncType, Linker, Module, Store, Trap, ValType};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -15,14 +15,15 @@ use super::ending::Interrupted;
 use super::guest::GuestState;
 use super::wasi;
 
-/// A frame and the length in front of it.
-const MOST_AT_ONCE: usize = MAX_FRAME + 4;
+/// What of the channel is offered: the functions, by name.
+const CHANNEL: [(&str, &str); 2] = [(IMPORT_MODULE, IMPORT_SEND), (IMPORT_MODULE, IMPORT_RECEIVE)];
 
 /// All imports, linked to an engine.
 pub(super) fn offer(engine: &Engine) -> wasmtime::Result<Linker<GuestState>> {
     let mut linker = Linker::new(engine);
     wasi::offer(&mut linker)?;
     linker.func_wrap(IMPORT_MODULE, IMPORT_SEND, send)?;
+    linker.func_wrap(IMPORT_MODULE, IMPORT_RECEIVE, receive)?;
     Ok(linker)
 }
 
@@ -33,27 +34,53 @@ fn send(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::R
         wasmtime::bail!("it uses its channel and exports no memory");
     };
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
-    let breach = if length > MOST_AT_ONCE {
-        Some(state.witness.refuse(format!(
-            "{length} bytes sent over the channel at once; at most {MOST_AT_ONCE} are allowed"
+    let GuestState { witness, outlet, stop, .. } = state;
+    let most = witness.most_at_once();
+    let mut told = Ok(());
+    let breach = if length as u64 > most {
+        Some(witness.refuse(format!(
+            "{length} bytes sent over the channel at once; at most {most} are allowed"
         )))
     } else {
-        let end = at.checked_add(length).ok_or(Trap::MemoryOutOfBounds)?;
-        let said = bytes.get(at..end).ok_or(Trap::MemoryOutOfBounds)?;
-        state.witness.hear(said)
+        let said = &bytes[range(at, length, bytes.len())?];
+        witness.hear(said, &mut |event| {
+            if told.is_ok() {
+                told = outlet.tell(event);
+            }
+        })
     };
     match breach {
-        None => Ok(()),
+        None => Ok(told?),
         Some(reason) => {
-            state.stop.stop(reason);
+            stop.stop(reason);
             Err(Interrupted.into())
         }
     }
 }
 
+/// Gives a guest what its host says to it: as much as there is and fits. 0 where nothing more is there.
+fn receive(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::Result<i32> {
+    let (at, length) = (at.cast_unsigned() as usize, length.cast_unsigned() as usize);
+    let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
+        wasmtime::bail!("it uses its channel and exports no memory");
+    };
+    let (bytes, state) = memory.data_and_store_mut(&mut caller);
+    let range = range(at, length, bytes.len())?;
+    let count = state.outbox.take(&mut bytes[range]);
+    Ok(i32::try_from(count).unwrap_or(i32::MAX))
+}
+
+/// A part of a memory that is so large.
+fn range(at: usize, length: usize, size: usize) -> Result<std::ops::Range<usize>, Trap> {
+    match at.checked_add(length) {
+        Some(end) if end <= size => Ok(at..end),
+        _ => Err(Trap::MemoryOutOfBounds),
+    }
+}
+
 /// The imports of a module that nobody offers, as `module.name`.
 pub(super) fn missing(module: &Module) -> Vec<String> {
-    let offered: BTreeSet<_> = wasi::names().chain([(IMPORT_MODULE, IMPORT_SEND)]).collect();
+    let offered: BTreeSet<_> = wasi::names().chain(CHANNEL).collect();
     let wanted = module.imports().map(|import| (import.module(), import.name()));
     wanted
         .filter(|import| !offered.contains(import))
@@ -76,7 +103,11 @@ pub(super) fn offered(engine: &Engine) -> wasmtime::Result<BTreeMap<(String, Str
         .collect();
     let mut offered: BTreeMap<_, _> =
         functions.into_iter().map(|(name, function)| (name, function.ty(&store))).collect();
-    let send = FuncType::new(engine, [ValType::I32, ValType::I32], []);
-    offered.insert((IMPORT_MODULE.to_owned(), IMPORT_SEND.to_owned()), send);
+    let results = [&[][..], &[ValType::I32]];
+    for ((module, name), results) in CHANNEL.into_iter().zip(results) {
+        let params = [ValType::I32, ValType::I32];
+        let ty = FuncType::new(engine, params, results.iter().cloned());
+        offered.insert((module.to_owned(), name.to_owned()), ty);
+    }
     Ok(offered)
 }

@@ -9,10 +9,10 @@ use std::cell::Cell;
 use std::mem;
 use std::ptr::NonNull;
 
-use crate::channel::Stream;
+use crate::event::Event;
 
-/// What takes in a piece of output.
-pub(super) type Hear<'a> = dyn FnMut(Stream, &[u8]) + 'a;
+/// What takes in what a guest writes and says.
+pub(super) type Hear<'a> = dyn FnMut(Event<'_>) + 'a;
 
 /// One that is lent. Its lifetime is as long as `lend` runs, whatever is written here.
 type Lent = NonNull<Hear<'static>>;
@@ -41,13 +41,13 @@ pub(super) fn lend<R>(hear: &mut Hear<'_>, during: impl FnOnce() -> R) -> R {
 }
 
 /// Tells the listener of this thread. Says whether there is one.
-pub(super) fn hear(stream: Stream, bytes: &[u8]) -> bool {
+pub(super) fn hear(event: Event<'_>) -> bool {
     let Some(mut lent) = LENT.take() else { return false };
     let _put_back = PutBack(Some(lent));
     // SAFETY: it was there, so `lend` is still running on this thread and holds the only borrow, which it
     // does not use; and while it is taken out nobody else can find it.
     let listener = unsafe { lent.as_mut() };
-    listener(stream, bytes);
+    listener(event);
     true
 }
 
@@ -57,7 +57,12 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     fn tell(words: &str) -> bool {
-        hear(Stream::Stdout, words.as_bytes())
+        hear(Event::Stdout(words.as_bytes()))
+    }
+
+    fn bytes(event: Event<'_>) -> &[u8] {
+        let Event::Stdout(bytes) = event else { panic!("{event:?}") };
+        bytes
     }
 
     #[test]
@@ -65,10 +70,10 @@ mod tests {
         let mut outer = Vec::new();
         let mut inner = Vec::new();
         assert!(!tell("nobody"));
-        let mut listener = |_: Stream, bytes: &[u8]| {
-            outer.push(bytes.to_vec());
+        let mut listener = |event: Event<'_>| {
+            outer.push(bytes(event).to_vec());
             assert!(!tell("while it listens"));
-            let mut nested = |_: Stream, bytes: &[u8]| inner.push(bytes.to_vec());
+            let mut nested = |event: Event<'_>| inner.push(bytes(event).to_vec());
             lend(&mut nested, || assert!(tell("in")));
         };
         lend(&mut listener, || {
@@ -86,9 +91,9 @@ mod tests {
     #[test]
     fn a_panic_ends_the_loan_and_not_more() {
         let mut heard = 0;
-        let mut listener = |_: Stream, bytes: &[u8]| {
+        let mut listener = |event: Event<'_>| {
             heard += 1;
-            assert_ne!(bytes, b"panic");
+            assert_ne!(bytes(event), b"panic");
         };
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             lend(&mut listener, || {

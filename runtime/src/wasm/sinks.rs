@@ -6,11 +6,13 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use sandtrap_protocol::{Codec, Level};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use crate::channel::Stream;
+use crate::event::Event;
 use crate::evidence::StopReason;
 use crate::isolation::StopHandle;
 use crate::limits::Limits;
@@ -30,8 +32,44 @@ const PIECE: usize = 64 * 1024;
 pub(super) enum Said {
     /// A piece of output.
     Wrote(Stream, Bytes),
+    /// A word over its channel.
+    Told(Word),
     /// The guest has ended, and is there still if it may be used again. Nothing follows.
     Ended(Box<(Outcome, Option<Guest>)>),
+}
+
+/// What a guest said over its channel, on its way to another thread.
+pub(super) enum Word {
+    Log(Level, String),
+    Progress(u64, Option<u64>, String),
+    Emitted(Codec, Bytes),
+}
+
+impl Word {
+    /// `None` for what is no word of a guest's.
+    fn of(event: Event<'_>) -> Option<Self> {
+        match event {
+            Event::Log { level, text } => Some(Self::Log(level, text.to_owned())),
+            Event::Progress { done, total, text } => {
+                Some(Self::Progress(done, total, text.to_owned()))
+            }
+            Event::Emitted { codec, bytes } => {
+                Some(Self::Emitted(codec, Bytes::copy_from_slice(bytes)))
+            }
+            Event::Started { .. } | Event::Stdout(_) | Event::Stderr(_) => None,
+        }
+    }
+
+    /// As it is heard.
+    pub(super) fn event(&self) -> Event<'_> {
+        match self {
+            Self::Log(level, text) => Event::Log { level: *level, text },
+            Self::Progress(done, total, text) => {
+                Event::Progress { done: *done, total: *total, text }
+            }
+            Self::Emitted(codec, bytes) => Event::Emitted { codec: *codec, bytes },
+        }
+    }
 }
 
 /// How a guest's output reaches its listener.
@@ -46,13 +84,26 @@ pub(super) enum Way {
 impl Way {
     fn tell(&self, stream: Stream, bytes: &[u8]) -> Result<(), Interrupted> {
         let heard = match self {
-            Self::Here => lend::hear(stream, bytes),
+            Self::Here => lend::hear(match stream {
+                Stream::Stdout => Event::Stdout(bytes),
+                Stream::Stderr => Event::Stderr(bytes),
+            }),
             Self::Channel(listener) => {
                 let bytes = Bytes::copy_from_slice(bytes);
                 listener.send(Said::Wrote(stream, bytes)).is_ok()
             }
         };
         // Without a listener there is nobody to run for.
+        if heard { Ok(()) } else { Err(Interrupted) }
+    }
+
+    fn pass(&self, event: Event<'_>) -> Result<(), Interrupted> {
+        let heard = match self {
+            Self::Here => lend::hear(event),
+            Self::Channel(listener) => {
+                Word::of(event).is_none_or(|word| listener.send(Said::Told(word)).is_ok())
+            }
+        };
         if heard { Ok(()) } else { Err(Interrupted) }
     }
 }
@@ -81,6 +132,13 @@ impl Outlet {
 
     fn way(&self) -> MutexGuard<'_, Way> {
         self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Passes on a word. How many there may be is bounded elsewhere.
+    pub(super) fn tell(&self, event: Event<'_>) -> Result<(), Interrupted> {
+        self.signal.check()?;
+        let way = self.way().clone();
+        way.pass(event)
     }
 
     /// Passes on what fits under the limit; the guest ends if that is not all.

@@ -105,6 +105,7 @@ mod tests {
             ("wasi:sockets/tcp@0.2.0", "", Some(Resource::Network)),
             ("wasi:io/streams@0.2.0", "", None),
             ("sandtrap", "send", Some(Resource::Channel)),
+            ("sandtrap", "receive", Some(Resource::Channel)),
             ("env", "path_open", None),
         ] {
             assert_eq!(asked(module, name), expected, "{module} {name}");

@@ -96,6 +96,7 @@ fn letters(heard: &mut String) -> impl FnMut(Event<'_>) + '_ {
         Event::Stdout(_) => heard.push('o'),
         Event::Stderr(_) => heard.push('e'),
         Event::Started { .. } => heard.push('s'),
+        Event::Log { .. } | Event::Progress { .. } | Event::Emitted { .. } => heard.push('w'),
     }
 }
 

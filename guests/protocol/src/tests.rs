@@ -1,0 +1,167 @@
+//! The bytes of every frame, and what becomes of bytes that are none.
+
+use super::*;
+use crate::codec::{decode_to_guest, encode, encode_into, encode_with, head_into};
+use crate::frame::{Codec, ErrorReport, Level, PanicReport, ToGuest};
+use alloc::vec;
+
+/// Every frame of a guest, with a tail where it may have one, and its bytes. They never change.
+fn golden() -> Vec<(FromGuest, &'static [u8], &'static [u8])> {
+    let error = ErrorReport { message: "no".into(), chain: vec!["why".into()] };
+    let panic = PanicReport { message: "boom".into(), place: Some("a.rs:1:2".into()), fatal: true };
+    let host = FromGuest::HostCall { id: 300, codec: Codec::Raw, function: "get".into() };
+    vec![
+        (FromGuest::Hello { version: 1 }, b"", b"\x02\0\0\0\x00\x01"),
+        (FromGuest::Error(error), b"", b"\x09\0\0\0\x01\x02no\x01\x03why"),
+        (FromGuest::Panic(panic), b"", b"\x11\0\0\0\x02\x04boom\x01\x08a.rs:1:2\x01"),
+        (FromGuest::OutOfMemory { requested: 1 << 20 }, b"", b"\x04\0\0\0\x03\x80\x80\x40"),
+        (
+            FromGuest::Functions(vec!["add".into(), "f".into()]),
+            b"",
+            b"\x08\0\0\0\x04\x02\x03add\x01f",
+        ),
+        (FromGuest::Return { id: 7, codec: Codec::Typed }, b"\x2a", b"\x04\0\0\0\x05\x07\x01\x2a"),
+        (FromGuest::ErrorValue { codec: Codec::Json }, b"{}", b"\x04\0\0\0\x06\x02{}"),
+        (FromGuest::Emit { id: 7, codec: Codec::Raw }, b"x", b"\x04\0\0\0\x07\x07\x00x"),
+        (FromGuest::Log { level: Level::Warning }, b"hot", b"\x05\0\0\0\x08\x02hot"),
+        (
+            FromGuest::Progress { done: 3, total: Some(200) },
+            b"rows",
+            b"\x09\0\0\0\x09\x03\x01\xc8\x01rows",
+        ),
+        (host, b"key", b"\x0b\0\0\0\x0a\xac\x02\x00\x03getkey"),
+        (FromGuest::Beat, b"", b"\x01\0\0\0\x0b"),
+    ]
+}
+
+type Heard = Vec<(FromGuest, Vec<u8>)>;
+
+fn decoded(bytes: &[u8], piece: usize) -> Result<Heard, FrameFault> {
+    let (mut decoder, mut frames) = (Decoder::new(1 << 20), Vec::new());
+    for chunk in bytes.chunks(piece) {
+        decoder.feed(chunk, |frame, tail| {
+            frames.push((frame, tail.into_owned()));
+            Ok(())
+        })?;
+    }
+    decoder.end().map(|()| frames)
+}
+
+#[test]
+fn the_bytes_of_every_frame_stay_the_same() {
+    for (frame, tail, bytes) in golden() {
+        assert_eq!(encode_with(&frame, tail).as_deref(), Ok(bytes), "{frame:?}");
+        assert_eq!(FromGuest::tail_of(bytes[LENGTH_BYTES]), Some(frame.tail()), "{frame:?}");
+    }
+    let call = ToGuest::Call { id: 7, codec: Codec::Json, time_left: 300, function: "add" };
+    let reply = ToGuest::HostReply { id: 300, is_result: true, codec: Codec::Raw };
+    for (frame, tail, bytes) in [
+        (ToGuest::Hello { version: 1 }, &b""[..], &b"\x02\0\0\0\x00\x01"[..]),
+        (call, b"[1]", b"\x0c\0\0\0\x01\x07\x02\xac\x02\x03add[1]"),
+        (reply, b"v", b"\x06\0\0\0\x02\xac\x02\x01\x00v"),
+        (ToGuest::Cancel { id: 7 }, b"", b"\x02\0\0\0\x03\x07"),
+        (ToGuest::Shutdown, b"", b"\x01\0\0\0\x04"),
+    ] {
+        assert_eq!(encode_with(&frame, tail).as_deref(), Ok(bytes), "{frame:?}");
+        let (read, at) = decode_to_guest(&bytes[LENGTH_BYTES..]).unwrap();
+        assert_eq!((read, &bytes[LENGTH_BYTES + at..]), (frame, tail));
+    }
+}
+
+#[test]
+fn a_frame_is_the_same_with_and_without_allocation() {
+    let mut buffer = [0; 64];
+    for (frame, tail, bytes) in golden() {
+        let head = head_into(&frame, tail.len(), &mut buffer).unwrap();
+        assert_eq!([head, tail].concat(), bytes);
+        assert!(encode_into(&frame, &mut [0; 4]).is_err());
+    }
+}
+
+#[test]
+fn frames_survive_being_cut_anywhere() {
+    let bytes: Vec<u8> = golden().iter().flat_map(|(.., bytes)| bytes.to_vec()).collect();
+    let frames: Heard =
+        golden().into_iter().map(|(frame, tail, _)| (frame, tail.to_vec())).collect();
+    for piece in 1..=bytes.len() {
+        assert_eq!(decoded(&bytes, piece).as_ref(), Ok(&frames), "pieces of {piece}");
+    }
+}
+
+#[test]
+fn values_of_every_size_arrive_in_pieces_of_every_size() {
+    let frame = FromGuest::Return { id: 1, codec: Codec::Raw };
+    for size in [0, 1, 1019, 1020, 1021, 1022, 1024, 4095, 65_535, 65_536, 65_537, 1 << 20] {
+        let value: Vec<u8> = (0..size).map(|index| (index % 251) as u8).collect();
+        let mut bytes = encode_with(&frame, &value).unwrap();
+        bytes.extend(encode(&FromGuest::Beat).unwrap());
+        for piece in [1 << 21, 65_536, 4096, 1023, 7] {
+            let heard = decoded(&bytes, piece).unwrap();
+            let expected = [(frame.clone(), value.clone()), (FromGuest::Beat, vec![])];
+            assert!(heard == expected, "{size} bytes in pieces of {piece}");
+        }
+    }
+}
+
+#[test]
+fn hostile_bytes_are_named_and_never_reserved_for() {
+    for (bytes, fault) in [
+        (&[0xff, 0xff, 0xff, 0xff, 1][..], FrameFault::TooLong(u32::MAX as usize)),
+        (&[0xff, 0xff, 0xff, 0xff, 8], FrameFault::TooLong(u32::MAX as usize)),
+        (&[0xff, 0xff, 0xff, 0xff, 5], FrameFault::TooMuch(u32::MAX as usize)),
+        (&[0xff, 0xff, 0xff, 0xff, 0xff], FrameFault::Malformed),
+        (&[1, 0, 1, 0, 0], FrameFault::TooLong(MAX_FRAME + 1)),
+        (&[0, 0, 0, 0], FrameFault::Malformed),
+        (&[0, 0, 0, 0, 1], FrameFault::Malformed),
+        (&[1, 0, 0, 0, 99], FrameFault::Malformed),
+        (&[1, 0, 0, 0, 5], FrameFault::Malformed),
+        (&[3, 0, 0, 0, 5, 1, 9], FrameFault::Malformed),
+        (&[3, 0, 0, 0, 0, 1, 7], FrameFault::Padded),
+        (&[2, 0, 0, 0, 11, 7], FrameFault::Padded),
+        (&[2, 0, 0], FrameFault::Torn),
+        (&[2, 0, 0, 0, 0], FrameFault::Torn),
+        (&[9, 0, 0, 0, 5, 1, 0, 7], FrameFault::Torn),
+    ] {
+        for piece in [1, bytes.len()] {
+            assert_eq!(decoded(bytes, piece), Err(fault.clone()), "{bytes:?} by {piece}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_never_comes_costs_no_room() {
+    let mut decoder = Decoder::new(u32::MAX as usize);
+    let mut bytes = vec![0xff, 0xff, 0xff, 0xf0, 5, 1, 0];
+    bytes.resize(LENGTH_BYTES + MAX_HEAD, 7);
+    decoder.feed(&bytes, |_, _| Ok(())).unwrap();
+    assert!(decoder.value.as_ref().is_some_and(|value| value.bytes.capacity() <= FIRST_ROOM));
+    decoder.feed(&[7], |_, _| Ok(())).unwrap();
+    assert!(decoder.value.is_some_and(|value| value.bytes.capacity() <= 2 * FIRST_ROOM));
+}
+
+#[test]
+fn what_is_too_long_is_not_written_either() {
+    let log = FromGuest::Log { level: Level::Info };
+    assert_eq!(encode_with(&log, &[b'x'; MAX_FRAME]), Err(FrameFault::TooLong(MAX_FRAME + 2)));
+    assert_eq!(encode_with(&FromGuest::Beat, b"x"), Err(FrameFault::Padded));
+    let function = "f".repeat(MAX_HEAD);
+    let call = ToGuest::Call { id: 0, codec: Codec::Raw, time_left: 0, function: &function };
+    assert!(matches!(encode(&call), Err(FrameFault::TooLong(_))));
+}
+
+#[test]
+fn a_small_frame_is_read_and_written_without_a_copy() {
+    let (mut buffer, mut decoder) = ([0; 80], Decoder::default());
+    let frame = FromGuest::Return { id: 1, codec: Codec::Typed };
+    let head = head_into(&frame, 64, &mut buffer).unwrap().len();
+    buffer[head..head + 64].fill(7);
+    let value = buffer[head..head + 64].as_ptr();
+    decoder
+        .feed(&buffer[..head + 64], |frame, tail| {
+            assert_eq!(frame, FromGuest::Return { id: 1, codec: Codec::Typed });
+            assert!(matches!(tail, Cow::Borrowed(bytes) if bytes.as_ptr() == value));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(decoder.head.capacity(), 0);
+}

@@ -1,0 +1,160 @@
+//! Typed values as bytes: postcard, and behind it a fingerprint of the types that were written.
+//!
+//! Postcard is compact for it tells no types: what was written as one type can often be read as another, and is
+//! garbage then. So both sides note which kinds of values they pass on their way, and at the end they compare. The
+//! names of types and fields don't count, nor how often an element comes: a tuple may be read as a struct of the same
+//! fields in the same order, and bytes are a sequence of `u8` however they are written.
+
+mod read;
+mod write;
+
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
+
+/// The bytes of a fingerprint.
+const FINGERPRINT: usize = 4;
+
+/// How bytes fail to be a value of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TypedFault {
+    /// They end before the value does.
+    TooShort,
+    /// So many are left over.
+    LeftOver(usize),
+    /// They are no value of that type.
+    Malformed,
+    /// They are the value of another type.
+    OtherType,
+}
+
+impl fmt::Display for TypedFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooShort => f.write_str("they end too early"),
+            Self::LeftOver(count) => write!(f, "{count} of them are left over"),
+            Self::Malformed => f.write_str("they are malformed, or were written as another type"),
+            Self::OtherType => f.write_str("they were written as another type"),
+        }
+    }
+}
+
+impl core::error::Error for TypedFault {}
+
+/// Writes a value. Fails only for types that can't be written at all.
+pub fn typed_to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, postcard::Error> {
+    let shape = Shape::default();
+    let mut bytes = postcard::to_allocvec(&write::Traced { value, shape: &shape })?;
+    bytes.extend_from_slice(&shape.fingerprint());
+    Ok(bytes)
+}
+
+/// Reads a value that was written as this type.
+pub fn typed_from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, TypedFault> {
+    let (body, fingerprint) =
+        bytes.split_last_chunk::<FINGERPRINT>().ok_or(TypedFault::TooShort)?;
+    let shape = Shape::default();
+    let mut inner = postcard::Deserializer::from_bytes(body);
+    let value = T::deserialize(read::Traced { inner: &mut inner, shape: &shape });
+    let rest = inner.finalize().map_err(|_| TypedFault::Malformed)?;
+    let value = value.map_err(|error| match error {
+        postcard::Error::DeserializeUnexpectedEnd => TypedFault::TooShort,
+        _ => TypedFault::Malformed,
+    })?;
+    match rest.len() {
+        0 if shape.fingerprint() == *fingerprint => Ok(value),
+        0 => Err(TypedFault::OtherType),
+        count => Err(TypedFault::LeftOver(count)),
+    }
+}
+
+/// Writes bytes as if they were a `Vec<u8>`, in one piece.
+pub fn typed_bytes_to_vec(bytes: &[u8]) -> Result<Vec<u8>, postcard::Error> {
+    struct Whole<'a>(&'a [u8]);
+    impl Serialize for Whole<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(self.0)
+        }
+    }
+    typed_to_vec(&Whole(bytes))
+}
+
+/// The bytes of a `Vec<u8>` that was written, where they stand.
+pub fn typed_bytes(bytes: &[u8]) -> Result<&[u8], TypedFault> {
+    typed_from_slice(bytes)
+}
+
+/// Which kinds of values have passed, in one number.
+#[derive(Debug, Default)]
+struct Shape(Cell<u64>);
+
+/// The kinds of values. Their numbers are part of the wire format.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Bool = 1,
+    I8 = 2,
+    I16 = 3,
+    I32 = 4,
+    I64 = 5,
+    I128 = 6,
+    U8 = 7,
+    U16 = 8,
+    U32 = 9,
+    U64 = 10,
+    U128 = 11,
+    F32 = 12,
+    F64 = 13,
+    Char = 14,
+    Text = 15,
+    Unit = 16,
+    Maybe = 17,
+    Sequence = 18,
+    /// A tuple or a struct.
+    Group = 19,
+    Map = 20,
+    UnitVariant = 21,
+    NewtypeVariant = 22,
+    GroupVariant = 23,
+    End = 24,
+}
+
+impl Shape {
+    fn note(&self, kind: Kind) {
+        self.mix(kind as u64);
+    }
+
+    fn mix(&self, number: u64) {
+        let mixed = (self.0.get() ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0.set(mixed.rotate_left(23));
+    }
+
+    /// One element among many of a kind: it counts if it is of another kind than the last one.
+    fn element<T>(&self, last: &mut u64, pass: impl FnOnce() -> T) -> T {
+        let before = self.0.replace(0);
+        let passed = pass();
+        let own = self.0.replace(before);
+        if own != *last && own != 0 {
+            *last = own;
+            self.mix(own);
+        }
+        passed
+    }
+
+    fn bytes(&self, are_none: bool) {
+        self.note(Kind::Sequence);
+        if !are_none {
+            self.element(&mut 0, || self.note(Kind::U8));
+        }
+        self.note(Kind::End);
+    }
+
+    fn fingerprint(&self) -> [u8; FINGERPRINT] {
+        let all = self.0.get();
+        ((all >> 32) as u32 ^ all as u32).to_le_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

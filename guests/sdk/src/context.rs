@@ -1,0 +1,89 @@
+//! What a task knows of its call, and what it may say while it runs.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use sandtrap_protocol::{Codec, FromGuest, Level};
+use serde::Serialize;
+
+use crate::testify::{say_text, say_value};
+use crate::value::{self, ValueError};
+use crate::{inbox, people};
+
+/// The call that a task serves: tells the host how far it is, and the task how much time it has.
+#[derive(Debug)]
+pub struct Context {
+    pub(crate) id: u64,
+    pub(crate) codec: Codec,
+    pub(crate) end: Option<Instant>,
+    /// Whether a host called, and not somebody at a command line.
+    pub(crate) has_host: bool,
+}
+
+impl Context {
+    /// Writes a line into the host's log.
+    pub fn log(&self, level: Level, text: impl fmt::Display) {
+        let text = text.to_string();
+        match self.has_host {
+            true => say_text(&FromGuest::Log { level }, &text),
+            false => people::log(level, &text),
+        }
+    }
+
+    /// Logs what the guest does.
+    pub fn info(&self, text: impl fmt::Display) {
+        self.log(Level::Info, text);
+    }
+
+    /// Logs what may be wrong.
+    pub fn warn(&self, text: impl fmt::Display) {
+        self.log(Level::Warning, text);
+    }
+
+    /// Says how far the call is, and in words what it is doing.
+    pub fn progress(&self, done: u64, total: impl Into<Option<u64>>, doing: impl fmt::Display) {
+        let (total, doing) = (total.into(), doing.to_string());
+        match self.has_host {
+            true => say_text(&FromGuest::Progress { done, total }, &doing),
+            false => people::progress(done, total, &doing),
+        }
+    }
+
+    /// Gives the caller one item before the result. It is written like the result.
+    pub fn emit<T: Serialize + ?Sized>(&self, item: &T) -> Result<(), ValueError> {
+        let bytes = value::write_borrowed(self.codec, item)?;
+        self.give(self.codec, &bytes);
+        Ok(())
+    }
+
+    /// Gives the caller bytes as they are.
+    pub fn emit_bytes(&self, bytes: &[u8]) {
+        self.give(Codec::Raw, bytes);
+    }
+
+    fn give(&self, codec: Codec, bytes: &[u8]) {
+        match self.has_host {
+            true => say_value(&FromGuest::Emit { id: self.id, codec }, bytes),
+            false => people::print(bytes),
+        }
+    }
+
+    /// Tells the host that a long task is still alive.
+    pub fn beat(&self) {
+        if self.has_host {
+            say_value(&FromGuest::Beat, &[]);
+        }
+    }
+
+    /// How long the call may still take. `None` without a limit.
+    pub fn deadline_left(&self) -> Option<Duration> {
+        self.end.map(|end| end.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether nobody waits for the result any more: the host has said so, or there is no time left. What is
+    /// asked for often may be asked for rarely: each time is a call of the system.
+    pub fn cancelled(&self) -> bool {
+        let is_late = self.end.is_some_and(|end| end <= Instant::now());
+        is_late || self.has_host && inbox::is_cancelled(self.id)
+    }
+}

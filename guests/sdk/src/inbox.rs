@@ -1,0 +1,140 @@
+//! What the host sends, frame by frame. The host is trusted here: it has made this guest, and can end it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sandtrap_protocol::{Codec, LENGTH_BYTES, MAX_HEAD, Tail, ToGuest, decode_to_guest};
+
+use crate::wire;
+
+/// Small calls lie in here as a whole, several of them if the host is quick.
+const ROOM: usize = 16 * 1024;
+
+/// What the host wants.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// It greets.
+    Hello { version: u16 },
+    /// It calls a function.
+    Call { id: u64, codec: Codec, time_left: u64, function: String, input: Vec<u8> },
+    /// It waits no longer for this call.
+    Cancel { id: u64 },
+    /// There will be nothing more.
+    Shutdown,
+    /// An answer to a question that nobody asked, or what is not known here.
+    Other,
+}
+
+/// Bytes that have come and were not read.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    room: Box<[u8]>,
+    begin: usize,
+    end: usize,
+    /// Looked at while something else went on, and not what was looked for.
+    seen: Vec<Order>,
+}
+
+static INBOX: Mutex<Option<Inbox>> = Mutex::new(None);
+
+/// Waits for the next order. `None` where no more will come.
+pub(crate) fn next() -> Option<Order> {
+    with(|inbox| match inbox.seen.is_empty() {
+        true => inbox.read(),
+        false => Some(inbox.seen.remove(0)),
+    })
+}
+
+/// Whether the host has cancelled this call. Waits for nothing.
+pub(crate) fn is_cancelled(call: u64) -> bool {
+    with(|inbox| {
+        while inbox.look() {
+            match inbox.read() {
+                Some(order) => inbox.seen.push(order),
+                None => break,
+            }
+        }
+        inbox.seen.contains(&Order::Cancel { id: call })
+    })
+}
+
+fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
+    let mut inbox: MutexGuard<'_, _> = INBOX.lock().unwrap_or_else(PoisonError::into_inner);
+    act(inbox.get_or_insert_with(Inbox::new))
+}
+
+impl Inbox {
+    fn new() -> Self {
+        Self { room: vec![0; ROOM].into(), begin: 0, end: 0, seen: Vec::new() }
+    }
+
+    /// Whether a frame has begun to come.
+    fn look(&mut self) -> bool {
+        if self.begin == self.end {
+            (self.begin, self.end) = (0, 0);
+            self.end = wire::try_receive(&mut self.room).unwrap_or(0);
+        }
+        self.begin < self.end
+    }
+
+    /// Has at least so many bytes in the room, if they come.
+    fn fill(&mut self, wanted: usize) -> bool {
+        if self.room.len() - self.begin < wanted {
+            self.room.copy_within(self.begin..self.end, 0);
+            (self.begin, self.end) = (0, self.end - self.begin);
+        }
+        while self.end - self.begin < wanted {
+            let count = wire::receive(&mut self.room[self.end..]);
+            if count == 0 {
+                return false;
+            }
+            self.end += count;
+        }
+        true
+    }
+
+    fn read(&mut self) -> Option<Order> {
+        if !self.fill(LENGTH_BYTES) {
+            return None;
+        }
+        let prefix = self.room[self.begin..self.end].first_chunk::<LENGTH_BYTES>()?;
+        let length = u32::from_le_bytes(*prefix) as usize;
+        if !self.fill(LENGTH_BYTES + length.min(MAX_HEAD)) {
+            return None;
+        }
+        let begin = self.begin + LENGTH_BYTES;
+        let there = (self.end - begin).min(length);
+        let body = &self.room[begin..begin + there];
+        let Ok((frame, fields)) = decode_to_guest(body) else {
+            // A host of a later version may send what is not known here, and does not need an answer to it.
+            self.begin = begin + there;
+            return self.rest(Order::Other, length - there);
+        };
+        let mut tail = Vec::new();
+        if frame.tail() == Tail::Value {
+            tail.reserve_exact(length - fields);
+            tail.extend_from_slice(&body[fields..]);
+        }
+        let order = match frame {
+            ToGuest::Hello { version } => Order::Hello { version },
+            ToGuest::Call { id, codec, time_left, function } => {
+                let (function, input) = (function.to_owned(), tail);
+                Order::Call { id, codec, time_left, function, input }
+            }
+            ToGuest::HostReply { .. } => Order::Other,
+            ToGuest::Cancel { id } => Order::Cancel { id },
+            ToGuest::Shutdown => Order::Shutdown,
+        };
+        self.begin = begin + there;
+        self.rest(order, length - there)
+    }
+
+    /// Gets what is missing of an order's value.
+    fn rest(&self, mut order: Order, missing: usize) -> Option<Order> {
+        let mut nobodys = Vec::new();
+        let into = match &mut order {
+            Order::Call { input, .. } => input,
+            _ => &mut nobodys,
+        };
+        (missing == 0 || wire::receive_all(into, missing)).then_some(order)
+    }
+}

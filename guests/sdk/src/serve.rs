@@ -1,0 +1,170 @@
+//! Serves calls: one after another, from the greeting until the host has no more.
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use sandtrap_protocol::{Codec, ErrorReport, FromGuest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::inbox::{self, Order};
+use crate::testify::{error_report, error_said, say, say_value, start};
+use crate::{people, value};
+
+/// How many names a message lists.
+const MOST_NAMES: usize = 16;
+
+/// One function that can be called.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Its name.
+    pub name: &'static str,
+    /// Reads the input, runs the task, writes the result.
+    pub run: fn(&mut Call, &mut Context) -> Settled,
+}
+
+/// What `#[task]` makes of a function, for [`serve!`](crate::serve!).
+pub trait Task {
+    /// The function.
+    const FUNCTION: Function;
+}
+
+/// What a function was given.
+#[derive(Debug)]
+pub struct Call {
+    pub(crate) function: &'static str,
+    pub(crate) codec: Codec,
+    pub(crate) input: Vec<u8>,
+}
+
+/// What became of a call.
+#[derive(Debug)]
+pub enum Settled {
+    /// It gave this.
+    Value(Vec<u8>),
+    /// It failed.
+    Failed {
+        /// With this.
+        report: ErrorReport,
+        /// The error as a value, where its type can be written.
+        value: Option<Vec<u8>>,
+    },
+}
+
+impl Call {
+    /// Reads the input.
+    pub fn input<T: DeserializeOwned + 'static>(&mut self) -> Result<T, Settled> {
+        let bytes = std::mem::take(&mut self.input);
+        value::read(self.codec, bytes, self.function).map_err(|error| Settled::failed(&error))
+    }
+
+    /// Nothing is wanted of the input. Whoever calls without one may send nothing, or what stands for it.
+    pub fn no_input(&mut self) -> Result<(), Settled> {
+        let is_nothing = match self.codec {
+            Codec::Raw | Codec::Typed => self.input.is_empty(),
+            Codec::Json => ["", "null", "[]", "{}"].map(str::as_bytes).contains(&&*self.input),
+        };
+        if is_nothing { Ok(()) } else { self.input() }
+    }
+
+    /// Writes the result.
+    pub fn value<T: Serialize + 'static>(&self, value: T) -> Settled {
+        match value::write(self.codec, value, self.function) {
+            Ok(bytes) => Settled::Value(bytes),
+            Err(error) => Settled::failed(&error),
+        }
+    }
+
+    /// Writes an error.
+    pub fn error(&self, error: &(dyn Error + 'static)) -> Settled {
+        Settled::failed(error)
+    }
+
+    /// Writes an error with its value.
+    pub fn error_value<E: Error + Serialize + 'static>(&self, error: E) -> Settled {
+        let report = error_report(&error);
+        // Raw bytes have no types; a host that knows this one knows how Rust writes it.
+        let codec = self.error_codec();
+        Settled::Failed { report, value: value::write(codec, error, self.function).ok() }
+    }
+
+    fn error_codec(&self) -> Codec {
+        if self.codec == Codec::Raw { Codec::Typed } else { self.codec }
+    }
+}
+
+impl Settled {
+    fn failed(error: &(dyn Error + 'static)) -> Self {
+        Self::Failed { report: error_report(error), value: None }
+    }
+}
+
+static FUNCTIONS: OnceLock<&'static [Function]> = OnceLock::new();
+
+/// Serves calls of these functions until there are no more; [`serve!`](crate::serve!) calls it. Without a host,
+/// runs one of them for the people at the command line.
+pub fn serve(functions: &'static [Function]) -> ExitCode {
+    let functions = FUNCTIONS.get_or_init(|| functions);
+    start();
+    say(&FromGuest::Functions(functions.iter().map(|function| function.name.to_owned()).collect()));
+    if go_on() { ExitCode::SUCCESS } else { people::run(functions) }
+}
+
+/// Serves what has come. Says whether there was a host that sent anything.
+pub(crate) fn go_on() -> bool {
+    let mut was_heard = false;
+    while let Some(order) = inbox::next() {
+        was_heard = true;
+        match order {
+            Order::Call { id, codec, time_left, function, input } => {
+                let end = Instant::now().checked_add(Duration::from_micros(time_left));
+                let mut context = Context { id, codec, end, has_host: true };
+                answer(&function, input, &mut context);
+            }
+            Order::Shutdown => break,
+            // A host of another version ends this guest when it hears of ours.
+            Order::Hello { .. } | Order::Cancel { .. } | Order::Other => {}
+        }
+    }
+    was_heard
+}
+
+fn answer(name: &str, input: Vec<u8>, context: &mut Context) {
+    let functions = FUNCTIONS.get().copied().unwrap_or_default();
+    let codec = context.codec;
+    let settled = match functions.iter().find(|function| function.name == name) {
+        Some(function) => {
+            let mut call = Call { function: function.name, codec, input };
+            (function.run)(&mut call, context)
+        }
+        None => Settled::Failed { report: unknown(name, functions), value: None },
+    };
+    // What the task wrote belongs before its result. A closed stdout is no reason to die of something else.
+    let _ = std::io::stdout().flush();
+    match settled {
+        Settled::Value(bytes) => say_value(&FromGuest::Return { id: context.id, codec }, &bytes),
+        Settled::Failed { report, value } => {
+            if let Some(bytes) = value {
+                let codec = if codec == Codec::Raw { Codec::Typed } else { codec };
+                say_value(&FromGuest::ErrorValue { codec }, &bytes);
+            }
+            error_said(report);
+        }
+    }
+}
+
+fn unknown(name: &str, functions: &[Function]) -> ErrorReport {
+    let names: Vec<_> =
+        functions.iter().take(MOST_NAMES).map(|function| format!("`{}`", function.name)).collect();
+    let there_are = match functions.len() {
+        0 => "this guest has none".to_owned(),
+        1..=MOST_NAMES => format!("this guest has {}", names.join(", ")),
+        more => format!("this guest has {more}, among them {}", names.join(", ")),
+    };
+    let message = format!("there is no function `{name}`; {there_are}");
+    ErrorReport { message, chain: Vec::new() }
+}

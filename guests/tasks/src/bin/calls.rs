@@ -1,0 +1,118 @@
+//! Lives: functions of every shape that a task can have, and of every way in which one can end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use sandtrap_guest::{Context, Level, task};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Picture {
+    name: String,
+    width: u32,
+    height: u32,
+}
+
+#[derive(Debug, Serialize, thiserror::Error)]
+#[error("{dividend} can't be divided by {divisor}")]
+struct DivisionError {
+    dividend: i64,
+    divisor: i64,
+}
+
+#[task]
+fn add((a, b): (i64, i64)) -> i64 {
+    a + b
+}
+
+#[task]
+fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+#[task]
+fn turn(picture: Picture, cx: &mut Context) -> Picture {
+    cx.log(Level::Debug, format_args!("turning {}", picture.name));
+    Picture { width: picture.height, height: picture.width, ..picture }
+}
+
+#[task]
+fn divide((dividend, divisor): (i64, i64)) -> Result<i64, DivisionError> {
+    dividend.checked_div(divisor).ok_or(DivisionError { dividend, divisor })
+}
+
+#[task]
+fn parse(text: String) -> anyhow::Result<i64> {
+    let number: i64 = text.trim().parse().with_context(|| format!("`{text}` is no number"))?;
+    Ok(number)
+}
+
+#[task]
+fn refuse(text: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    Err(text.into())
+}
+
+#[task]
+fn nothing() {}
+
+#[task]
+fn panics(text: String) {
+    panic!("{text}");
+}
+
+#[task]
+fn exits(code: i32) {
+    std::process::exit(code);
+}
+
+#[task]
+fn overflows(depth: u64) -> u64 {
+    let room = std::hint::black_box([depth; 64]);
+    if depth == 0 { 0 } else { overflows(depth - 1) + room[0] }
+}
+
+#[task]
+fn allocates(bytes: usize) -> usize {
+    std::hint::black_box(vec![1_u8; bytes]).len()
+}
+
+/// Gives one item after another, and says how far it is.
+#[task]
+fn count(to: u64, cx: &mut Context) -> anyhow::Result<u64> {
+    for number in 0..to {
+        cx.emit(&number)?;
+        cx.progress(number + 1, to, "counting");
+    }
+    cx.warn("that was all");
+    Ok(to)
+}
+
+/// How often it was called.
+#[task]
+fn next() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    CALLS.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Milliseconds that are left, and whether somebody cancelled it.
+#[task]
+fn left(cx: &mut Context) -> (Option<u64>, bool) {
+    let left = cx.deadline_left().and_then(|left| left.as_millis().try_into().ok());
+    cx.beat();
+    (left, cx.cancelled())
+}
+
+/// Writes to both streams, and not to the end of a line.
+#[task]
+#[expect(clippy::print_stdout, reason = "it is the guest's own output")]
+fn writes(text: String) {
+    use std::io::Write as _;
+    print!("{text}");
+    // A closed stderr is the caller's business.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+sandtrap_guest::serve!(
+    add, echo, turn, divide, parse, refuse, nothing, panics, exits, overflows, allocates, count,
+    next, left, writes,
+);

@@ -1,0 +1,110 @@
+//! `sandtrap call`: the functions of guests built with the SDK, behind both walls.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use sandtrap::Wall;
+use serde_json::json;
+
+use crate::kit::{Ran, WALLS, finish, guest, sandtrap, text_of};
+
+fn call(wall: Wall, function: &str, flags: &[&str]) -> Ran {
+    let path = guest(wall, "calls");
+    let mut command = sandtrap(["call", text_of(&path), function]);
+    command.args(flags);
+    finish(command)
+}
+
+#[test]
+fn json_goes_in_and_the_result_is_one_line_of_json() {
+    for wall in WALLS {
+        let ran = call(wall, "add", &["--input", "[2, -44]"]);
+        assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), "-42\n", ""), "{wall:?}");
+        let ran = call(wall, "nothing", &[]);
+        assert_eq!((ran.code, ran.text()), (Some(0), "null\n"), "{wall:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_input_may_be_a_file_or_come_on_stdin() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[1,\n 2]\n").unwrap();
+    let named = format!("@{}", text_of(file.path()));
+    for wall in WALLS {
+        let ran = call(wall, "add", &["--input", &named]);
+        assert_eq!((ran.code, ran.text()), (Some(0), "3\n"), "{wall:?}: {}", ran.stderr);
+        let path = guest(wall, "calls");
+        let mut command = sandtrap(["call", text_of(&path), "add", "--input", "-"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"[3, 4]").unwrap();
+        let ran = Ran::from(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.text()), (Some(0), "7\n"), "{wall:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn items_are_lines_on_stdout_if_they_are_wanted_and_words_are_lines_on_stderr() {
+    let words = " 50% 1/2 counting\n100% 2/2 counting\nwarning: that was all\n";
+    for wall in WALLS {
+        let ran = call(wall, "count", &["--input", "2", "--stream"]);
+        assert_eq!((ran.text(), ran.stderr.as_str()), ("0\n1\n2\n", words), "{wall:?}");
+        let ran = call(wall, "count", &["--input", "2"]);
+        assert_eq!((ran.text(), ran.stderr.as_str()), ("2\n", words), "{wall:?}");
+    }
+}
+
+#[test]
+fn the_report_of_a_function_holds_its_result() {
+    let input = r#"{"name": "x", "width": 1, "height": 2}"#;
+    for wall in WALLS {
+        let report = call(wall, "turn", &["--input", input, "--json"]).report();
+        let turned = json!({"name": "x", "width": 2, "height": 1});
+        assert_eq!(report["output"]["result"], turned, "{wall:?}");
+        assert_eq!(report["output"]["result_codec"], "json");
+        assert_eq!(report["task"]["entry"], "call");
+        assert_eq!(report["task"]["function"], "turn");
+        assert_eq!(report["task"]["isolation"], wall.name());
+        let report = call(wall, "parse", &["--input", "\"x\"", "--json"]).report();
+        assert_eq!(report["verdict"]["chain"], json!(["invalid digit found in string"]));
+        assert_eq!(report["output"]["result"], json!(null));
+    }
+}
+
+#[test]
+fn an_unknown_function_names_those_that_there_are() {
+    for wall in WALLS {
+        let ran = call(wall, "resize", &["--input", "null"]);
+        assert_eq!((ran.code, ran.label(), ran.text()), (Some(1), "failed.error", ""), "{wall:?}");
+        assert!(ran.stderr.contains("no function `resize`; this guest has `add`, `echo`"));
+    }
+}
+
+#[test]
+fn a_function_that_ends_badly_has_the_exit_code_of_its_verdict() {
+    for wall in WALLS {
+        for (function, input, code, label) in [
+            ("divide", "[1, 0]", 1, "failed.error"),
+            ("panics", "\"boom\"", 101, "failed.panic"),
+            ("exits", "7", 7, "failed.exit"),
+            ("exits", "0", 76, "crashed.protocol"),
+            ("turn", "7", 1, "failed.error"),
+        ] {
+            let ran = call(wall, function, &["--input", input]);
+            let found = (ran.code, ran.label(), ran.text());
+            assert_eq!(found, (Some(code), label, ""), "{wall:?} {function}: {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
+fn an_input_that_is_no_json_is_refused_with_an_example() {
+    for input in ["", "[1", "resize", "1 2"] {
+        let ran = call(Wall::Wasm, "add", &["--input", input]);
+        ran.assert_refused(2);
+        assert!(ran.stderr.contains("write it as in '[1, 2]'"), "{}", ran.stderr);
+    }
+    let ran = call(Wall::Wasm, "add", &["--input", "@/no/such/file"]);
+    ran.assert_refused(125);
+    assert!(ran.stderr.contains("`/no/such/file`"), "{}", ran.stderr);
+    call(Wall::Wasm, "add", &["--input", "1", "--arg", "i32:1"]).assert_refused(2);
+}

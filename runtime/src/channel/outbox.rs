@@ -1,0 +1,178 @@
+//! What a host sends: laid out before the guest runs, taken piece by piece as fast as the guest reads.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use sandtrap_protocol::{FrameFault, MAX_HEAD, ToGuest, VERSION, encode, head_into};
+
+use crate::evidence::Step;
+use crate::isolation::{Attempt, LoadError};
+use crate::payload::Payload;
+use crate::task::Entry;
+
+/// Bytes on their way to a guest. Large ones are never copied into it.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    parts: VecDeque<Bytes>,
+}
+
+/// Which of a guest's calls a call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// The only one.
+    Only,
+    /// One of many, and its number; the first is 1.
+    OneOfMany(u64),
+}
+
+impl Turn {
+    pub(crate) fn id(self) -> u64 {
+        match self {
+            Self::Only => 1,
+            Self::OneOfMany(id) => id,
+        }
+    }
+}
+
+impl Outbox {
+    /// What has to be sent for an attempt: nothing, where no function of the guest's is called.
+    pub(crate) fn of(attempt: &Attempt<'_>, turn: Turn) -> Result<Self, LoadError> {
+        let Entry::Invoke { function, input } = attempt.entry else { return Ok(Self::default()) };
+        let left = attempt.limits.wall.saturating_sub(attempt.began.elapsed());
+        let mut outbox = Self::default();
+        if matches!(turn, Turn::Only | Turn::OneOfMany(1)) {
+            outbox.push(&ToGuest::Hello { version: VERSION })?;
+        }
+        outbox.call(turn.id(), function, input, left)?;
+        if turn == Turn::Only {
+            outbox.push(&ToGuest::Shutdown)?;
+        }
+        Ok(outbox)
+    }
+
+    fn push(&mut self, frame: &ToGuest<'_>) -> Result<(), LoadError> {
+        let bytes = encode(frame).map_err(rejected)?;
+        self.parts.push_back(bytes.into());
+        Ok(())
+    }
+
+    fn call(
+        &mut self,
+        id: u64,
+        function: &str,
+        input: &Payload,
+        left: Duration,
+    ) -> Result<(), LoadError> {
+        let time_left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
+        let call = ToGuest::Call { id, codec: input.codec(), time_left, function };
+        let mut buffer = [0; MAX_HEAD];
+        let head = head_into(&call, input.bytes().len(), &mut buffer);
+        self.parts.push_back(Bytes::copy_from_slice(head.map_err(rejected)?));
+        if !input.bytes().is_empty() {
+            self.parts.push_back(input.shared());
+        }
+        Ok(())
+    }
+
+    /// What is to be sent next. Empty if nothing is.
+    pub(crate) fn front(&self) -> &[u8] {
+        self.parts.front().map_or(&[], |part| part)
+    }
+
+    /// So many bytes of the front were sent.
+    pub(crate) fn sent(&mut self, count: usize) {
+        if let Some(front) = self.parts.front_mut() {
+            front.advance(count);
+            if front.is_empty() {
+                self.parts.pop_front();
+            }
+        }
+    }
+
+    /// Copies as much as there is and fits. Says how much.
+    pub(crate) fn take(&mut self, into: &mut [u8]) -> usize {
+        let mut taken = 0;
+        while taken < into.len() && !self.is_empty() {
+            let front = self.front();
+            let part = front.len().min(into.len() - taken);
+            into[taken..taken + part].copy_from_slice(&front[..part]);
+            self.sent(part);
+            taken += part;
+        }
+        taken
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
+fn rejected(fault: FrameFault) -> LoadError {
+    let why = match fault {
+        FrameFault::TooMuch(length) => format!("its input has {length} bytes; 4 GiB are too many"),
+        FrameFault::TooLong(_) | FrameFault::Malformed | FrameFault::Padded | FrameFault::Torn => {
+            "its function's name is too long".to_owned()
+        }
+    };
+    LoadError::at(Step::Accept, format!("this call can't be sent to a guest: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+    use crate::task::{Capture, TaskId};
+    use sandtrap_protocol::encode_with;
+    use std::time::Instant;
+
+    fn outbox(function: &str, input: Payload, turn: Turn) -> Result<Outbox, LoadError> {
+        let limits = Limits { wall: Duration::ZERO, ..Limits::default() };
+        let entry = Entry::Invoke { function: function.to_owned(), input };
+        let (task, stdout, began) = (TaskId::next(), Capture::Keep, Instant::now());
+        let attempt = Attempt { task: &task, entry: &entry, limits: &limits, stdout, began };
+        Outbox::of(&attempt, turn)
+    }
+
+    fn drained(mut outbox: Outbox, piece: usize) -> Vec<u8> {
+        let (mut all, mut buffer) = (Vec::new(), vec![0; piece]);
+        loop {
+            match outbox.take(&mut buffer) {
+                0 => return all,
+                count => all.extend_from_slice(&buffer[..count]),
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_is_greeted_sent_and_dismissed_in_pieces_of_any_size() {
+        let input = Payload::raw(vec![7; 1000]);
+        let call = ToGuest::Call { id: 1, codec: input.codec(), time_left: 0, function: "resize" };
+        let expected = [
+            encode(&ToGuest::Hello { version: VERSION }).unwrap(),
+            encode_with(&call, input.bytes()).unwrap(),
+            encode(&ToGuest::Shutdown).unwrap(),
+        ]
+        .concat();
+        for piece in [1, 3, 999, 4096] {
+            let outbox = outbox("resize", input.clone(), Turn::Only).unwrap();
+            assert_eq!(drained(outbox, piece), expected, "pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn one_of_many_calls_is_greeted_once_and_never_dismissed() {
+        let sizes = [1, 2].map(|id| {
+            drained(outbox("f", Payload::raw([]), Turn::OneOfMany(id)).unwrap(), 100).len()
+        });
+        assert_eq!(sizes, [16, 10]);
+    }
+
+    #[test]
+    fn a_name_that_no_frame_could_hold_is_refused() {
+        for length in [2000, 100_000] {
+            let refused = outbox(&"f".repeat(length), Payload::raw([]), Turn::Only).unwrap_err();
+            assert!(refused.to_string().contains("can't be sent"), "{refused}");
+        }
+    }
+}

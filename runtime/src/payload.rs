@@ -1,0 +1,169 @@
+//! Values that go into a guest's function and come out of it: bytes, and how they are written.
+
+use std::any::{Any, TypeId, type_name};
+use std::fmt;
+
+use bytes::Bytes;
+use sandtrap_protocol::{Codec, typed_bytes, typed_from_slice, typed_to_vec};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+/// A value as bytes. Cheap to clone, however large it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    codec: Codec,
+    bytes: Bytes,
+}
+
+/// A value that can't be written, or bytes that are no such value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ValueError(String);
+
+impl Payload {
+    /// Bytes as they are.
+    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::new(Codec::Raw, bytes)
+    }
+
+    /// Bytes that are written in this way. They are not looked at.
+    pub fn new(codec: Codec, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { codec, bytes: Bytes::from(bytes.into()) }
+    }
+
+    /// A typed value, for a guest in Rust that knows the type.
+    pub fn typed<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
+        let bytes = typed_to_vec(value);
+        bytes.map(|bytes| Self::new(Codec::Typed, bytes)).map_err(|e| unwritable::<T>(&e))
+    }
+
+    /// A value as JSON.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
+        let bytes = serde_json::to_vec(value);
+        bytes.map(|bytes| Self::new(Codec::Json, bytes)).map_err(|e| unwritable::<T>(&e))
+    }
+
+    /// Text that is to be JSON.
+    pub fn json_text(text: impl Into<Vec<u8>>) -> Result<Self, ValueError> {
+        let text = text.into();
+        match serde_json::from_slice::<IgnoredAny>(&text) {
+            Ok(_) => Ok(Self::new(Codec::Json, text)),
+            Err(error) => Err(ValueError(format!("this is no JSON: {error}"))),
+        }
+    }
+
+    /// How the bytes are written.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes, without a copy if nobody else has them.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into()
+    }
+
+    /// The bytes, shared.
+    pub(crate) fn shared(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// Reads the value. Bytes and text are read out of any codec, raw ones included.
+    pub fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, ValueError> {
+        let fail = |why: &dyn fmt::Display| {
+            let (ty, codec, length) = (type_name::<T>(), self.codec.name(), self.bytes.len());
+            ValueError(format!("{length} bytes of {codec} are no `{ty}`: {why}"))
+        };
+        let bytes = &*self.bytes;
+        match self.codec {
+            Codec::Raw => {
+                as_bytes(bytes).ok_or_else(|| fail(&"raw bytes are read as bytes or text only"))
+            }
+            // The same bytes, but copied whole.
+            Codec::Typed if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() => {
+                let whole = typed_bytes(bytes).map_err(|fault| fail(&fault))?;
+                as_bytes(whole).ok_or_else(|| fail(&"they are no bytes"))
+            }
+            Codec::Typed => typed_from_slice(bytes).map_err(|fault| fail(&fault)),
+            Codec::Json => serde_json::from_slice(bytes).map_err(|error| fail(&error)),
+        }
+    }
+}
+
+impl ValueError {
+    /// The same, about something that has a name.
+    pub(crate) fn of(self, what: impl fmt::Display) -> Self {
+        Self(format!("{what}: {}", self.0))
+    }
+
+    /// A value that isn't there.
+    pub(crate) fn missing(words: impl Into<String>) -> Self {
+        Self(words.into())
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes of {})", self.bytes.len(), self.codec.name())
+    }
+}
+
+fn unwritable<T: ?Sized>(error: &dyn fmt::Display) -> ValueError {
+    ValueError(format!("a `{}` can't be written: {error}", type_name::<T>()))
+}
+
+/// Bytes as the one type that they are wanted as, if that is one of those that bytes are.
+fn as_bytes<T: 'static>(bytes: &[u8]) -> Option<T> {
+    let wanted = TypeId::of::<T>();
+    let mut found: Box<dyn Any> = if wanted == TypeId::of::<String>() {
+        Box::new(Some(std::str::from_utf8(bytes).ok()?.to_owned()))
+    } else if wanted == TypeId::of::<()>() && bytes.is_empty() {
+        Box::new(Some(()))
+    } else if wanted == TypeId::of::<Vec<u8>>() {
+        Box::new(Some(bytes.to_vec()))
+    } else {
+        return None;
+    };
+    found.downcast_mut::<Option<T>>()?.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_as_it_was_written() {
+        let value = (3_u8, Some("x".to_owned()));
+        for payload in [Payload::typed(&value), Payload::json(&value)] {
+            assert_eq!(payload.unwrap().read::<(u8, Option<String>)>().unwrap(), value);
+        }
+        let bytes = vec![0_u8, 255];
+        for payload in [Ok(Payload::raw(&*bytes)), Payload::typed(&bytes), Payload::json(&bytes)] {
+            assert_eq!(payload.unwrap().read::<Vec<u8>>().unwrap(), bytes);
+        }
+        Payload::raw([]).read::<()>().unwrap();
+    }
+
+    #[test]
+    fn what_is_no_such_value_is_said_with_its_type_and_its_fault() {
+        for (payload, words) in [
+            (Payload::raw("1"), "1 bytes of raw are no `u32`: raw bytes"),
+            (
+                Payload::typed("x").unwrap(),
+                "6 bytes of typed are no `u32`: 1 of them are left over",
+            ),
+            (Payload::typed(&7_u64).unwrap(), "no `u32`: they were written as another type"),
+            (Payload::new(Codec::Typed, []), "no `u32`: they end too early"),
+            (Payload::json("x").unwrap(), "no `u32`: invalid type: string \"x\""),
+        ] {
+            let error = payload.read::<u32>().unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(Payload::json_text("{").unwrap_err().to_string().contains("line 1 column 1"));
+        assert_eq!(Payload::json_text("[1]").unwrap(), Payload::json(&[1]).unwrap());
+    }
+}

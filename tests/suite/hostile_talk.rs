@@ -1,0 +1,277 @@
+//! Guests that talk against the rules, byte by byte as a script says, behind both walls. None of them hangs, harms the
+//! host or makes it grow; each has the verdict of its misbehaviour.
+
+use std::time::Duration;
+
+use sandtrap::{ByteSize, Codec, Level, Limits, Loaded, Payload, Program, Runtime, Task, Wall};
+use sandtrap_protocol::{
+    ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_with,
+};
+use sandtrap_tests::guests;
+
+const WALLS: [Wall; 2] = [Wall::Native, Wall::Wasm];
+const RESULT: u64 = 1 << 20;
+
+/// What a guest does, step by step.
+#[derive(Default)]
+struct Script(Vec<u8>);
+
+impl Script {
+    fn hello() -> Self {
+        Self::default().frame(&FromGuest::Hello { version: VERSION })
+    }
+
+    fn says(mut self, bytes: &[u8]) -> Self {
+        self.0.push(b's');
+        self.0.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn frame(self, frame: &FromGuest) -> Self {
+        self.says(&encode(frame).unwrap())
+    }
+
+    fn for_ever(mut self, bytes: &[u8]) -> Self {
+        self.0.push(b'r');
+        self.0.extend_from_slice(&u32::MAX.to_le_bytes());
+        self.0.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn exits(mut self, code: u32) -> Self {
+        self.0.push(b'x');
+        self.0.extend_from_slice(&code.to_le_bytes());
+        self
+    }
+
+    fn hangs(mut self) -> Self {
+        self.0.push(b'h');
+        self
+    }
+}
+
+fn result() -> FromGuest {
+    FromGuest::Return { id: 1, codec: Codec::Raw }
+}
+
+fn error() -> FromGuest {
+    FromGuest::Error(ErrorReport { message: "no".into(), chain: vec![] })
+}
+
+fn emit(id: u64) -> FromGuest {
+    FromGuest::Emit { id, codec: Codec::Raw }
+}
+
+fn functions() -> FromGuest {
+    FromGuest::Functions(vec!["f".into()])
+}
+
+fn value() -> FromGuest {
+    FromGuest::ErrorValue { codec: Codec::Raw }
+}
+
+fn panic() -> FromGuest {
+    FromGuest::Panic(PanicReport { message: "x".into(), place: None, fatal: true })
+}
+
+/// A name, what is done, and how it ends.
+type Row = (&'static str, Script, &'static str);
+
+const PROTOCOL: &str = "crashed.protocol";
+const LIMIT: &str = "stopped.result";
+
+/// Bytes that are no frames.
+fn broken_frames() -> Vec<Row> {
+    let hello = Script::hello;
+    let huge = u32::MAX.to_le_bytes();
+    let with = |first: &[u8]| [&huge[..], first].concat();
+    vec![
+        ("a_length_of_4_gib", hello().says(&with(&[1])).hangs(), PROTOCOL),
+        ("a_log_of_4_gib", hello().says(&with(&[8])).hangs(), PROTOCOL),
+        ("a_value_of_4_gib", hello().says(&with(&[5, 1, 0])).hangs(), LIMIT),
+        ("an_empty_frame", hello().says(&[0; 4]).hangs(), PROTOCOL),
+        ("an_unknown_kind", hello().says(&[1, 0, 0, 0, 12]).hangs(), PROTOCOL),
+        ("a_kind_of_two_bytes", hello().says(&[3, 0, 0, 0, 0x85, 0, 0]).hangs(), PROTOCOL),
+        ("bytes_left_over", hello().says(&[3, 0, 0, 0, 3, 1, 9]).hangs(), PROTOCOL),
+        ("a_beat_with_a_tail", hello().says(&[2, 0, 0, 0, 11, 1]).hangs(), PROTOCOL),
+        ("an_unknown_codec", hello().says(&[3, 0, 0, 0, 5, 1, 3]).hangs(), PROTOCOL),
+        ("an_unknown_level", hello().says(&[2, 0, 0, 0, 8, 4]).hangs(), PROTOCOL),
+        (
+            "an_endless_number",
+            hello()
+                .says(&[12, 0, 0, 0, 5, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255])
+                .hangs(),
+            PROTOCOL,
+        ),
+        (
+            "a_text_longer_than_its_frame",
+            hello().says(&[6, 0, 0, 0, 1, 255, 255, 255, 255, 15]).hangs(),
+            PROTOCOL,
+        ),
+        (
+            "a_list_longer_than_its_frame",
+            hello().says(&[6, 0, 0, 0, 4, 255, 255, 255, 255, 15]).hangs(),
+            PROTOCOL,
+        ),
+        ("a_text_that_is_none", hello().says(&[4, 0, 0, 0, 1, 1, 0xff, 0]).hangs(), PROTOCOL),
+        ("a_flag_that_is_none", hello().says(&[5, 0, 0, 0, 2, 1, b'x', 0, 7]).hangs(), PROTOCOL),
+        ("a_log_that_is_too_long", hello().says(&[2, 0, 1, 0, 8, 1]).hangs(), PROTOCOL),
+        (
+            "fields_that_never_end",
+            hello()
+                .says(&{
+                    let mut frame = vec![0, 16, 0, 0, 10, 1, 0, 0xff, 0xff, 3];
+                    frame.resize(4 + 4096, b'x');
+                    frame
+                })
+                .hangs(),
+            PROTOCOL,
+        ),
+        ("the_hosts_own_words", hello().says(&[2, 0, 0, 0, 0, 1, 1, 0, 0, 0, 4]).hangs(), PROTOCOL),
+        ("noise", Script::default().says(&[0x5a; 100]).hangs(), PROTOCOL),
+    ]
+}
+
+/// Frames out of turn.
+fn out_of_turn() -> Vec<Row> {
+    let hello = Script::hello;
+    let host = FromGuest::HostCall { id: 1, codec: Codec::Raw, function: "kv.get".into() };
+    vec![
+        ("a_result_before_the_greeting", Script::default().frame(&result()).hangs(), PROTOCOL),
+        ("two_greetings", hello().frame(&FromGuest::Hello { version: VERSION }).hangs(), PROTOCOL),
+        (
+            "another_version",
+            Script::default().frame(&FromGuest::Hello { version: 2 }).hangs(),
+            PROTOCOL,
+        ),
+        ("two_results", hello().frame(&result()).frame(&result()).hangs(), PROTOCOL),
+        ("a_result_after_the_error", hello().frame(&error()).frame(&result()).hangs(), PROTOCOL),
+        ("an_error_after_the_result", hello().frame(&result()).frame(&error()).hangs(), PROTOCOL),
+        ("two_errors", hello().frame(&error()).frame(&error()).hangs(), PROTOCOL),
+        ("a_panic_after_the_error", hello().frame(&error()).frame(&panic()).hangs(), PROTOCOL),
+        ("an_item_after_the_result", hello().frame(&result()).frame(&emit(1)).hangs(), PROTOCOL),
+        (
+            "a_beat_after_the_result",
+            hello().frame(&result()).frame(&FromGuest::Beat).hangs(),
+            PROTOCOL,
+        ),
+        (
+            "a_result_of_no_call",
+            hello().frame(&FromGuest::Return { id: 2, codec: Codec::Raw }).hangs(),
+            PROTOCOL,
+        ),
+        ("an_item_of_no_call", hello().frame(&emit(u64::MAX)).hangs(), PROTOCOL),
+        (
+            "functions_too_late",
+            hello().frame(&FromGuest::Beat).frame(&functions()).hangs(),
+            PROTOCOL,
+        ),
+        ("functions_twice", hello().frame(&functions()).frame(&functions()).hangs(), PROTOCOL),
+        (
+            "a_value_without_its_error",
+            hello().frame(&value()).frame(&FromGuest::Beat).hangs(),
+            PROTOCOL,
+        ),
+        ("two_values_of_an_error", hello().frame(&value()).frame(&value()).hangs(), PROTOCOL),
+        ("a_function_of_the_host", hello().frame(&host).hangs(), PROTOCOL),
+        ("noise_after_the_result", hello().frame(&result()).says(&[0xff; 5]).hangs(), PROTOCOL),
+    ]
+}
+
+/// Too much, and endings that don't fit what was said.
+fn floods_and_ends() -> Vec<Row> {
+    let hello = Script::hello;
+    let endless =
+        |frame: &FromGuest, tail: &[u8]| hello().for_ever(&encode_with(frame, tail).unwrap());
+    let log = FromGuest::Log { level: Level::Info };
+    let progress = FromGuest::Progress { done: 1, total: None };
+    let large = encode_with(&result(), &[7; 5000]).unwrap();
+    vec![
+        ("endless_items", endless(&emit(1), &[7; 1000]), LIMIT),
+        ("endless_empty_items", endless(&emit(1), b""), LIMIT),
+        ("endless_logs", endless(&log, &[b'x'; MAX_FRAME - 2]), LIMIT),
+        ("endless_progress", endless(&progress, b""), LIMIT),
+        ("endless_beats", endless(&FromGuest::Beat, b""), LIMIT),
+        ("endless_panics", endless(&panic(), b""), LIMIT),
+        ("a_result_above_the_limit", hello().says(&[0, 0, 0x20, 0, 5, 1, 0]).hangs(), LIMIT),
+        ("an_exit_within_a_length", hello().says(&[9, 0]).exits(0), PROTOCOL),
+        ("an_exit_within_a_frame", hello().says(&[9, 0, 0, 0, 1]).exits(0), PROTOCOL),
+        ("an_exit_within_a_result", hello().says(&large[..3000]).exits(0), PROTOCOL),
+        ("an_exit_with_3_within_a_result", hello().says(&large[..3000]).exits(3), PROTOCOL),
+        ("an_exit_without_an_answer", hello().exits(0), PROTOCOL),
+        ("an_exit_without_a_word", Script::default().exits(0), PROTOCOL),
+        ("an_exit_with_a_value_and_no_error", hello().frame(&value()).exits(0), PROTOCOL),
+        ("an_exit_with_3_after_the_result", hello().frame(&result()).exits(3), "failed.exit"),
+        ("a_hang_within_a_result", hello().says(&large[..3000]).hangs(), "stopped.wall-time"),
+        ("a_hang_after_the_result", hello().frame(&result()).hangs(), "stopped.wall-time"),
+        (
+            "a_lie_about_memory",
+            hello().frame(&FromGuest::OutOfMemory { requested: 1 }).frame(&result()).exits(0),
+            "completed",
+        ),
+        ("a_lie_about_a_panic", hello().frame(&panic()).frame(&result()).exits(0), "completed"),
+    ]
+}
+
+fn load(wall: Wall, wall_time: Duration) -> Loaded {
+    let path = match wall {
+        Wall::Native => guests::native("speaks_raw"),
+        Wall::Wasm => guests::wasm("speaks_raw"),
+    };
+    let ample = Duration::from_secs(100);
+    let limits = Limits {
+        wall: wall_time,
+        cpu: ample,
+        result: ByteSize::bytes(RESULT),
+        ..Limits::default()
+    };
+    Runtime::new().unwrap().load(Program::file(path).within(wall).limits(limits)).unwrap()
+}
+
+/// All whose ending is another one than it should be.
+fn wrong(rows: Vec<Row>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for wall in WALLS {
+        // A guest that hangs is ended by its time, and no other: it is far more than any other needs.
+        let (patient, quick) =
+            (load(wall, Duration::from_secs(100)), load(wall, Duration::from_millis(300)));
+        for (name, script, label) in &rows {
+            let guest = if *label == "stopped.wall-time" { &quick } else { &patient };
+            let task = Task::invoke_with("f", Payload::raw(script.0.clone()));
+            let report = guest.run(&task);
+            if report.verdict.label().as_str() != *label {
+                wrong.push(format!("{wall:?} {name}: {:?}", report.verdict));
+            }
+            // What counts is what a guest gave that came to a good end.
+            if report.value::<Vec<u8>>().is_ok() != (*label == "completed") {
+                wrong.push(format!("{wall:?} {name}: its result counts"));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn bytes_that_are_no_frames_end_a_guest() {
+    assert_eq!(wrong(broken_frames()), Vec::<String>::new());
+}
+
+#[test]
+fn frames_out_of_turn_end_a_guest() {
+    assert_eq!(wrong(out_of_turn()), Vec::<String>::new());
+}
+
+#[test]
+fn floods_end_at_their_limit_and_lies_change_nothing() {
+    assert_eq!(wrong(floods_and_ends()), Vec::<String>::new());
+}
+
+#[test]
+fn there_are_many_misbehaviours_and_no_two_of_one_name() {
+    let rows: Vec<Row> =
+        [broken_frames(), out_of_turn(), floods_and_ends()].into_iter().flatten().collect();
+    let names: std::collections::BTreeSet<_> = rows.iter().map(|row| row.0).collect();
+    assert!(names.len() == rows.len() && rows.len() >= 40, "{}", rows.len());
+}
