@@ -39,9 +39,11 @@ fn main() -> ExitCode {
     drop(busy);
     print!("{}", matrix.text());
     if let Some(path) = markdown {
-        let flag = if load { " --load" } else { "" };
+        let within =
+            asked.within.map_or(String::new(), |time| format!(" --within {}s", time.as_secs()));
+        let load = if load { " --load" } else { "" };
         let command = format!(
-            "cargo run -p sandtrap-tests --bin confusion -- --rounds {}{flag}",
+            "cargo run -p sandtrap-tests --bin confusion -- --rounds {}{within}{load}",
             asked.rounds
         );
         if let Err(error) = std::fs::write(&path, matrix.markdown(&builds, &command)) {
