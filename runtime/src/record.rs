@@ -108,6 +108,7 @@ struct LimitsRecord {
     result_bytes: u64,
     open_files: u32,
     processes: u32,
+    threads: u32,
     file_bytes: u64,
 }
 
@@ -285,6 +286,7 @@ fn limits_record(limits: &Limits) -> LimitsRecord {
         result_bytes: limits.result.as_u64(),
         open_files: limits.open_files,
         processes: limits.processes,
+        threads: limits.threads,
         file_bytes: limits.file_bytes.as_u64(),
     }
 }

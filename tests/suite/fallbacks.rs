@@ -6,9 +6,14 @@ use sandtrap_tests::guests;
 use serde_json::Value;
 
 fn run(without: &str, guards: &str, guest: &str) -> Value {
+    run_with(without, guards, guest, &[])
+}
+
+fn run_with(without: &str, guards: &str, guest: &str, more: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_poor_host"))
         .args([without, guards])
         .arg(guests::native(guest))
+        .args(more)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -83,4 +88,14 @@ fn a_host_that_lacks_nothing_meets_every_requirement() {
             ("unstarted.guard", &"memory-group".into())
         ),
     }
+}
+
+#[test]
+fn where_tracing_is_refused_the_group_counts_the_processor_time_of_the_tree() {
+    if guard(&run("nothing", "best-effort", "hello"), "memory-group")["state"] != "in-force" {
+        // Nobody counts it there: each process has a limit of its own from the kernel, in seconds.
+        return;
+    }
+    let report = run_with("tracing", "best-effort", "cpu_hog_children", &["3"]);
+    assert_eq!(report["verdict"]["label"], "stopped.cpu-time", "{report:#}");
 }

@@ -14,6 +14,7 @@ mod hostile;
 mod house_rules;
 mod kept;
 mod labels;
+mod limits;
 mod soak;
 mod specification;
 mod wasi_testsuite;

@@ -147,10 +147,12 @@ pub(crate) struct RunArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
     /// A Wasm module: .wasm or .wat (components can only be run)
-    pub(crate) program: PathBuf,
+    #[arg(required_unless_present = "show_policy")]
+    pub(crate) program: Option<PathBuf>,
 
     /// The name of the export
-    pub(crate) function: String,
+    #[arg(required_unless_present = "show_policy")]
+    pub(crate) function: Option<String>,
 
     /// One argument as TYPE:NUMBER, with the type i32, i64, f32 or f64; once for each, in order
     #[arg(long = "arg", value_name = "TYPE:NUMBER", value_parser = values::argument)]
@@ -164,6 +166,14 @@ pub(crate) struct CallArgs {
 
     #[command(flatten)]
     pub(crate) compile: CompileArgs,
+
+    /// Print the limits and permissions that would hold, and call nothing
+    #[arg(
+        long,
+        help_heading = "Permissions",
+        conflicts_with_all = ["report", "json", "quiet"]
+    )]
+    pub(crate) show_policy: bool,
 
     #[command(flatten)]
     pub(crate) streams: StreamArgs,

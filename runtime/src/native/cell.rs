@@ -19,7 +19,7 @@ use crate::permissions::GuardMode;
 use crate::signals::Signal;
 use crate::task::{Entry, Stdin};
 
-use super::family::Family;
+use super::family::{Crowd, Family};
 use super::group::{Counts, Group};
 use super::image::NativeImage;
 use super::monitor::{Job, Monitored};
@@ -72,7 +72,7 @@ impl NativeCell {
         let job = Job {
             plan,
             untraced_is_fine: self.image.mode == GuardMode::BestEffort,
-            processes: attempt.limits.processes,
+            crowd: Crowd::allowed(attempt.limits),
             stop: stop.clone(),
             family: Arc::clone(&family),
             done: Arc::clone(&done_bell),
@@ -190,7 +190,7 @@ fn gather(attempt: &Attempt<'_>, monitored: &Monitored, stop: &StopHandle) -> Ev
     evidence.refused_memory = refused_memory(attempt, &watched, counts);
     evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
     evidence.usage = Usage {
-        cpu: watched.cpu,
+        cpu: counts.map_or(watched.cpu, |counts| counts.cpu.max(watched.cpu)),
         peak_memory: counts.map_or(watched.peak, |counts| counts.peak),
         ..Usage::default()
     };

@@ -14,6 +14,7 @@ use crate::task::Program;
 use super::cell::NativeCell;
 use super::group::{Group, Site};
 use super::monitor::Monitors;
+use super::plan;
 
 /// Guards that are part of starting a process here: without them there is no process.
 const ALWAYS: [&str; 5] =
@@ -97,6 +98,10 @@ fn fixed_guards() -> Vec<Guard> {
 impl Image for NativeImage {
     fn open(&self) -> Result<Box<dyn Cell>, OpenError> {
         Ok(Box::new(NativeCell::new(Arc::new(self.clone()))))
+    }
+
+    fn grantable(&self, limits: Limits) -> Limits {
+        plan::grantable(limits)
     }
 
     fn guards(&self) -> Vec<Guard> {

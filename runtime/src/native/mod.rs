@@ -15,6 +15,7 @@
 
 mod autopsy;
 mod cell;
+mod census;
 mod confine;
 mod family;
 mod group;

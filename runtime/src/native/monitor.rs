@@ -16,7 +16,7 @@ use nix::sys::signal::SigSet;
 use crate::isolation::StopHandle;
 
 use super::confine::{ChildStep, become_guest};
-use super::family::Family;
+use super::family::{Crowd, Family};
 use super::group::Group;
 use super::plan::Plan;
 use super::sys::{self, Child, ChildStack};
@@ -29,7 +29,7 @@ const MOST_IDLE: usize = 32;
 pub(super) struct Job {
     pub(super) plan: Plan,
     pub(super) untraced_is_fine: bool,
-    pub(super) processes: u32,
+    pub(super) crowd: Crowd,
     pub(super) stop: StopHandle,
     pub(super) family: Arc<Family>,
     /// Rung when the task has ended and `Monitored::wait` will not block any more.
@@ -183,7 +183,7 @@ impl std::fmt::Debug for Desk {
 
 fn serve(order: Order, stack: &mut ChildStack) {
     let Order { number: _, job, tell_start, tell_end } = order;
-    let Job { plan, untraced_is_fine, processes, stop, family, done } = job;
+    let Job { plan, untraced_is_fine, crowd, stop, family, done } = job;
     match start(&plan, untraced_is_fine, stack) {
         Err(failure) => {
             // The caller waits for exactly this answer; if it is gone, nobody wants it.
@@ -191,7 +191,7 @@ fn serve(order: Order, stack: &mut ChildStack) {
         }
         Ok(started) => {
             let (pid, traced) = (started.child.pid, started.traced);
-            let watch = Watch::new(pid, traced, processes, stop, family, plan.group.as_ref());
+            let watch = Watch::new(pid, traced, crowd, stop, family, plan.group.as_ref());
             let _ = tell_start.send(Ok(started));
             let watched = watch.run();
             let _ = tell_end.send((watched, plan));

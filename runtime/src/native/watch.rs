@@ -19,20 +19,16 @@ use std::time::Duration;
 
 use libc::{c_int, pid_t};
 
-use crate::evidence::{Death, Ending, Sender, StopReason};
+use crate::evidence::{Death, Ending, Sender};
 use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
 use super::autopsy;
-use super::family::Family;
+use super::family::{Crowd, Family};
 use super::group::Group;
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
 use super::tracing::{self, Registers, Resume};
-
-/// Threads of a task, beside its processes themselves. Beyond this it is a bomb: each of them costs the kernel
-/// memory that the task's group counts late.
-pub(super) const MOST_THREADS: usize = 1024;
 
 const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 
@@ -54,7 +50,7 @@ pub(super) struct Watched {
 pub(super) struct Watch<'a> {
     main: pid_t,
     traced: bool,
-    processes: u32,
+    crowd: Crowd,
     stop: StopHandle,
     family: Arc<Family>,
     group: Option<&'a Group>,
@@ -73,7 +69,7 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         main: pid_t,
         traced: bool,
-        processes: u32,
+        crowd: Crowd,
         stop: StopHandle,
         family: Arc<Family>,
         group: Option<&'a Group>,
@@ -91,7 +87,7 @@ impl<'a> Watch<'a> {
         Self {
             main,
             traced,
-            processes,
+            crowd,
             stop,
             family,
             group,
@@ -168,9 +164,9 @@ impl<'a> Watch<'a> {
         // One that is gone already was waited for before its birth was told.
         let Some(process) = process_of(tid) else { return };
         self.tracees.insert(tid, Tracee::of(process, true));
-        let too_many = process == tid && self.family.add(tid) > self.processes as usize;
-        if too_many || self.tracees.len() > MOST_THREADS + self.processes as usize {
-            self.stop.stop(StopReason::Processes);
+        let processes = if process == tid { self.family.add(tid) } else { 0 };
+        if let Some(reason) = self.crowd.excess(processes, self.tracees.len()) {
+            self.stop.stop(reason);
             self.clear();
         }
         if self.clearing {
@@ -248,6 +244,11 @@ impl<'a> Watch<'a> {
         if tracee.process != self.main {
             return;
         }
+        if self.stop.reason().is_some() && !self.clearing {
+            // Its children go with it, not only when all of its memory is given back.
+            self.clear();
+        }
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
         if tid == self.main {
             self.seen.peak = self.seen.peak.max(status_bytes(tid, "VmHWM:"));
         }

@@ -1,8 +1,10 @@
 //! A host that lacks something: runs one guest there and prints the report.
 //!
-//! `poor_host WHAT GUARDS GUEST`, where WHAT is `tracing`, `groups` or `nothing`, and GUARDS `required` or
-//! `best-effort`.
+//! `poor_host WHAT GUARDS GUEST [PROCESSES]`, where WHAT is `tracing`, `groups` or `nothing`, and GUARDS `required` or
+//! `best-effort`. A guest that may have several processes has a short processor time for all of them.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
+
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -11,14 +13,20 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, what, guards, guest] = arguments.as_slice() else { panic!("three arguments") };
+    let [_, what, guards, guest, more @ ..] = arguments.as_slice() else {
+        panic!("three arguments, or four")
+    };
     match what.as_str() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
         _ => {}
     }
     let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
-    let limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
+    let mut limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
+    if let Some(processes) = more.first() {
+        limits.processes = processes.parse().expect("a number");
+        limits.cpu = Duration::from_millis(100);
+    }
     let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
     let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
