@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Verb::Call(args) => commands::call(&args),
         Verb::Inspect(args) => commands::inspect(&args),
         Verb::Compile(args) => commands::compile(&args),
+        Verb::Doctor(args) => commands::doctor(&args),
         Verb::Explain(args) => commands::explain(&args),
         Verb::Completions(args) => commands::completions(&args),
     };

@@ -73,6 +73,7 @@ mod ending;
 mod error;
 mod event;
 mod evidence;
+mod finding;
 mod inspect;
 mod inspection;
 mod isolation;
@@ -85,6 +86,7 @@ mod native;
 #[path = "native/absent.rs"]
 mod native;
 mod permissions;
+mod probe;
 mod quantity;
 mod record;
 mod report;
@@ -106,6 +108,7 @@ pub use evidence::{
     Refusal, RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause,
     Usage,
 };
+pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};
 pub use inspect::inspect;
 pub use inspection::{
     ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,
@@ -119,6 +122,7 @@ pub use kept::{Kept, Reuse};
 pub use label::{Label, UnknownLabel};
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
 pub use permissions::{Access, DirGrant, GrantError, GuardMode, Network, Permissions};
+pub use probe::probe;
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;
 pub use report::{Facts, Report, TaskSummary};

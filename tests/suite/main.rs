@@ -15,6 +15,7 @@ mod house_rules;
 mod kept;
 mod labels;
 mod limits;
+mod probes;
 mod soak;
 mod specification;
 mod wasi_testsuite;

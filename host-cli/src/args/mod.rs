@@ -2,6 +2,7 @@
 
 mod compile;
 mod grants;
+mod host;
 mod limits;
 mod report;
 mod streams;
@@ -16,6 +17,7 @@ use sandtrap::{Label, Value, Wall};
 
 pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
+pub(crate) use host::DoctorArgs;
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
@@ -54,6 +56,9 @@ pub(crate) enum Verb {
     /// Compile a module ahead of time, into a file that only this user can run
     #[command(before_help = COMPILE_EXAMPLE, after_help = COMPILED)]
     Compile(CompileVerbArgs),
+    /// Try what this host offers to guard tasks with, and say what to do where something is missing
+    #[command(before_help = host::DOCTOR_EXAMPLE, after_help = host::DOCTOR_CODES)]
+    Doctor(DoctorArgs),
     /// Say what a verdict means, what usually causes it, and what to try
     #[command(before_help = EXPLAIN_EXAMPLE)]
     Explain(ExplainArgs),

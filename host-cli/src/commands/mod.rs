@@ -3,6 +3,7 @@
 mod call;
 mod compile;
 mod completions;
+mod doctor;
 mod explain;
 mod inspect;
 mod run;
@@ -11,6 +12,7 @@ mod session;
 pub(crate) use call::call;
 pub(crate) use compile::compile;
 pub(crate) use completions::completions;
+pub(crate) use doctor::doctor;
 pub(crate) use explain::explain;
 pub(crate) use inspect::inspect;
 pub(crate) use run::run;

@@ -4,6 +4,7 @@
 //! cursor or look like a line of ours, so everything is made plain before it is shown.
 
 mod evidence;
+mod findings;
 mod inspection;
 mod policy;
 mod trace;
@@ -12,6 +13,7 @@ use std::fmt::Write as _;
 
 use sandtrap::{ByteSize, Failure, Limits, Report, Usage, Verdict, Wall, show_duration};
 
+pub(crate) use findings::{findings, reason, remedy};
 pub(crate) use inspection::inspection;
 pub(crate) use policy::policy;
 

@@ -3,6 +3,7 @@
 mod calls;
 mod compiling;
 mod diagnosis;
+mod doctor;
 mod exit_codes;
 mod explain;
 mod flags;

@@ -54,29 +54,60 @@ impl Site {
     pub(super) fn find() -> Result<Self, String> {
         let found = mounts::candidates()?;
         let mut reasons = Vec::new();
-        if let Some(folder) = found.unified {
-            let site = Self { version: Version::V2, memory: folder, pids: None, cpu: None };
-            match site.try_out() {
-                Ok(()) => return Ok(site),
-                Err(error) => reasons.push(format!("v2: {error}")),
+        if let Some(memory) = found.unified {
+            match Self::v2(memory) {
+                Ok(site) => return Ok(site),
+                Err(why) => reasons.push(format!("v2: {why}")),
             }
         }
         if let Some(memory) = found.memory {
-            let (pids, cpu) = (found.pids, found.cpu);
-            let mut site = Self { version: Version::V1, memory, pids, cpu };
-            if site.try_out().is_err() {
-                site.cpu = None;
-            }
-            if site.try_out().is_err() {
-                site.pids = None;
-            }
-            match site.try_out() {
-                Ok(()) => return Ok(site),
-                Err(error) => reasons.push(format!("v1: {error}")),
+            match Self::v1(memory, found.pids, found.cpu) {
+                Ok(site) => return Ok(site),
+                Err(why) => reasons.push(format!("v1: {why}")),
             }
         }
         reasons.push("no other memory group is writable".to_owned());
         Err(reasons.join("; "))
+    }
+
+    /// Tries each version by itself, v2 first, and says where its groups would be or why there are none.
+    pub(super) fn try_both() -> [Result<String, String>; 2] {
+        let found = match mounts::candidates() {
+            Ok(found) => found,
+            Err(why) => return [Err(why.clone()), Err(why)],
+        };
+        let absent = "not mounted, or without a memory controller that is handed down to us";
+        let v2 = found.unified.map(|memory| Self::v2(memory).map(|site| site.shown()));
+        let v1 = found
+            .memory
+            .map(|memory| Self::v1(memory, found.pids, found.cpu).map(|site| site.shown()));
+        [v2, v1].map(|tried| tried.unwrap_or_else(|| Err(absent.to_owned())))
+    }
+
+    fn shown(&self) -> String {
+        self.memory.display().to_string()
+    }
+
+    fn v2(memory: PathBuf) -> Result<Self, String> {
+        let site = Self { version: Version::V2, memory, pids: None, cpu: None };
+        match site.try_out() {
+            Ok(()) => Ok(site),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn v1(memory: PathBuf, pids: Option<PathBuf>, cpu: Option<PathBuf>) -> Result<Self, String> {
+        let mut site = Self { version: Version::V1, memory, pids, cpu };
+        if site.try_out().is_err() {
+            site.cpu = None;
+        }
+        if site.try_out().is_err() {
+            site.pids = None;
+        }
+        match site.try_out() {
+            Ok(()) => Ok(site),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     fn try_out(&self) -> io::Result<()> {

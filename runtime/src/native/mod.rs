@@ -23,6 +23,7 @@ mod image;
 mod monitor;
 mod mounts;
 mod plan;
+mod probe;
 mod pump;
 mod refusals;
 mod stdin;
@@ -35,6 +36,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::isolation::{Image, Isolation, LoadError};
 use crate::task::Program;
+
+pub(crate) use probe::probe;
 
 use group::Site;
 use image::NativeImage;

@@ -2,6 +2,7 @@
 //!
 //! `poor_host WHAT GUARDS GUEST [PROCESSES]`, where WHAT is `tracing`, `groups` or `nothing`, and GUARDS `required` or
 //! `best-effort`. A guest that may have several processes has a short processor time for all of them.
+//! `poor_host WHAT probe ''` prints what a probe finds there instead.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
 
 use std::time::Duration;
@@ -20,6 +21,12 @@ fn main() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
         _ => {}
+    }
+    if guards == "probe" {
+        for found in sandtrap::probe() {
+            println!("{} {}", found.probe.name(), found.state.name());
+        }
+        return;
     }
     let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
     let mut limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
