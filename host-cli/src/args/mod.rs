@@ -17,7 +17,7 @@ use sandtrap::{Label, Value, Wall};
 
 pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
-pub(crate) use host::DoctorArgs;
+pub(crate) use host::{DoctorArgs, SelftestArgs};
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
@@ -59,6 +59,9 @@ pub(crate) enum Verb {
     /// Try what this host offers to guard tasks with, and say what to do where something is missing
     #[command(before_help = host::DOCTOR_EXAMPLE, after_help = host::DOCTOR_CODES)]
     Doctor(DoctorArgs),
+    /// Try on this host whether its walls hold, with shipped attacks and crashes
+    #[command(before_help = host::SELFTEST_EXAMPLE, after_help = host::SELFTEST_CODES)]
+    Selftest(SelftestArgs),
     /// Say what a verdict means, what usually causes it, and what to try
     #[command(before_help = EXPLAIN_EXAMPLE)]
     Explain(ExplainArgs),

@@ -7,6 +7,7 @@ mod doctor;
 mod explain;
 mod inspect;
 mod run;
+mod selftest;
 mod session;
 
 pub(crate) use call::call;
@@ -16,3 +17,4 @@ pub(crate) use doctor::doctor;
 pub(crate) use explain::explain;
 pub(crate) use inspect::inspect;
 pub(crate) use run::run;
+pub(crate) use selftest::selftest;

@@ -6,6 +6,7 @@
 mod evidence;
 mod findings;
 mod inspection;
+mod outcomes;
 mod policy;
 mod trace;
 
@@ -15,6 +16,7 @@ use sandtrap::{ByteSize, Failure, Limits, Report, Usage, Verdict, Wall, show_dur
 
 pub(crate) use findings::{findings, reason, remedy};
 pub(crate) use inspection::inspection;
+pub(crate) use outcomes::{outcome, summary};
 pub(crate) use policy::policy;
 
 /// The most of one guest's message that is shown; the report has all of it.
