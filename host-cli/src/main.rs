@@ -31,6 +31,8 @@ fn main() -> ExitCode {
         Verb::Doctor(args) => commands::doctor(&args),
         Verb::Selftest(args) => commands::selftest(&args),
         Verb::Explain(args) => commands::explain(&args),
+        Verb::Schema => commands::schema(),
+        Verb::Man(args) => commands::man(&args),
         Verb::Completions(args) => commands::completions(&args),
     };
     ended.unwrap_or_else(|error| complain(&error)).into()

@@ -2,9 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
 use crate::evidence::{Denied, Ending, Fault, Guard, RefusedMemory, Step};
+use crate::label::Label;
 use crate::limits::Limits;
 use crate::report::Report;
 use crate::task::Value;
@@ -14,8 +17,8 @@ use crate::verdict::{CrashCause, Failure, Verdict};
 /// The version of the object's shape.
 const SCHEMA: u32 = 1;
 
-/// A report in the shape in which it is written.
-#[derive(Debug, Serialize)]
+/// What happened to one task. Fields are added in later versions, and none is ever renamed or taken away.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Record {
     schema: u32,
     task: TaskRecord,
@@ -28,19 +31,23 @@ pub struct Record {
     output: OutputRecord,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct TaskRecord {
     id: String,
     program: String,
+    #[schemars(extend("enum" = ["native", "wasm"]))]
     isolation: &'static str,
+    #[schemars(extend("enum" = ["command", "call"]))]
     entry: &'static str,
     function: Option<String>,
     pid: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct VerdictRecord {
+    #[schemars(extend("enum" = ["completed", "failed", "crashed", "stopped", "denied", "unstarted"]))]
     kind: &'static str,
+    #[schemars(extend("enum" = labels()))]
     label: &'static str,
     certain: bool,
     message: String,
@@ -50,9 +57,11 @@ struct VerdictRecord {
     trace: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct EvidenceRecord {
+    #[schemars(extend("enum" = ["ptrace", "trap", "notify", "status"]))]
     source: &'static str,
+    #[schemars(extend("enum" = ["exited", "signalled", "trapped", "never-started", "vanished"]))]
     ending: &'static str,
     exit_code: Option<i32>,
     /// The signal that decided: that of the hardware fault, where there was one.
@@ -74,19 +83,19 @@ struct EvidenceRecord {
     guard: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RefusedRecord {
     wanted_bytes: Option<u64>,
     limit_bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct FaultRecord {
     instruction: String,
     stack_pointer: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct UsageRecord {
     wall_us: u64,
     cpu_us: u64,
@@ -96,7 +105,7 @@ struct UsageRecord {
     stderr_bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LimitsRecord {
     memory_bytes: u64,
     on_memory_limit: &'static str,
@@ -112,20 +121,37 @@ struct LimitsRecord {
     file_bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct GuardRecord {
     name: &'static str,
+    #[schemars(extend("enum" = ["in-force", "missing", "off"]))]
     state: &'static str,
     why: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct OutputRecord {
     stdout: Option<String>,
     stdout_encoding: &'static str,
     stderr_tail: String,
     stderr_encoding: &'static str,
     result: Option<Vec<serde_json::Value>>,
+}
+
+impl Record {
+    /// The JSON Schema (2020-12) of what is written. Every field is there in every report; where there is nothing
+    /// to say, it is null.
+    pub fn schema() -> serde_json::Value {
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let mut schema = settings.into_generator().into_root_schema_for::<Self>();
+        schema.insert("title".to_owned(), "sandtrap report".into());
+        schema.to_value()
+    }
+}
+
+/// Every label there is, for the schema.
+fn labels() -> Vec<&'static str> {
+    Label::ALL.iter().map(|label| label.as_str()).collect()
 }
 
 impl From<&Report> for Record {

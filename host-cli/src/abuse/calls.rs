@@ -98,7 +98,6 @@ pub(super) const DEADLY: &[Call] = &[
     call(24, "socket-netlink", "the kernel's switchboard", libc::SYS_socket, [16, 3, 0]),
     call(24, "socket-packet", "the wire", libc::SYS_socket, [17, 3, 0]),
     call(24, "socket-raw", "packets of its own making", libc::SYS_socket, [2, 3, 1]),
-    call(34, "x32", "the third way to call the kernel", 0x4000_0000 | libc::SYS_getpid, []),
     call(35, "personality", "making all memory executable", libc::SYS_personality, [0x40_0000]),
     call(35, "memfd-secret", "memory that nobody else sees", libc::SYS_memfd_secret, [WRONG]),
     call(35, "hwpoison", "telling that memory is broken", libc::SYS_madvise, [0, 0, 100]),
@@ -115,6 +114,7 @@ pub(super) const DEADLY: &[Call] = &[
 /// Calls that are fatal and that only this kind of machine has.
 #[cfg(target_arch = "x86_64")]
 pub(super) const DEADLY_HERE: &[Call] = &[
+    call(34, "x32", "the third way to call the kernel", 0x4000_0000 | libc::SYS_getpid, []),
     call(35, "modify-ldt", "segments of its own", libc::SYS_modify_ldt, []),
     call(35, "iopl", "the machine's ports", libc::SYS_iopl, [0]),
     call(35, "ioperm", "one of the machine's ports", libc::SYS_ioperm, []),

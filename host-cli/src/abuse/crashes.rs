@@ -19,7 +19,7 @@ macro_rules! ends {
 
 /// Their cases.
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows = vec![
+    vec![
         case(0, "segfault", "reading where nothing is", ends!(CrashedMemoryFault), |_| {
             faults::read_wild()
         }),
@@ -61,14 +61,22 @@ pub(super) fn rows() -> Vec<Row> {
                 faults::read_wild()
             },
         ),
-    ];
-    if cfg!(target_arch = "x86_64") {
-        #[cfg(target_arch = "x86_64")]
-        rows.push(case(0, "divide", "dividing by zero", ends!(CrashedArithmetic), |_| {
-            faults::divide()
-        }));
-    }
-    rows
+    ]
+    .into_iter()
+    .chain(here())
+    .collect()
+}
+
+/// What only this kind of machine refuses.
+#[cfg(target_arch = "x86_64")]
+fn here() -> Vec<Row> {
+    vec![case(0, "divide", "dividing by zero", ends!(CrashedArithmetic), |_| faults::divide())]
+}
+
+/// The same, where there is nothing.
+#[cfg(not(target_arch = "x86_64"))]
+fn here() -> Vec<Row> {
+    Vec::new()
 }
 
 fn descend(depth: u64) -> u64 {

@@ -10,7 +10,6 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::Pid;
 
 use super::expect::{Expect, Expected, Profile};
-use super::forgeries::DENIED;
 use super::table::{Row, case};
 use super::{Given, Outcome, calls};
 
@@ -34,7 +33,7 @@ pub(super) fn rows() -> Vec<Row> {
         &[Expect::Contained],
         &[(&[Profile::Files, Profile::Process], &[Expect::Contained, Expect::Reaches])],
     );
-    let mut rows = vec![
+    vec![
         case(2, "memory-by-file", "another process's memory as a file", CONTAINED, |given| {
             any_opened(&["/proc/1/mem".into(), format!("/proc/{}/mem", given.host)], false)
         }),
@@ -63,19 +62,27 @@ pub(super) fn rows() -> Vec<Row> {
         case(48, "realtime", "running before all others", CONTAINED, |_| {
             answered(calls::become_realtime())
         }),
-    ];
-    #[cfg(target_arch = "x86_64")]
-    rows.push(case(
-        34,
-        "old-door",
-        "32-bit calls",
-        DENIED,
-        |_| match calls::through_the_old_door() {
+    ]
+    .into_iter()
+    .chain(here())
+    .collect()
+}
+
+/// The doors of the kernel that only this kind of machine has.
+#[cfg(target_arch = "x86_64")]
+fn here() -> Vec<Row> {
+    vec![case(34, "old-door", "32-bit calls", super::forgeries::DENIED, |_| {
+        match calls::through_the_old_door() {
             pid if pid > 0 => Outcome::breach(format!("it is process {pid}")),
             errno => Outcome::refused(errno),
-        },
-    ));
-    rows
+        }
+    })]
+}
+
+/// The same, where there are none.
+#[cfg(not(target_arch = "x86_64"))]
+fn here() -> Vec<Row> {
+    Vec::new()
 }
 
 fn answered(answer: Result<(), Errno>) -> Outcome {

@@ -94,7 +94,9 @@ mod tests {
     #[test]
     fn every_number_of_the_list_has_a_case_or_a_reason() {
         let tried: BTreeSet<u8> = cases().iter().map(|case| case.number).collect();
-        for number in 1..=50 {
+        // Only this kind of machine has further doors to its kernel.
+        let one_door = !cfg!(target_arch = "x86_64");
+        for number in (1..=50).filter(|number| !(one_door && *number == 34)) {
             let has_reason = WITHOUT_GUEST.iter().any(|(without, _)| *without == number);
             assert!(tried.contains(&number) != has_reason, "{number}");
         }

@@ -1,4 +1,4 @@
-//! The verbs that look at the host itself.
+//! The verbs that look at the host itself, and those for packagers.
 
 use crate::abuse::Profile;
 
@@ -43,3 +43,18 @@ pub(super) const SELFTEST_CODES: &str = "\
 Each case is a task under limits that bound it, and harms nothing even where a wall is missing. Nothing
 is written outside of one temporary folder, which goes at the end.
 Exit code: 0 if every case ended as expected, 1 if one didn't.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The verb [default: the page of the whole command]
+    pub(crate) verb: Option<String>,
+}
+
+pub(super) const SCHEMA_EXAMPLE: &str = "\
+Example:
+  sandtrap schema > sandtrap-report.schema.json";
+
+pub(super) const MAN_EXAMPLE: &str = "\
+Examples:
+  sandtrap man > sandtrap.1
+  sandtrap man run > sandtrap-run.1";

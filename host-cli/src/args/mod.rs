@@ -17,7 +17,7 @@ use sandtrap::{Label, Value, Wall};
 
 pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
-pub(crate) use host::{DoctorArgs, SelftestArgs};
+pub(crate) use host::{DoctorArgs, ManArgs, SelftestArgs};
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
@@ -65,6 +65,12 @@ pub(crate) enum Verb {
     /// Say what a verdict means, what usually causes it, and what to try
     #[command(before_help = EXPLAIN_EXAMPLE)]
     Explain(ExplainArgs),
+    /// Print the JSON Schema of the report
+    #[command(before_help = host::SCHEMA_EXAMPLE)]
+    Schema,
+    /// Print the manual page of the command, or of one verb
+    #[command(before_help = host::MAN_EXAMPLE)]
+    Man(ManArgs),
     /// Print a completion script for a shell
     #[command(before_help = COMPLETIONS_EXAMPLE)]
     Completions(CompletionsArgs),

@@ -6,7 +6,9 @@ mod completions;
 mod doctor;
 mod explain;
 mod inspect;
+mod man;
 mod run;
+mod schema;
 mod selftest;
 mod session;
 
@@ -16,5 +18,7 @@ pub(crate) use completions::completions;
 pub(crate) use doctor::doctor;
 pub(crate) use explain::explain;
 pub(crate) use inspect::inspect;
+pub(crate) use man::man;
 pub(crate) use run::run;
+pub(crate) use schema::schema;
 pub(crate) use selftest::selftest;

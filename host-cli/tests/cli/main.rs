@@ -15,6 +15,7 @@ mod programs;
 mod report_files;
 mod reports;
 mod running;
+mod schema;
 mod selftest;
 mod shape;
 mod stops;

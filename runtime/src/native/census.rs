@@ -4,6 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::evidence::StopReason;
+
+use super::family::Crowd;
+
 /// Counts what is in a group, as long as there is one.
 #[derive(Debug)]
 pub(super) struct Census {
@@ -17,12 +21,14 @@ impl Census {
         Self { processes, threads, clock }
     }
 
-    pub(super) fn processes(&self) -> usize {
-        lines(&self.processes)
-    }
-
-    pub(super) fn threads(&self) -> usize {
-        lines(&self.threads)
+    /// The limit that is exceeded in it.
+    pub(super) fn excess(&self, crowd: Crowd) -> Option<StopReason> {
+        let threads = lines(&self.threads);
+        // There are at most as many processes, so in most tasks one list is enough.
+        match crowd.excess(threads, threads) {
+            None => None,
+            Some(_) => crowd.excess(lines(&self.processes), threads),
+        }
     }
 
     /// Late by at most a tick of each processor: what runs just now is added at the next one.

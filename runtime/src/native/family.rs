@@ -23,7 +23,7 @@ impl Crowd {
     }
 
     /// The limit that so many exceed.
-    pub(super) fn excess(&self, processes: usize, threads: usize) -> Option<StopReason> {
+    pub(super) fn excess(self, processes: usize, threads: usize) -> Option<StopReason> {
         if processes > self.processes as usize {
             Some(StopReason::Processes)
         } else if threads > self.threads as usize {

@@ -97,9 +97,7 @@ impl Pump<'_> {
             self.stop.stop(StopReason::CpuTime);
         }
         let crowd = Crowd::allowed(limits);
-        if let Some(census) = &self.census
-            && let Some(reason) = crowd.excess(census.processes(), census.threads())
-        {
+        if let Some(reason) = self.census.as_ref().and_then(|census| census.excess(crowd)) {
             self.stop.stop(reason);
         }
         if !self.killed && self.stop.reason().is_some() {
