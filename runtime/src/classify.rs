@@ -79,6 +79,7 @@ fn lasting_stop(reason: StopReason) -> Option<Stop> {
         StopReason::WallTime
         | StopReason::CpuTime
         | StopReason::Protocol
+        | StopReason::Denied
         | StopReason::Cancelled
         | StopReason::Shutdown => None,
     }
@@ -101,6 +102,7 @@ fn stopped_or(evidence: &Evidence, otherwise: impl FnOnce() -> Verdict) -> Verdi
         Some(StopReason::Result) => Verdict::Stopped(Stop::Result),
         Some(StopReason::Processes | StopReason::Threads) => Verdict::Stopped(Stop::Processes),
         Some(StopReason::Files) => Verdict::Stopped(Stop::Files),
+        Some(StopReason::Denied) => denied_syscall(evidence),
         Some(StopReason::Cancelled) => Verdict::Stopped(Stop::Cancelled),
         Some(StopReason::Shutdown) => Verdict::Stopped(Stop::Shutdown),
         Some(StopReason::Protocol) => {
@@ -196,11 +198,12 @@ fn killed(death: &Death) -> Verdict {
 }
 
 fn denied_syscall(evidence: &Evidence) -> Verdict {
-    let number = evidence.denied.iter().rev().find_map(|denied| match denied {
-        Denied::Syscall(number) => Some(*number),
+    let denied = evidence.denied.iter().rev().find_map(|denied| match denied {
+        Denied::Syscall(denied) => Some(denied),
         Denied::Capability(_) => None,
     });
-    Verdict::Denied(Denial::Syscall { number })
+    let (number, name) = (denied.map(|denied| denied.number), denied.and_then(|it| it.name));
+    Verdict::Denied(Denial::Syscall { number, name })
 }
 
 /// Judges a hardware fault that was seen.

@@ -7,6 +7,7 @@ use sandtrap_protocol::{ErrorReport, PanicReport};
 pub use crate::ending::{
     Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, TrapCause,
 };
+use crate::permissions::Profile;
 use crate::task::Value;
 use crate::trace::Trace;
 
@@ -133,6 +134,8 @@ pub enum StopReason {
     Files,
     /// It broke the rules of its channel.
     Protocol,
+    /// It made a system call that only its tracer could tell from a permitted one.
+    Denied,
     /// The caller asked for it.
     Cancelled,
     /// The runtime is shutting down.
@@ -141,7 +144,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// Every reason, in a fixed order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::WallTime,
         Self::CpuTime,
         Self::Output,
@@ -150,6 +153,7 @@ impl StopReason {
         Self::Threads,
         Self::Files,
         Self::Protocol,
+        Self::Denied,
         Self::Cancelled,
         Self::Shutdown,
     ];
@@ -165,6 +169,7 @@ impl StopReason {
             Self::Threads => "threads",
             Self::Files => "files",
             Self::Protocol => "protocol",
+            Self::Denied => "denied",
             Self::Cancelled => "cancelled",
             Self::Shutdown => "shutdown",
         }
@@ -174,10 +179,61 @@ impl StopReason {
 /// Something the guest asked for and did not get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// A system call, by number.
-    Syscall(i64),
+    /// A system call.
+    Syscall(DeniedSyscall),
     /// A host function or an import, by name.
     Capability(String),
+}
+
+/// A system call that was fatal to its process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeniedSyscall {
+    /// Its number.
+    pub number: i64,
+    /// Its name, where it is known.
+    pub name: Option<&'static str>,
+    /// Whose numbers these are, if not those of the machine's ordinary programs.
+    pub abi: Option<&'static str>,
+    /// The registers of its arguments. A call that has fewer leaves chance values in the rest.
+    pub arguments: Option<[u64; 6]>,
+    /// What would have allowed it, if anything does.
+    pub remedy: Option<Remedy>,
+}
+
+/// A grant that would have allowed what was denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Another profile.
+    Profile(Profile),
+    /// The network.
+    Network,
+}
+
+impl DeniedSyscall {
+    /// A call of which only the number is known.
+    pub const fn numbered(number: i64) -> Self {
+        Self { number, name: None, abi: None, arguments: None, remedy: None }
+    }
+}
+
+impl std::fmt::Display for DeniedSyscall {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "syscall {}", self.number)?;
+        match (self.name, self.abi) {
+            (Some(name), _) => write!(f, " ({name})"),
+            (None, Some(abi)) => write!(f, " of {abi}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Profile(profile) => write!(f, "profile {profile}"),
+            Self::Network => f.write_str("net host"),
+        }
+    }
 }
 
 /// Memory that was asked for and refused.
@@ -288,7 +344,7 @@ impl Guard {
 impl std::fmt::Display for Denied {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Syscall(number) => write!(f, "syscall {number}"),
+            Self::Syscall(denied) => denied.fmt(f),
             Self::Capability(name) => write!(f, "capability {name}"),
         }
     }

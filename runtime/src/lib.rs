@@ -30,9 +30,9 @@
 //! * the caps of its [`Limits`], none of which is unlimited by accident.
 //!
 //! A module sees clocks and random numbers besides (made-up ones, if [`Permissions::deterministic`] says so), and nothing
-//! else of the host. A process still reaches the files,
-//! the network and the other processes that its user reaches (it can send them signals, this one included):
-//! [`Report::guards`] lists what stands around it and what does not.
+//! else of the host. A process makes the system calls of its [`Profile`], and opens no connection unless the network
+//! was granted. It still reaches the files and the other processes that its user reaches (it can send them signals,
+//! this one included): [`Report::guards`] lists what stands around it and what does not.
 //!
 //! Two things to know. An untrusted module is compiled in a confined process of the host's own program, if that
 //! calls [`init`] first in its `main`; without it, in this process, and reports say so. And a host that itself
@@ -104,9 +104,9 @@ pub use confined::init;
 pub use error::Error;
 pub use event::Event;
 pub use evidence::{
-    Basis, Death, Denied, Ending, Evidence, Fault, Guard, GuardState, Opcode, Output, Outside,
-    Refusal, RefusedMemory, Sender, Source, StackState, Step, StopReason, Testimony, TrapCause,
-    Usage,
+    Basis, Death, Denied, DeniedSyscall, Ending, Evidence, Fault, Guard, GuardState, Opcode,
+    Output, Outside, Refusal, RefusedMemory, Remedy, Sender, Source, StackState, Step, StopReason,
+    Testimony, TrapCause, Usage,
 };
 pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};
 pub use inspect::inspect;
@@ -121,7 +121,9 @@ pub use isolation::{
 pub use kept::{Kept, Reuse};
 pub use label::{Label, UnknownLabel};
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
-pub use permissions::{Access, DirGrant, GrantError, GuardMode, Network, Permissions};
+pub use permissions::{
+    Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
+};
 pub use probe::probe;
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;

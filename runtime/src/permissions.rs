@@ -1,8 +1,10 @@
 //! What a guest may see of the world. Nothing, unless it was granted by name.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 
 /// Grants. The default grants nothing: no environment variable, no directory, no network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub struct Permissions {
     pub dirs: Vec<DirGrant>,
     /// The network it may reach.
     pub net: Network,
+    /// Which system calls it may make. Only the native wall has any.
+    pub profile: Profile,
     /// Whether it sees made-up clocks and random numbers, the same in every run, and from which seed they
     /// come. Only the wasm wall can do that.
     pub deterministic: Option<u64>,
@@ -40,13 +44,66 @@ pub enum Access {
 }
 
 /// The network a guest may reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Network {
     /// None.
     #[default]
     None,
     /// The host's own. WASI preview 1 has no call that would reach it.
     Host,
+}
+
+/// Which system calls a process may make. `docs/profiles.md` has the table of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Profile {
+    /// Memory, threads, clocks, and the descriptors it was given. Nothing that opens a file, so the program has to
+    /// be a static one.
+    Pure,
+    /// That, and opening what the walls around it let it see.
+    #[default]
+    Compute,
+    /// That, and changing files: their names, sizes, modes and locks.
+    Files,
+    /// That, and processes: starting, waiting for and signalling them, executing other programs.
+    Process,
+    /// What `Compute` has, and memory that is written first and executed then.
+    Jit,
+}
+
+impl Profile {
+    /// Every profile, the least first.
+    pub const ALL: [Self; 5] = [Self::Pure, Self::Compute, Self::Files, Self::Process, Self::Jit];
+
+    /// The word used on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pure => "pure",
+            Self::Compute => "compute",
+            Self::Files => "files",
+            Self::Process => "process",
+            Self::Jit => "jit",
+        }
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A word that names no profile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no profile; the profiles are pure, compute, files, process and jit")]
+pub struct UnknownProfile(String);
+
+impl FromStr for Profile {
+    type Err = UnknownProfile;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|profile| profile.name() == text);
+        known.ok_or_else(|| UnknownProfile(text.to_owned()))
+    }
 }
 
 /// A grant that no guest could be given.
@@ -169,6 +226,15 @@ mod tests {
         for (first, second) in [("/a", "/a"), ("/a", "/a/"), ("a", "./a"), (".", "./")] {
             let error = granted(&[("one", first), ("two", second)]).unwrap_err();
             assert!(error.contains("`two`") && error.contains("`one`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn profiles_are_read_back_by_their_names() {
+        for profile in Profile::ALL {
+            assert_eq!(profile.to_string().parse(), Ok(profile));
+            let error = "everything".parse::<Profile>().unwrap_err().to_string();
+            assert!(error.contains(profile.name()), "{error}");
         }
     }
 

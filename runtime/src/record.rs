@@ -73,6 +73,12 @@ struct EvidenceRecord {
     /// The signal with which it ended in the end.
     final_signal: Option<String>,
     syscall: Option<i64>,
+    syscall_name: Option<&'static str>,
+    /// Whose number it is, if not that of the machine's ordinary programs.
+    syscall_abi: Option<&'static str>,
+    syscall_arguments: Option<Vec<String>>,
+    /// What would have allowed it.
+    allowed_by: Option<String>,
     trap: Option<String>,
     refused_memory: Option<RefusedRecord>,
     oom_kills: u64,
@@ -207,6 +213,10 @@ fn verdict_record(report: &Report) -> VerdictRecord {
 
 fn evidence_record(report: &Report) -> EvidenceRecord {
     let facts = &report.facts;
+    let syscall = facts.denied.iter().find_map(|denied| match denied {
+        Denied::Syscall(denied) => Some(denied),
+        Denied::Capability(_) => None,
+    });
     let mut record = EvidenceRecord {
         source: facts.source.name(),
         ending: "vanished",
@@ -216,10 +226,13 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         address: address(report).map(hex),
         memory_bytes: facts.outside.map(|outside| outside.memory),
         final_signal: None,
-        syscall: facts.denied.iter().find_map(|denied| match denied {
-            Denied::Syscall(number) => Some(*number),
-            Denied::Capability(_) => None,
-        }),
+        syscall: syscall.map(|denied| denied.number),
+        syscall_name: syscall.and_then(|denied| denied.name),
+        syscall_abi: syscall.and_then(|denied| denied.abi),
+        syscall_arguments: syscall
+            .and_then(|denied| denied.arguments)
+            .map(|arguments| arguments.map(hex).to_vec()),
+        allowed_by: syscall.and_then(|denied| denied.remedy).map(|remedy| remedy.to_string()),
         trap: None,
         refused_memory: facts.refused_memory.map(refused_record),
         oom_kills: facts.oom_kills,

@@ -141,6 +141,8 @@ pub enum Denial {
     Syscall {
         /// Its number, where it was seen.
         number: Option<i64>,
+        /// Its name, where it is known.
+        name: Option<&'static str>,
     },
     /// A host function or an import.
     Capability {
@@ -292,10 +294,13 @@ impl fmt::Display for Verdict {
             }
             Self::Failed(Failure::Exit { code }) => write!(f, "{phrase} {code}"),
             Self::Crashed(crash) => crash.fmt(f),
-            Self::Denied(Denial::Syscall { number: Some(number) }) => {
+            Self::Denied(Denial::Syscall { number: Some(number), name: Some(name) }) => {
+                write!(f, "{phrase} {number} ({name})")
+            }
+            Self::Denied(Denial::Syscall { number: Some(number), name: None }) => {
                 write!(f, "{phrase} {number}")
             }
-            Self::Denied(Denial::Syscall { number: None }) => f.write_str(phrase),
+            Self::Denied(Denial::Syscall { number: None, .. }) => f.write_str(phrase),
             Self::Denied(Denial::Capability { name }) => write!(f, "{phrase} `{name}`"),
             Self::Unstarted(unstarted) => write!(f, "{phrase}: {}", unstarted.detail),
         }

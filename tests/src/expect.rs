@@ -1,8 +1,11 @@
 //! What is expected of each guest behind each wall, in one table. A guest without a row fails the suite.
 
+mod forbidden;
+mod natives;
+
 use std::time::Duration;
 
-use sandtrap::{ByteSize, Label, Limits, OnMemoryLimit};
+use sandtrap::{ByteSize, Label, Limits, Network, OnMemoryLimit, Profile};
 
 /// How one guest ends behind both walls.
 #[derive(Clone, Debug)]
@@ -23,6 +26,12 @@ pub struct Row {
     pub stdin: Input,
     /// Whether it may write to a directory, which the variable SCRATCH names.
     pub scratch: bool,
+    /// The system calls it may make as a process.
+    pub profile: Profile,
+    /// The network it may reach as a process.
+    pub net: Network,
+    /// What it is called with.
+    pub args: Vec<&'static str>,
 }
 
 /// How a guest ends behind one wall.
@@ -91,6 +100,17 @@ impl Row {
         self
     }
 
+    /// It needs more system calls than most.
+    fn under(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    fn networked(mut self) -> Self {
+        self.net = Network::Host;
+        self
+    }
+
     fn with_scratch(mut self) -> Self {
         self.scratch = true;
         self
@@ -123,6 +143,9 @@ fn row(guest: &'static str) -> Row {
         limits,
         stdin: Input::Empty,
         scratch: false,
+        profile: Profile::default(),
+        net: Network::None,
+        args: Vec::new(),
     }
 }
 
@@ -135,7 +158,8 @@ pub fn table() -> Vec<Row> {
         never_ending(),
         liars(),
         testifying(),
-        natives(),
+        natives::rows(),
+        forbidden::rows(),
         modules(),
         components(),
     ]
@@ -146,9 +170,10 @@ pub fn table() -> Vec<Row> {
 
 fn samples() -> Vec<Row> {
     use Label::Completed;
-    ["arguments", "binary_stdout", "echo", "files", "hello", "reaches_out", "wordcount", "world"]
+    ["arguments", "binary_stdout", "echo", "files", "hello", "wordcount", "world"]
         .map(|guest| row(guest).both(Completed))
         .into_iter()
+        .chain([row("reaches_out").both(Completed).networked()])
         .chain([row("pour").both(Completed).with(|limits| limits.output = ByteSize::mib(128))])
         .collect()
 }
@@ -264,70 +289,6 @@ fn testifying() -> Vec<Row> {
         row("channel_torn_frame").both(CrashedProtocol).otherwise_as_component(Expect::Absent, NO_CHANNEL),
         row("channel_flood").both(StoppedResult).otherwise_as_component(Expect::Absent, NO_CHANNEL),
     ]
-}
-
-/// So much memory that a bomb runs into another limit first.
-fn roomy(limits: &mut Limits) {
-    limits.memory = ByteSize::mib(1024);
-}
-
-fn natives() -> Vec<Row> {
-    use Label::{
-        Completed, CrashedAbort, CrashedBadCall, CrashedIllegalInstruction, CrashedKilled,
-        CrashedMemoryFault, CrashedStackOverflow, DeniedSyscall, StoppedCpuTime, StoppedFiles,
-        StoppedProcesses, StoppedWallTime,
-    };
-    const ALONE: &str = "a module has no signals, no threads, no descriptors of the host and no \
-                         processes, so there is nothing to build";
-    [
-        row("bus_error").native(CrashedMemoryFault),
-        row("cpu_hog_children").native(StoppedCpuTime).with(|limits| {
-            limits.processes = 3;
-            limits.cpu = Duration::from_millis(100);
-        }),
-        row("exec_from_thread")
-            .native(StoppedCpuTime)
-            .with(|limits| limits.cpu = Duration::from_millis(100)),
-        row("exec_jump").native(CrashedBadCall),
-        row("file_flood").native(StoppedFiles),
-        row("forbids_tracing").native(CrashedMemoryFault),
-        row("forges_fault").native(CrashedKilled),
-        row("fork_bomb").native(StoppedProcesses),
-        row("ignores_sigterm").native(StoppedWallTime).hangs(),
-        row("int3").native(CrashedAbort),
-        row("kill_self").native(CrashedKilled),
-        row("kills_after_child_oom").native(CrashedKilled).with(|limits| limits.processes = 3),
-        row("leaks_descriptors").native(Completed),
-        row("lists_descriptors").native(Completed),
-        row("lowers_own_cpu_limit").native(CrashedKilled),
-        row("main_thread_ends")
-            .native(StoppedCpuTime)
-            .with(|limits| limits.cpu = Duration::from_millis(100)),
-        row("mended_then_aborts").native(CrashedAbort),
-        row("nested_handlers").native(CrashedMemoryFault),
-        row("old_signal").native(CrashedMemoryFault),
-        row("orphan").native(Completed).with(|limits| limits.processes = 3),
-        row("other_thread_aborts").native(CrashedMemoryFault),
-        row("prints_environment").native(Completed),
-        row("prints_signals").native(Completed),
-        row("raise_segv").native(CrashedKilled),
-        row("raises_xfsz").native(CrashedKilled),
-        row("recovers_then_aborts").native(CrashedAbort),
-        row("seccomp_self").native(DeniedSyscall),
-        row("segfault_in_thread").native(CrashedMemoryFault),
-        row("signal_term").native(CrashedKilled),
-        row("stack_overflow_in_thread").native(CrashedStackOverflow),
-        row("stops_itself").native(StoppedWallTime).hangs(),
-        row("swallows_segv").native(Completed),
-        row("thread_bomb").native(StoppedProcesses).with(roomy),
-        row("ud2").native(CrashedAbort),
-        row("undecodable_instruction").native(CrashedIllegalInstruction),
-        row("untraced_bomb").native(StoppedProcesses).with(roomy),
-        row("untraced_sibling").native(Completed).with(|limits| limits.processes = 3),
-        row("write_rodata").native(CrashedMemoryFault),
-    ]
-    .map(|row| row.because(ALONE))
-    .to_vec()
 }
 
 /// Written by hand, as texts.

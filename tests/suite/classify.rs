@@ -1,9 +1,9 @@
 //! The judge over combinations of evidence. Each expectation is written down, none is computed.
 
 use sandtrap::{
-    Basis, Death, Denied, Ending, ErrorReport, Evidence, Fault, Opcode, PanicReport, Refusal,
-    RefusedMemory, Sender, Signal, Source, StackState, Step, StopReason, TrapCause, Verdict,
-    classify,
+    Basis, Death, Denied, DeniedSyscall, Ending, ErrorReport, Evidence, Fault, Opcode, PanicReport,
+    Refusal, RefusedMemory, Sender, Signal, Source, StackState, Step, StopReason, TrapCause,
+    Verdict, classify,
 };
 
 const TERM: Signal = Signal::Other(15);
@@ -56,7 +56,6 @@ fn a_kill_is_ours_only_if_the_reason_was_written_down() {
         (Some(StopReason::Output), "stopped.output", "stopped.output"),
         (Some(StopReason::Result), "stopped.result", "stopped.result"),
         (Some(StopReason::Processes), "stopped.processes", "stopped.processes"),
-        (Some(StopReason::Threads), "stopped.processes", "stopped.processes"),
         (Some(StopReason::Protocol), "crashed.protocol", "crashed.protocol"),
         (Some(StopReason::Cancelled), "stopped.cancelled", "stopped.cancelled"),
         (Some(StopReason::Shutdown), "stopped.shutdown", "stopped.shutdown"),
@@ -389,10 +388,11 @@ fn what_never_started_says_at_which_step() {
 #[test]
 fn a_denied_call_is_named_by_the_last_refusal() {
     let mut evidence = signalled(Source::Ptrace, death(Signal::Sys, Sender::Kernel));
-    evidence.denied = vec![Denied::Syscall(1), Denied::Syscall(110)];
+    evidence.denied =
+        [1, 110].map(|number| Denied::Syscall(DeniedSyscall::numbered(number))).to_vec();
     assert_eq!(
         classify(&evidence),
-        Verdict::Denied(sandtrap::Denial::Syscall { number: Some(110) })
+        Verdict::Denied(sandtrap::Denial::Syscall { number: Some(110), name: None })
     );
     let mut evidence = trapped(TrapCause::CapabilityRefused);
     evidence.denied = vec![Denied::Capability("net.connect".into())];

@@ -1,8 +1,8 @@
 //! What a guest starts with, bullet by bullet, behind both walls.
 
 use sandtrap::{
-    Access, ByteSize, GuardState, Limits, Network, Permissions, Program, Report, Runtime, Stdin,
-    Task,
+    Access, ByteSize, GuardState, Limits, Network, Permissions, Profile, Program, Report, Runtime,
+    Stdin, Task,
 };
 use sandtrap_tests::guests::{self, Form};
 
@@ -90,7 +90,8 @@ fn behind_the_wasm_wall_there_are_no_files_and_no_network() {
         let called = listener.accept().map_err(|error| error.kind());
         assert_eq!(called.unwrap_err(), std::io::ErrorKind::WouldBlock, "{form:?}");
     }
-    let native = run(Form::Process, "reaches_out", Permissions::default(), &task([&*there]));
+    let granted = Permissions { net: Network::Host, ..Permissions::default() };
+    let native = run(Form::Process, "reaches_out", granted, &task([&*there]));
     assert!(lines(&native).contains(&"peer".to_owned()), "the guest does try");
 }
 
@@ -132,7 +133,8 @@ fn a_process_cannot_open_more_than_its_limit() {
 #[test]
 fn the_tree_of_a_process_is_gone_when_its_report_is_there() {
     let limits = Limits { processes: 3, ..Limits::default() };
-    let program = Program::file(guests::native("orphan")).limits(limits);
+    let permissions = Permissions { profile: Profile::Process, ..Permissions::default() };
+    let program = Program::file(guests::native("orphan")).limits(limits).permissions(permissions);
     let report = Runtime::new().unwrap().run(program, &task([]));
     assert!(report.verdict.is_completed(), "{:?}", report.verdict);
     let survivor = std::fs::read_dir("/proc").unwrap().flatten().find(|entry| {

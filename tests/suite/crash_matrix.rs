@@ -37,7 +37,7 @@ fn task_for(row: &Row, silent: &SilentPipe) -> Task {
         Input::Empty => Stdin::Null,
         Input::Silent => Stdin::File(silent.path()),
     };
-    let mut task = Task::command(Vec::<String>::new()).stdin(stdin);
+    let mut task = Task::command(row.args.iter().copied()).stdin(stdin);
     task.stdout = Capture::Discard;
     task
 }
@@ -62,6 +62,10 @@ fn complaints(runtime: &Runtime, row: &Row, form: Form, silent: &SilentPipe) -> 
         permissions.grant_dir(scratch.path(), scratch.path(), Access::ReadWrite);
         permissions.grant_env("SCRATCH", scratch.path());
     }
+    if form == Form::Process {
+        permissions.profile = row.profile;
+        permissions.net = row.net;
+    }
     let program =
         Program::file(path).within(form.wall()).limits(row.limits.clone()).permissions(permissions);
     let task = task_for(row, silent);
@@ -76,8 +80,8 @@ fn complaints(runtime: &Runtime, row: &Row, form: Form, silent: &SilentPipe) -> 
             let wrong = report.verdict.label() != label || code_of(&report) != code;
             wrong.then(|| {
                 format!(
-                    "{} as a {form:?}, round {round}: expected {label} {code:?}, got {:?}\n{:#?}",
-                    row.guest, report.verdict, report.facts
+                    "{} {:?} as a {form:?}, round {round}: expected {label} {code:?}, got {:?}\n{:#?}",
+                    row.guest, row.args, report.verdict, report.facts
                 )
             })
         })

@@ -5,13 +5,14 @@ use std::process::Command;
 use sandtrap_tests::guests;
 use serde_json::Value;
 
+/// Some of the guests fork.
 fn run(without: &str, guards: &str, guest: &str) -> Value {
-    run_with(without, guards, guest, &[])
+    run_under("process", without, guards, guest, &[])
 }
 
-fn run_with(without: &str, guards: &str, guest: &str, more: &[&str]) -> Value {
+fn run_under(profile: &str, without: &str, guards: &str, guest: &str, more: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_poor_host"))
-        .args([without, guards])
+        .args([without, guards, profile])
         .arg(guests::native(guest))
         .args(more)
         .output()
@@ -37,6 +38,7 @@ fn where_tracing_is_refused_only_the_status_is_claimed() {
         ("heap_slow_growth", "crashed.out-of-memory", true),
         ("fork_bomb", "stopped.processes", true),
         ("seccomp_self", "crashed.killed", true),
+        ("untraced_bomb", "crashed.killed", true),
     ] {
         let report = run("tracing", "best-effort", guest);
         assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
@@ -67,8 +69,40 @@ fn where_groups_are_hidden_the_address_space_is_capped() {
 }
 
 #[test]
+fn where_filters_are_refused_every_call_is_allowed_and_the_report_says_so() {
+    for (guest, label) in [
+        ("hello", "completed"),
+        // What no tracer sees is found all the same.
+        ("untraced_sibling", "completed"),
+        ("untraced_bomb", "stopped.processes"),
+        ("seccomp_self", "denied.syscall"),
+    ] {
+        let report = run("filters", "best-effort", guest);
+        assert_eq!(report["verdict"]["label"], label, "{guest}: {report:#}");
+        assert_eq!(guard(&report, "seccomp")["state"], "missing", "{guest}");
+        assert!(guard(&report, "seccomp")["why"].as_str().unwrap().contains("refuses"), "{guest}");
+    }
+}
+
+#[test]
+fn where_filters_are_refused_the_tracer_still_sees_processes_and_programs() {
+    for (guest, call) in
+        [("orphan", ["clone", "fork"]), ("exec_from_thread", ["execve", "execveat"])]
+    {
+        let report = run_under("compute", "filters", "best-effort", guest, &[]);
+        assert_eq!(report["verdict"]["label"], "denied.syscall", "{guest}: {report:#}");
+        assert_eq!(report["evidence"]["stopped_by_us"], "denied", "{guest}");
+        assert_eq!(report["evidence"]["allowed_by"], "profile process", "{guest}");
+        let name = report["evidence"]["syscall_name"].as_str().unwrap();
+        assert!(call.contains(&name), "{guest}: {name}");
+    }
+}
+
+#[test]
 fn a_required_guard_that_is_missing_refuses_the_task() {
-    for (without, name) in [("tracing", "tracing"), ("groups", "memory-group")] {
+    for (without, name) in
+        [("tracing", "tracing"), ("groups", "memory-group"), ("filters", "seccomp")]
+    {
         let report = run(without, "required", "hello");
         assert_eq!(report["verdict"]["label"], "unstarted.guard", "{report:#}");
         assert_eq!(report["evidence"]["guard"], name);
@@ -96,6 +130,6 @@ fn where_tracing_is_refused_the_group_counts_the_processor_time_of_the_tree() {
         // Nobody counts it there: each process has a limit of its own from the kernel, in seconds.
         return;
     }
-    let report = run_with("tracing", "best-effort", "cpu_hog_children", &["3"]);
+    let report = run_under("process", "tracing", "best-effort", "cpu_hog_children", &["3"]);
     assert_eq!(report["verdict"]["label"], "stopped.cpu-time", "{report:#}");
 }

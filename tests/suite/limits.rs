@@ -4,11 +4,16 @@
 
 use std::time::Duration;
 
-use sandtrap::{ByteSize, Limits, Program, Report, Runtime, StopReason, Task};
+use sandtrap::{
+    ByteSize, Limits, Permissions, Profile, Program, Report, Runtime, StopReason, Task,
+};
 use sandtrap_tests::guests;
 
 fn run(guest: &str, limits: Limits) -> Report {
-    let program = Program::file(guests::native(guest)).limits(limits);
+    // Whoever may have several processes may start them.
+    let profile = if limits.processes > 1 { Profile::Process } else { Profile::default() };
+    let permissions = Permissions { profile, ..Permissions::default() };
+    let program = Program::file(guests::native(guest)).limits(limits).permissions(permissions);
     Runtime::new().unwrap().run(program, &Task::command(["x"; 0]))
 }
 

@@ -75,7 +75,8 @@ fn every_finding_is_told_once_and_what_is_missing_says_why() {
 }
 
 fn states_on(poor: &str) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_poor_host")).args([poor, "probe", ""]).output();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_poor_host")).args([poor, "probe", "", ""]).output();
     String::from_utf8(output.unwrap().stdout).unwrap()
 }
 

@@ -30,6 +30,18 @@ impl Profile {
     }
 }
 
+impl From<Profile> for sandtrap::Profile {
+    fn from(profile: Profile) -> Self {
+        match profile {
+            Profile::Pure => Self::Pure,
+            Profile::Compute => Self::Compute,
+            Profile::Files => Self::Files,
+            Profile::Process => Self::Process,
+            Profile::Jit => Self::Jit,
+        }
+    }
+}
+
 /// How a case may end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {

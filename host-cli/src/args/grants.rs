@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use sandtrap::{DirGrant, GuardMode, Network, Permissions};
+use sandtrap::{DirGrant, GuardMode, Network, Permissions, Profile};
 
 use super::values;
 
@@ -30,6 +30,11 @@ pub(crate) struct GrantArgs {
     /// Let the guest reach no network, or the host's own. Modules have no call that would reach one
     #[arg(long, value_name = "NET", default_value = "none")]
     net: NetArg,
+
+    /// Let a process make the system calls that this kind of work needs: `pure` opens nothing, `files` changes
+    /// files, `process` starts processes, `jit` executes code that it has written to memory
+    #[arg(long, value_name = "PROFILE", default_value = "compute")]
+    profile: ProfileArg,
 
     /// Let a module see made-up clocks and random numbers, which are the same in every run, and spend no time
     /// asleep. What it reads is still its input. Without --fuel it gets 5000000000 [default seed: 0]
@@ -56,6 +61,28 @@ enum NetArg {
     Host,
 }
 
+/// The profiles, as they are called on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProfileArg {
+    Pure,
+    Compute,
+    Files,
+    Process,
+    Jit,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(arg: ProfileArg) -> Self {
+        match arg {
+            ProfileArg::Pure => Self::Pure,
+            ProfileArg::Compute => Self::Compute,
+            ProfileArg::Files => Self::Files,
+            ProfileArg::Process => Self::Process,
+            ProfileArg::Jit => Self::Jit,
+        }
+    }
+}
+
 impl GrantArgs {
     /// The grants. A value that is written out counts more than an inherited one.
     pub(crate) fn permissions(&self) -> Result<Permissions, String> {
@@ -72,6 +99,7 @@ impl GrantArgs {
             NetArg::None => Network::None,
             NetArg::Host => Network::Host,
         };
+        permissions.profile = self.profile.into();
         permissions.deterministic = self.deterministic;
         permissions.check().map_err(|error| error.to_string())?;
         Ok(permissions)
@@ -135,6 +163,14 @@ mod tests {
         expected.grant_dir("b", "/b", Access::ReadWrite);
         expected.grant_dir("c", "c", Access::ReadOnly);
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn every_profile_is_called_by_its_name() {
+        for profile in Profile::ALL {
+            assert_eq!(permissions(&["--profile", profile.name()]).unwrap().profile, profile);
+        }
+        assert!(Line::try_parse_from(["x", "--profile", "all"]).is_err());
     }
 
     #[test]

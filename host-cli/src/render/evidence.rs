@@ -1,9 +1,9 @@
 //! The `evidence` line: what was seen, and who saw it.
 
 use sandtrap::{
-    Basis, ByteSize, Death, Denied, Ending, Facts, Fault, Limits, Opcode, Outside, Refusal,
-    RefusedMemory, Report, Sender, Source, StackState, Step, Stop, StopReason, TrapCause, Verdict,
-    show_duration,
+    Basis, ByteSize, Death, Denied, DeniedSyscall, Ending, Facts, Fault, Limits, Opcode, Outside,
+    Refusal, RefusedMemory, Remedy, Report, Sender, Source, StackState, Step, Stop, StopReason,
+    TrapCause, Verdict, show_duration,
 };
 
 use super::plain;
@@ -121,6 +121,8 @@ fn why_stopped(report: &Report) -> Option<String> {
         (_, Some(StopReason::Protocol)) => {
             Some("ended for a breach of the channel's rules".to_owned())
         }
+        // What was refused is told below.
+        (Verdict::Denied(_), Some(StopReason::Denied)) => None,
         (_, Some(reason)) => Some(format!("being stopped already ({})", reason.name())),
         (_, None) => None,
     }
@@ -159,11 +161,38 @@ fn refused(memory: RefusedMemory) -> String {
 
 /// The last refusal is the one that may have ended it.
 fn denied(denied: &[Denied]) -> Option<String> {
-    let last = plain(&denied.last()?.to_string());
-    Some(match denied.len() {
-        1 => format!("{last} was refused"),
-        count => format!("{last} was refused, and {} before it", times(count as u64 - 1, "other")),
-    })
+    let last = denied.last()?;
+    let name = match last {
+        Denied::Syscall(call) => syscall(call),
+        Denied::Capability(_) => plain(&last.to_string()),
+    };
+    let mut text = match denied.len() {
+        1 => format!("{name} was refused"),
+        count => format!("{name} was refused, and {} before it", times(count as u64 - 1, "other")),
+    };
+    text += &match last {
+        Denied::Syscall(DeniedSyscall { remedy: Some(Remedy::Profile(profile)), .. }) => {
+            format!("; the profile `{profile}` allows it (--profile {profile})")
+        }
+        Denied::Syscall(DeniedSyscall { remedy: Some(Remedy::Network), .. }) => {
+            "; a network would allow it (--net host)".to_owned()
+        }
+        Denied::Syscall(DeniedSyscall { remedy: None, .. }) | Denied::Capability(_) => {
+            String::new()
+        }
+    };
+    Some(text)
+}
+
+/// As it would be written, with as many arguments as most calls have.
+fn syscall(call: &DeniedSyscall) -> String {
+    let Some(name) = call.name else { return call.to_string() };
+    match call.arguments {
+        Some([first, second, third, ..]) => {
+            format!("{name}({first:#x}, {second:#x}, {third:#x}, ...)")
+        }
+        None => name.to_owned(),
+    }
 }
 
 fn times(count: u64, word: &str) -> String {

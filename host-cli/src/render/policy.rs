@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Trust, Wall, show_duration};
+use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Profile, Trust, Wall, show_duration};
 
 /// The policy as people read it. Values of variables are not shown: they may be secrets.
 pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
@@ -43,6 +43,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("environment", env),
                 ("directories", directories(&policy.permissions.dirs)),
                 ("network", network(policy.permissions.net).to_owned()),
+                ("profile", profile(policy.permissions.profile)),
                 ("clocks", clocks(policy.permissions.deterministic)),
                 ("guards", guards.to_owned()),
             ],
@@ -99,6 +100,17 @@ fn network(net: Network) -> &'static str {
         Network::None => "none",
         Network::Host => "the host's",
     }
+}
+
+fn profile(profile: Profile) -> String {
+    let words = match profile {
+        Profile::Pure => "memory, threads, and the streams it was given",
+        Profile::Compute => "that, and opening files",
+        Profile::Files => "computing, and changing files",
+        Profile::Process => "computing, changing files, and processes of its own",
+        Profile::Jit => "computing, and executing what it has written to memory",
+    };
+    format!("{profile}: {words}")
 }
 
 fn clocks(deterministic: Option<u64>) -> String {

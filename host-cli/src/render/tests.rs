@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use sandtrap::{
-    Access, Basis, Death, Denied, Ending, ErrorReport, Evidence, Fault, Frame, Limits, Network,
-    Opcode, PanicReport, Policy, Program, Refusal, RefusedMemory, Report, Sender, Signal, Source,
-    StackState, Step, StopReason, Task, TaskSummary, Trace, TrapCause, Usage, Value, Wall,
-    classify,
+    Access, Basis, Death, Denied, DeniedSyscall, Ending, ErrorReport, Evidence, Fault, Frame,
+    Limits, Network, Opcode, PanicReport, Policy, Program, Refusal, RefusedMemory, Report, Sender,
+    Signal, Source, StackState, Step, StopReason, Task, TaskSummary, Trace, TrapCause, Usage,
+    Value, Wall, classify,
 };
 
 use super::diagnosis;
@@ -267,7 +267,8 @@ fn each_of_our_stops_says_why() {
 #[test]
 fn refusals_and_kernel_kills_are_counted() {
     let mut evidence = Evidence::of(Source::Notify, death(31, Sender::Kernel, None));
-    evidence.denied = vec![Denied::Capability("net".to_owned()), Denied::Syscall(101)];
+    evidence.denied =
+        vec![Denied::Capability("net".to_owned()), Denied::Syscall(DeniedSyscall::numbered(101))];
     assert_eq!(
         evidence_row(&native(evidence)),
         "SIGSYS sent by the kernel, syscall 101 was refused, and 1 other before it   \

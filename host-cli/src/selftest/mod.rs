@@ -151,9 +151,9 @@ impl Bench {
     }
 }
 
-/// What is granted to every case: to know that it is meant.
-fn permissions(_profile: Profile) -> Permissions {
-    let mut permissions = Permissions::default();
+/// What is granted to every case: the calls of the profile, and to know that it is meant.
+fn permissions(profile: Profile) -> Permissions {
+    let mut permissions = Permissions { profile: profile.into(), ..Permissions::default() };
     permissions.grant_env(VARIABLE, VERSION);
     permissions
 }

@@ -11,6 +11,7 @@ mod grants;
 mod inputs;
 mod inspect;
 mod kit;
+mod profiles;
 mod programs;
 mod report_files;
 mod reports;

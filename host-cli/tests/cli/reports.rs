@@ -126,11 +126,16 @@ fn a_signal_that_was_sent_is_reported_without_an_address() {
 }
 
 #[test]
-fn a_refused_system_call_is_reported_by_its_number() {
+fn a_refused_system_call_is_reported_by_its_number_and_name() {
     let report = native("seccomp_self", &[]);
-    let denied = format!("syscall {}", libc::SYS_getppid);
-    let evidence =
-        json!({"signal": "SIGSYS", "syscall": libc::SYS_getppid, "denied": [denied.as_str()]});
+    let denied = format!("syscall {} (prctl)", libc::SYS_prctl);
+    let evidence = json!({
+        "signal": "SIGSYS", "syscall": libc::SYS_prctl, "syscall_name": "prctl", "syscall_abi": null,
+        "denied": [denied.as_str()], "allowed_by": null
+    });
+    let arguments = &report["evidence"]["syscall_arguments"];
+    assert_eq!(arguments[0], format!("{:#x}", libc::PR_SET_SECCOMP), "{report:#}");
+    assert_eq!(arguments.as_array().map(Vec::len), Some(6));
     check(&report, "evidence", &evidence);
     check(&report, "verdict", &json!({"kind": "denied", "label": "denied.syscall"}));
 }
@@ -184,7 +189,8 @@ fn a_stop_of_ours_is_reported_with_its_reason() {
             check(&report, "verdict", &json!({"kind": "stopped"}));
         }
     }
-    check(&native("fork_bomb", &[]), "evidence", &json!({"stopped_by_us": "processes"}));
+    let bomb = native("fork_bomb", &["--profile", "process"]);
+    check(&bomb, "evidence", &json!({"stopped_by_us": "processes"}));
 }
 
 #[test]

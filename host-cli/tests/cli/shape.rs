@@ -42,6 +42,7 @@ const VERDICT: &[Key] = &[
 
 const EVIDENCE: &[Key] = &[
     ("address", "string?"),
+    ("allowed_by", "string?"),
     ("denied", "array"),
     ("ending", "string"),
     ("errno", "integer?"),
@@ -57,6 +58,9 @@ const EVIDENCE: &[Key] = &[
     ("source", "string"),
     ("stopped_by_us", "string?"),
     ("syscall", "integer?"),
+    ("syscall_abi", "string?"),
+    ("syscall_arguments", "array?"),
+    ("syscall_name", "string?"),
     ("trap", "string?"),
 ];
 

@@ -57,7 +57,8 @@ fn a_whole_tree_of_processes_goes_with_one_ctrl_c() {
     let (folder, file) = report_files::place();
     let body = "(while :; do :; done) & echo $!; read line";
     let script = crate::programs::script(folder.path(), body);
-    let flags = ["--stdin", "-", "--processes", "4", "--report", text_of(&file)];
+    let flags =
+        ["--stdin", "-", "--profile", "process", "--processes", "4", "--report", text_of(&file)];
     let mut running = Running::start(run_command(&flags, &script, &[]));
     let pid = running.pid();
     let mut line = Vec::new();
@@ -78,8 +79,8 @@ fn an_end_by_itself_leaves_nothing_behind_either() {
         (Wall::Native, "hello", &[][..]),
         (Wall::Native, "abort", &[]),
         (Wall::Native, "sleep", &["--wall", "100ms"]),
-        (Wall::Native, "orphan", &["--processes", "2"]),
-        (Wall::Native, "fork_bomb", &[]),
+        (Wall::Native, "orphan", &["--processes", "2", "--profile", "process"]),
+        (Wall::Native, "fork_bomb", &["--profile", "process"]),
         (Wall::Wasm, "unreachable", &[]),
     ] {
         let running = Running::start(run_command(flags, &guest(wall, name), &[]));

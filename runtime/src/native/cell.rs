@@ -1,6 +1,7 @@
 //! One process, one task: plans it, starts it, serves it, and puts the evidence together.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,7 +72,8 @@ impl NativeCell {
         let family = Arc::new(Family::default());
         let job = Job {
             plan,
-            untraced_is_fine: self.image.mode == GuardMode::BestEffort,
+            less_is_fine: self.image.mode == GuardMode::BestEffort,
+            terms: self.image.terms,
             crowd: Crowd::allowed(attempt.limits),
             stop: stop.clone(),
             family: Arc::clone(&family),
@@ -82,6 +84,7 @@ impl NativeCell {
                 refusals::not_started(&self.image.path, failure, attempt.limits)
             })?;
         guards.push(tracing_guard(monitored.started.traced));
+        guards.push(filter_guard(monitored.started.unfiltered));
         let pid = monitored.started.child.pid.unsigned_abs();
         ear.hear(Event::Started { pid });
         let pump = Pump {
@@ -113,7 +116,9 @@ impl NativeCell {
         stdin: OwnedFd,
         group: Option<Group>,
     ) -> Result<(Plan, Ends), Refusal> {
-        Plan::new(&self.image.path, args, &self.image.permissions, stdin, attempt.limits, group)
+        let image = &self.image;
+        let (limits, filter) = (attempt.limits, Arc::clone(&image.filter));
+        Plan::new(&image.path, args, &image.permissions, stdin, limits, filter, group)
             .map_err(|error| refusals::at_plan(&error))
     }
 }
@@ -169,6 +174,19 @@ fn tracing_guard(traced: bool) -> Guard {
         Guard::in_force("tracing")
     } else {
         Guard::missing("tracing", "this host refuses it; causes are concluded from the wait status")
+    }
+}
+
+fn filter_guard(unfiltered: Option<i32>) -> Guard {
+    match unfiltered {
+        None => Guard::in_force("seccomp"),
+        Some(errno) => {
+            let error = io::Error::from_raw_os_error(errno);
+            Guard::missing(
+                "seccomp",
+                format!("this host refuses it: {error}; every call is allowed"),
+            )
+        }
     }
 }
 

@@ -26,10 +26,14 @@ pub(super) struct Orders<'a> {
     pub(super) rlimits: &'a [(c_uint, libc::rlimit)],
     /// `tasks` files of groups to be joined.
     pub(super) join: &'a [RawFd],
-    /// Whether to go on where tracing is refused.
-    pub(super) untraced_is_fine: bool,
+    /// The filter of its system calls.
+    pub(super) filter: libc::sock_fprog,
+    /// Whether to go on where tracing or a filter is refused.
+    pub(super) less_is_fine: bool,
     /// Written by the child: whether it is traced.
     pub(super) traced: bool,
+    /// Written by the child: why no filter could be installed.
+    pub(super) unfiltered: Option<c_int>,
     /// Written by the child: the step that failed, and why.
     pub(super) failure: Option<(ChildStep, c_int)>,
 }
@@ -43,6 +47,7 @@ pub(super) enum ChildStep {
     Descriptors,
     NoNewPrivileges,
     Trace,
+    Filter,
     Exec,
 }
 
@@ -73,11 +78,17 @@ fn run_steps(orders: &mut Orders<'_>) -> (ChildStep, c_int) {
     if let Err(errno) = forbid_new_privileges() {
         return (ChildStep::NoNewPrivileges, errno);
     }
-    // Last: from here on the tracer sees it, beginning with the exec itself.
+    // From here on the tracer sees it, beginning with the exec itself.
     match ask_to_be_traced() {
         Ok(()) => orders.traced = true,
-        Err(_) if orders.untraced_is_fine => {}
+        Err(_) if orders.less_is_fine => {}
         Err(errno) => return (ChildStep::Trace, errno),
+    }
+    // Last: it holds for this child already, and would forbid most of the steps before.
+    match filter_calls(&orders.filter) {
+        Ok(()) => {}
+        Err(errno) if orders.less_is_fine => orders.unfiltered = Some(errno),
+        Err(errno) => return (ChildStep::Filter, errno),
     }
     (ChildStep::Exec, execute(orders))
 }
@@ -154,6 +165,13 @@ fn forbid_new_privileges() -> Result<(), c_int> {
 fn ask_to_be_traced() -> Result<(), c_int> {
     // SAFETY: takes no arguments; fails where tracing is refused.
     let answer = unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) };
+    checked(answer as c_int)
+}
+
+fn filter_calls(filter: &libc::sock_fprog) -> Result<(), c_int> {
+    let (call, set) = (libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER);
+    // SAFETY: the kernel copies the instructions of the plan, as many as are said; it checks them itself.
+    let answer = unsafe { libc::syscall(call, set, 0, std::ptr::from_ref(filter)) };
     checked(answer as c_int)
 }
 

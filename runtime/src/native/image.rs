@@ -12,6 +12,7 @@ use crate::permissions::{GuardMode, Permissions};
 use crate::task::Program;
 
 use super::cell::NativeCell;
+use super::filter::{Program as Filter, Terms};
 use super::group::{Group, Site};
 use super::monitor::Monitors;
 use super::plan;
@@ -21,7 +22,7 @@ const ALWAYS: [&str; 5] =
     ["process-group", "descriptors", "environment", "rlimits", "no-new-privileges"];
 
 /// Walls that this wing does not put up yet. A report says so, so that nobody counts on them.
-const ABSENT: [&str; 3] = ["namespaces", "seccomp", "landlock"];
+const ABSENT: [&str; 2] = ["namespaces", "landlock"];
 
 /// One executable, and how its processes are started.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(super) struct NativeImage {
     pub(super) path: PathBuf,
     pub(super) permissions: Permissions,
     pub(super) mode: GuardMode,
+    pub(super) terms: Terms,
+    pub(super) filter: Arc<Filter>,
     pub(super) monitors: Arc<Monitors>,
     site: Arc<Result<Site, String>>,
 }
@@ -52,10 +55,13 @@ impl NativeImage {
             return Err(LoadError::at(Step::Accept, detail));
         }
         let policy = program.policy();
+        let terms = Terms::of(&policy.permissions);
         Ok(Self {
             path: path.to_owned(),
             permissions: policy.permissions.clone(),
             mode: policy.guards,
+            terms,
+            filter: Arc::new(terms.program()),
             monitors,
             site,
         })

@@ -6,6 +6,7 @@
 //! * descriptors 0 to 3: stdin (empty unless given), stdout, stderr, the channel;
 //! * a process group of its own, every signal at its default and none blocked;
 //! * no new privileges, ever;
+//! * the system calls of its profile, and no others (`filter`);
 //! * the limits of its policy: memory as a control group, or as address space where there is none.
 //!
 //! The road of one task: `image` looks at the executable once; `cell` makes a `plan` (all data, before any
@@ -18,6 +19,7 @@ mod cell;
 mod census;
 mod confine;
 mod family;
+mod filter;
 mod group;
 mod image;
 mod monitor;

@@ -17,6 +17,7 @@ use crate::isolation::StopHandle;
 
 use super::confine::{ChildStep, become_guest};
 use super::family::{Crowd, Family};
+use super::filter::Terms;
 use super::group::Group;
 use super::plan::Plan;
 use super::sys::{self, Child, ChildStack};
@@ -28,7 +29,9 @@ const MOST_IDLE: usize = 32;
 /// One task to start and watch.
 pub(super) struct Job {
     pub(super) plan: Plan,
-    pub(super) untraced_is_fine: bool,
+    pub(super) less_is_fine: bool,
+    /// What its filter was made by.
+    pub(super) terms: Terms,
     pub(super) crowd: Crowd,
     pub(super) stop: StopHandle,
     pub(super) family: Arc<Family>,
@@ -41,6 +44,8 @@ pub(super) struct Job {
 pub(super) struct Started {
     pub(super) child: Child,
     pub(super) traced: bool,
+    /// Why its system calls are not filtered, if they are not.
+    pub(super) unfiltered: Option<i32>,
 }
 
 /// The child never reached the program.
@@ -183,15 +188,15 @@ impl std::fmt::Debug for Desk {
 
 fn serve(order: Order, stack: &mut ChildStack) {
     let Order { number: _, job, tell_start, tell_end } = order;
-    let Job { plan, untraced_is_fine, crowd, stop, family, done } = job;
-    match start(&plan, untraced_is_fine, stack) {
+    let Job { plan, less_is_fine, terms, crowd, stop, family, done } = job;
+    match start(&plan, less_is_fine, stack) {
         Err(failure) => {
             // The caller waits for exactly this answer; if it is gone, nobody wants it.
             let _ = tell_start.send(Err(failure));
         }
         Ok(started) => {
             let (pid, traced) = (started.child.pid, started.traced);
-            let watch = Watch::new(pid, traced, crowd, stop, family, plan.group.as_ref());
+            let watch = Watch::new(pid, traced, terms, crowd, stop, family, plan.group.as_ref());
             let _ = tell_start.send(Ok(started));
             let watched = watch.run();
             let _ = tell_end.send((watched, plan));
@@ -201,17 +206,16 @@ fn serve(order: Order, stack: &mut ChildStack) {
     }
 }
 
-fn start(
-    plan: &Plan,
-    untraced_is_fine: bool,
-    stack: &mut ChildStack,
-) -> Result<Started, NotStarted> {
-    plan.with_orders(untraced_is_fine, |orders| {
+fn start(plan: &Plan, less_is_fine: bool, stack: &mut ChildStack) -> Result<Started, NotStarted> {
+    plan.with_orders(less_is_fine, |orders| {
         let group = plan.group.as_ref().and_then(Group::birthplace);
         let child = sys::start_child(stack, group, become_guest, orders)
             .map_err(|cause| NotStarted { step: None, cause })?;
         match orders.failure {
-            None => Ok(Started { child, traced: orders.traced }),
+            None => {
+                let (traced, unfiltered) = (orders.traced, orders.unfiltered);
+                Ok(Started { child, traced, unfiltered })
+            }
             Some((step, errno)) => {
                 // It has ended itself; nobody but this thread may know that it was there.
                 sys::reap(child.pid);

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use libc::{c_char, c_uint};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -16,6 +17,7 @@ use crate::permissions::Permissions;
 use crate::quantity::ByteSize;
 
 use super::confine::Orders;
+use super::filter::Program as Filter;
 use super::group::Group;
 
 /// The guest's number for its end of the channel.
@@ -32,6 +34,7 @@ pub(super) struct Plan {
     envp: Vec<CString>,
     descriptors: [OwnedFd; 4],
     rlimits: Vec<(c_uint, libc::rlimit)>,
+    filter: Arc<Filter>,
     pub(super) group: Option<Group>,
 }
 
@@ -51,6 +54,7 @@ impl Plan {
         permissions: &Permissions,
         stdin: OwnedFd,
         limits: &Limits,
+        filter: Arc<Filter>,
         group: Option<Group>,
     ) -> io::Result<(Self, Ends)> {
         let path = c_string(program.as_os_str())?;
@@ -72,14 +76,14 @@ impl Plan {
             [raised(stdin)?, raised(guest_stdout)?, raised(guest_stderr)?, raised(guest_channel)?];
         let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
         let rlimits = rlimits(limits, group.is_none() || may_cope);
-        let plan = Self { path, argv, envp, descriptors, rlimits, group };
+        let plan = Self { path, argv, envp, descriptors, rlimits, filter, group };
         Ok((plan, Ends { stdout, stderr, channel }))
     }
 
     /// Calls `act` with the orders for the child.
     pub(super) fn with_orders<T>(
         &self,
-        untraced_is_fine: bool,
+        less_is_fine: bool,
         act: impl FnOnce(&mut Orders<'_>) -> T,
     ) -> T {
         let argv = pointers(&self.argv);
@@ -92,8 +96,14 @@ impl Plan {
             descriptors: self.descriptors.each_ref().map(|descriptor| descriptor.as_raw_fd()),
             rlimits: &self.rlimits,
             join: &join,
-            untraced_is_fine,
+            filter: libc::sock_fprog {
+                len: self.filter.instructions().len() as u16,
+                // The kernel only reads it.
+                filter: self.filter.instructions().as_ptr().cast_mut(),
+            },
+            less_is_fine,
             traced: false,
+            unfiltered: None,
             failure: None,
         };
         act(&mut orders)

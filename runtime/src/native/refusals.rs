@@ -54,6 +54,7 @@ pub(super) fn not_started(path: &Path, failure: NotStarted, limits: &Limits) -> 
         Some(ChildStep::Descriptors) => "descriptors",
         Some(ChildStep::NoNewPrivileges) => "no-new-privileges",
         Some(ChildStep::Trace) => "tracing",
+        Some(ChildStep::Filter) => "seccomp",
     };
     refusal(Step::Guard(guard), &error, format!("the guard `{guard}` cannot be put up: {error}"))
 }

@@ -173,13 +173,7 @@ mod tests {
     use crate::signals::Signal;
 
     fn registers(syscall: i64, stack_pointer: u64) -> Option<Registers> {
-        Some(Registers {
-            instruction: 1,
-            stack_pointer,
-            syscall,
-            arguments: [0; 3],
-            untouched: false,
-        })
+        Some(Registers { instruction: 1, stack_pointer, syscall, arguments: [0; 6] })
     }
 
     fn in_handler() -> Tracee {

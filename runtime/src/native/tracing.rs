@@ -6,7 +6,7 @@
 //! calling thread; for any other the kernel answers with an error and does nothing.
 #![expect(unsafe_code, reason = "ptrace; see the contract at each block")]
 
-use libc::{c_int, c_long, pid_t};
+use libc::{c_int, c_long, c_uint, pid_t};
 
 /// What ptrace is asked for at the first stop of a tracee.
 pub(super) const TRACE_OPTIONS: c_int = libc::PTRACE_O_EXITKILL
@@ -92,10 +92,19 @@ pub(super) struct Registers {
     pub(super) stack_pointer: u64,
     /// The number of the system call it is in, or -1.
     pub(super) syscall: i64,
-    /// The first three arguments of that call.
-    pub(super) arguments: [u64; 3],
-    /// Whether the kernel had not begun with that call: a filter stood in front of it.
-    pub(super) untouched: bool,
+    /// The arguments of that call.
+    pub(super) arguments: [u64; 6],
+}
+
+/// A system call that a filter stood in front of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// The kernel's number for the kind of machine whose calls are numbered so, where it says it.
+    pub(super) machine: Option<u32>,
+    pub(super) number: i64,
+    pub(super) arguments: [u64; 6],
+    /// Whether the kernel had not begun with it, for sure.
+    pub(super) is_stopped: bool,
 }
 
 /// The registers of a stopped tracee, in the widest form, also for a 32-bit program.
@@ -110,11 +119,55 @@ pub(super) fn registers(tid: pid_t) -> Option<Registers> {
         instruction: raw.rip,
         stack_pointer: raw.rsp,
         syscall: raw.orig_rax as i64,
-        arguments: [raw.rdi, raw.rsi, raw.rdx],
-        // A filter that kills puts the number back to where the call found it; a call that had begun has
-        // an answer there.
-        untouched: raw.rax == raw.orig_rax,
+        arguments: [raw.rdi, raw.rsi, raw.rdx, raw.r10, raw.r8, raw.r9],
     })
+}
+
+/// The call with which the kernel has not begun, at which a thread ends.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn call(tid: pid_t) -> Option<Call> {
+    const I386: u32 = 0x4000_0003;
+    // SAFETY: `user_regs_struct` is plain integers; all zeroes is a value of it.
+    let mut raw: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    // SAFETY: this request fills exactly that struct at the address given as data.
+    let answer =
+        unsafe { libc::ptrace(libc::PTRACE_GETREGS, tid, 0, std::ptr::from_mut(&mut raw)) };
+    // A filter that kills puts the number back to where the call found it; a call that had begun has
+    // an answer there.
+    if answer != 0 || raw.rax != raw.orig_rax || raw.orig_rax as i64 == -1 {
+        return None;
+    }
+    let machine = machine(tid);
+    let arguments = match machine {
+        Some(I386) => [raw.rbx, raw.rcx, raw.rdx, raw.rsi, raw.rdi, raw.rbp],
+        _ => [raw.rdi, raw.rsi, raw.rdx, raw.r10, raw.r8, raw.r9],
+    };
+    Some(Call { machine, number: raw.orig_rax as i64, arguments, is_stopped: true })
+}
+
+/// The call in which a thread ends. The first argument and the answer share a register here, so it can't be told
+/// whether the kernel had begun with it.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn call(tid: pid_t) -> Option<Call> {
+    call_within(tid).filter(|call| call.number >= 0)
+}
+
+/// The call that a thread is in the middle of.
+pub(super) fn call_within(tid: pid_t) -> Option<Call> {
+    let registers = registers(tid)?;
+    let (number, arguments) = (registers.syscall, registers.arguments);
+    Some(Call { machine: machine(tid), number, arguments, is_stopped: false })
+}
+
+/// The kind of machine, by the kernel's number, whose calls a thread makes right now.
+fn machine(tid: pid_t) -> Option<u32> {
+    const GET_SYSCALL_INFO: c_uint = 0x420e;
+    // What the kernel fills: a byte for the kind of stop, the machine, and more that is not asked for here.
+    let mut info = [0_u32; 2];
+    let size = size_of_val(&info);
+    // SAFETY: the kernel writes at most `size` bytes to the address given as data, which has as many.
+    let answer = unsafe { libc::ptrace(GET_SYSCALL_INFO, tid, size, info.as_mut_ptr()) };
+    (answer > 0).then_some(info[1])
 }
 
 /// The registers of a stopped tracee; not those of a 32-bit program.
@@ -131,9 +184,7 @@ pub(super) fn registers(tid: pid_t) -> Option<Registers> {
         instruction: raw.pc,
         stack_pointer: raw.sp,
         syscall: syscall.into(),
-        arguments: [raw.regs[0], raw.regs[1], raw.regs[2]],
-        // The first argument and the answer share a register here, so nothing can be told.
-        untouched: true,
+        arguments: [raw.regs[0], raw.regs[1], raw.regs[2], raw.regs[3], raw.regs[4], raw.regs[5]],
     })
 }
 

@@ -19,12 +19,13 @@ use std::time::Duration;
 
 use libc::{c_int, pid_t};
 
-use crate::evidence::{Death, Ending, Sender};
+use crate::evidence::{Death, DeniedSyscall, Ending, Sender, StopReason};
 use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
 use super::autopsy;
 use super::family::{Crowd, Family};
+use super::filter::Terms;
 use super::group::Group;
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
@@ -38,8 +39,8 @@ pub(super) struct Watched {
     pub(super) ending: Ending,
     /// Whether the program itself was ever reached.
     pub(super) executed: bool,
-    /// The system call that a filter killed it for.
-    pub(super) denied: Option<i64>,
+    /// The system call that it was killed for.
+    pub(super) denied: Option<DeniedSyscall>,
     pub(super) cpu: Duration,
     /// The most memory the main process held.
     pub(super) peak: u64,
@@ -50,6 +51,7 @@ pub(super) struct Watched {
 pub(super) struct Watch<'a> {
     main: pid_t,
     traced: bool,
+    terms: Terms,
     crowd: Crowd,
     stop: StopHandle,
     family: Arc<Family>,
@@ -69,6 +71,7 @@ impl<'a> Watch<'a> {
     pub(super) fn new(
         main: pid_t,
         traced: bool,
+        terms: Terms,
         crowd: Crowd,
         stop: StopHandle,
         family: Arc<Family>,
@@ -87,6 +90,7 @@ impl<'a> Watch<'a> {
         Self {
             main,
             traced,
+            terms,
             crowd,
             stop,
             family,
@@ -130,7 +134,9 @@ impl<'a> Watch<'a> {
             }
             0 => self.at_signal(tid, signal),
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
-                self.take_in(tracing::event_message(tid) as pid_t);
+                let born = tracing::event_message(tid) as pid_t;
+                self.at_birth(tid, born);
+                self.take_in(born);
                 self.resume(tid, 0);
             }
             libc::PTRACE_EVENT_EXEC => {
@@ -140,6 +146,7 @@ impl<'a> Watch<'a> {
                     self.tracees.remove(&former);
                 }
                 self.tracees.insert(tid, Tracee::of(tid, false));
+                self.at_exec();
                 self.resume(tid, 0);
             }
             libc::PTRACE_EVENT_EXIT => {
@@ -236,6 +243,26 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// A filter keeps most guests from having processes. Where there is none, or it has to let a launcher's births
+    /// pass, it is seen here.
+    fn at_birth(&mut self, parent: pid_t, born: pid_t) {
+        let is_process = || process_of(born) == Some(born);
+        if !self.terms.may_have_processes() && is_process() && self.stop.stop(StopReason::Denied) {
+            let call = tracing::call_within(parent);
+            self.seen.denied = call.map(|call| self.terms.denied(&call));
+            self.clear();
+        }
+    }
+
+    /// A program was executed after the first, and none of it has run. That may be forbidden, which a filter
+    /// can't know: it sees no difference between the two.
+    fn at_exec(&mut self) {
+        if !self.terms.may_have_processes() && self.stop.stop(StopReason::Denied) {
+            self.seen.denied = Some(self.terms.denied_exec());
+            self.clear();
+        }
+    }
+
     /// A thread is about to end; its memory and registers are still there.
     fn at_exit(&mut self, tid: pid_t) {
         let signal = (tracing::event_message(tid) & 0x7f) as c_int;
@@ -261,8 +288,9 @@ impl<'a> Watch<'a> {
             }
             _ if signal == libc::SIGSYS && self.seen.denied.is_none() => {
                 // Other threads of the process end with the same signal, but in the middle of their calls.
-                let denied = tracing::registers(tid).filter(|registers| registers.untouched);
-                self.seen.denied = denied.map(|registers| registers.syscall);
+                let denied =
+                    tracing::call(tid).filter(|call| call.is_stopped || self.terms.kills(call));
+                self.seen.denied = denied.map(|call| self.terms.denied(&call));
             }
             _ if signal == libc::SIGKILL => self.killed_itself |= is_killing(tid, self.main),
             _ => {}
@@ -328,7 +356,7 @@ impl<'a> Watch<'a> {
 /// Whether a thread is in the middle of killing its own process.
 fn is_killing(tid: pid_t, process: pid_t) -> bool {
     let Some(registers) = tracing::registers(tid) else { return false };
-    let [first, second, third] = registers.arguments.map(|argument| argument as c_int);
+    let [first, second, third, ..] = registers.arguments.map(|argument| argument as c_int);
     match registers.syscall {
         // Its group and everybody are the process itself, too.
         libc::SYS_kill => (first == process || first <= 0) && second == libc::SIGKILL,

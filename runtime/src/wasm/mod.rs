@@ -75,7 +75,9 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::evidence::Step;
 use crate::isolation::{Image, Isolation, LoadError, StopHandle};
+use crate::permissions::Profile;
 use crate::task::Program;
 
 pub(crate) use cache::Cache;
@@ -106,6 +108,7 @@ impl WasmWall {
 
     /// Compiles a program and links it.
     fn image(&self, program: &Program, stop: &StopHandle) -> Result<WasmImage, LoadError> {
+        check_profile(program.policy().permissions.profile)?;
         let loaded = self.loader(program, stop)?.load(program)?;
         WasmImage::prepare(program, loaded, Arc::clone(&self.threads))
     }
@@ -130,6 +133,18 @@ impl WasmWall {
     ) -> Result<(), LoadError> {
         self.loader(program, stop)?.seal(program, out)
     }
+}
+
+/// A choice that would change nothing is refused, so that nobody counts on it.
+fn check_profile(profile: Profile) -> Result<(), LoadError> {
+    if profile == Profile::default() {
+        return Ok(());
+    }
+    let detail = format!(
+        "a module makes no system calls, so the profile `{profile}` means nothing to it; leave the \
+         profile out, or run a process behind the native wall"
+    );
+    Err(LoadError::at(Step::Accept, detail))
 }
 
 impl Isolation for WasmWall {

@@ -1,25 +1,28 @@
 //! A host that lacks something: runs one guest there and prints the report.
 //!
-//! `poor_host WHAT GUARDS GUEST [PROCESSES]`, where WHAT is `tracing`, `groups` or `nothing`, and GUARDS `required` or
-//! `best-effort`. A guest that may have several processes has a short processor time for all of them.
-//! `poor_host WHAT probe ''` prints what a probe finds there instead.
+//! `poor_host WHAT GUARDS PROFILE GUEST [PROCESSES]`, where WHAT is `tracing`, `groups`, `filters` or `nothing`, and GUARDS
+//! `required` or `best-effort`. With a number of processes the guest has a short processor time for all of them.
+//! `poor_host WHAT probe '' ''` prints what a probe finds there instead.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
 
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use sandtrap::{ByteSize, GuardMode, Limits, Program, Record, Runtime, Task, Wall};
+use sandtrap::{
+    ByteSize, GuardMode, Limits, Permissions, Profile, Program, Record, Runtime, Task, Wall,
+};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, what, guards, guest, more @ ..] = arguments.as_slice() else {
-        panic!("three arguments, or four")
+    let [_, what, guards, profile, guest, more @ ..] = arguments.as_slice() else {
+        panic!("four arguments, or five")
     };
     match what.as_str() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
+        "filters" => forbid_filters(),
         _ => {}
     }
     if guards == "probe" {
@@ -29,19 +32,31 @@ fn main() {
         return;
     }
     let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
-    let mut limits = Limits { memory: ByteSize::mib(64), ..Limits::default() };
+    let mut limits = Limits { memory: ByteSize::mib(64), processes: 3, ..Limits::default() };
     if let Some(processes) = more.first() {
         limits.processes = processes.parse().expect("a number");
         limits.cpu = Duration::from_millis(100);
     }
+    let profile: Profile = profile.parse().expect("a profile");
+    let permissions = Permissions { profile, ..Permissions::default() };
     let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
+    let program = program.permissions(permissions);
     let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
 }
 
 /// As a container does it: `ptrace` is an error, everything else is allowed.
 fn forbid_tracing() {
-    let rules: Vec<(i64, Vec<SeccompRule>)> = vec![(nix::libc::SYS_ptrace, Vec::new())];
+    forbid(nix::libc::SYS_ptrace);
+}
+
+/// As where the kernel has no filters, or an outer sandbox keeps them to itself.
+fn forbid_filters() {
+    forbid(nix::libc::SYS_seccomp);
+}
+
+fn forbid(call: i64) {
+    let rules: Vec<(i64, Vec<SeccompRule>)> = vec![(call, Vec::new())];
     let filter = SeccompFilter::new(
         rules.into_iter().collect(),
         SeccompAction::Allow,
