@@ -56,7 +56,6 @@ fn a_kill_is_ours_only_if_the_reason_was_written_down() {
         (Some(StopReason::Output), "stopped.output", "stopped.output"),
         (Some(StopReason::Result), "stopped.result", "stopped.result"),
         (Some(StopReason::Processes), "stopped.processes", "stopped.processes"),
-        (Some(StopReason::Threads), "stopped.processes", "stopped.processes"),
         (Some(StopReason::Protocol), "crashed.protocol", "crashed.protocol"),
         (Some(StopReason::Cancelled), "stopped.cancelled", "stopped.cancelled"),
         (Some(StopReason::Shutdown), "stopped.shutdown", "stopped.shutdown"),
