@@ -80,15 +80,19 @@ fn a_file_can_be_the_input() {
 }
 
 #[test]
-fn behind_the_wasm_wall_there_are_no_files_and_no_network() {
+fn behind_either_wall_nobody_is_reached() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let there = listener.local_addr().unwrap().to_string();
-    for form in [Form::Module, Form::Component] {
+    for form in Form::ALL {
         let report = run(form, "reaches_out", Permissions::default(), &task([&*there]));
-        assert_eq!(lines(&report), Vec::<String>::new(), "{form:?}");
+        if form != Form::Process {
+            assert_eq!(lines(&report), Vec::<String>::new(), "{form:?}");
+        }
         let called = listener.accept().map_err(|error| error.kind());
         assert_eq!(called.unwrap_err(), std::io::ErrorKind::WouldBlock, "{form:?}");
+        let reached = report.output.stdout_text();
+        assert!(!reached.contains("peer") && !reached.contains("file"), "{form:?}: {reached}");
     }
     let granted = Permissions { net: Network::Host, ..Permissions::default() };
     let native = run(Form::Process, "reaches_out", granted, &task([&*there]));

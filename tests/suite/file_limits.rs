@@ -44,7 +44,9 @@ fn only_so_many_files_can_be_open_behind_either_wall() {
     let report =
         files(&place.granted(), ReadOnly, limits.clone(), &["open-many", "/data/file", "99"]);
     assert_eq!(report.output.stdout_text(), "open-many: 16 and Some(33)\n", "EMFILE of WASI");
-    let program = Program::file(guests::native("files")).limits(limits);
+    let mut permissions = Permissions::default();
+    permissions.grant_dir(place.granted(), place.granted(), ReadOnly);
+    let program = Program::file(guests::native("files")).limits(limits).permissions(permissions);
     let task = Task::command(["open-many", &file, "99"]);
     let report = Runtime::new().unwrap().run(program, &task);
     let text = report.output.stdout_text();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
-use sandtrap::{Access, Limits, Permissions, Program, Report, Runtime, Task, Wall};
+use sandtrap::{Access, Limits, Permissions, Profile, Program, Report, Runtime, Task, Wall};
 use sandtrap_tests::guests;
 use tempfile::TempDir;
 
@@ -307,20 +307,26 @@ fn what_cannot_be_granted_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_process_finds_a_directory_under_its_own_name_only() {
+fn a_process_finds_a_directory_under_the_name_it_was_given_and_nothing_beside_it() {
     let place = Place::new();
-    let host = place.granted();
-    let run = |guest: &Path| {
-        let mut permissions = Permissions::default();
-        permissions.grant_dir(&host, guest, ReadOnly);
+    let run = |access, words: &[&str]| {
+        let mut permissions = Permissions { profile: Profile::Files, ..Permissions::default() };
+        permissions.grant_dir(place.granted(), "/data", access);
         let program = Program::file(guests::native("files")).permissions(permissions);
-        let file = host.join("file").display().to_string();
-        Runtime::new().unwrap().run(program, &Task::command(["read", &file]))
+        let report = Runtime::new().unwrap().run(program, &Task::command(words));
+        report.output.stdout_text()
     };
-    assert_eq!(run(&host).output.stdout_text(), "read: text\n");
-    let refused = run(Path::new("/data"));
-    assert_eq!(refused.verdict.label().as_str(), "unstarted.rejected");
-    assert!(refused.verdict.to_string().contains("under its own name only"), "{}", refused.verdict);
+    assert_eq!(run(ReadOnly, &["read", "/data/file"]), "read: text\n");
+    let original = place.granted().join("file").display().to_string();
+    assert_eq!(
+        run(ReadOnly, &["read", &original]),
+        "read: NotFound\n",
+        "its own name leads nowhere"
+    );
+    assert_ne!(run(ReadOnly, &["write", "/data/new", "x"]), "write: ok\n");
+    assert!(!place.granted().join("new").exists());
+    assert_eq!(run(ReadWrite, &["write", "/data/new", "x"]), "write: ok\n");
+    assert!(place.granted().join("new").exists());
 }
 
 #[test]

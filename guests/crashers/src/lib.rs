@@ -1,18 +1,18 @@
 //! What the misbehaving speakers among the crashers share: bytes straight onto the channel.
 #![cfg_attr(
-    all(target_family = "wasm", not(target_env = "p2")),
-    expect(unsafe_code, reason = "an imported function")
+    not(target_env = "p2"),
+    expect(unsafe_code, reason = "an imported function, or a descriptor that was inherited")
 )]
 
 /// Writes raw bytes to the host's channel, whatever they are.
 #[cfg(unix)]
 pub fn send_raw(bytes: &[u8]) {
     use std::io::Write as _;
-    let channel = std::fs::File::options().write(true).open("/proc/self/fd/3");
-    if let Ok(mut channel) = channel {
-        // The host hangs up when it has had enough.
-        let _ = channel.write_all(bytes);
-    }
+    use std::os::fd::FromRawFd as _;
+    // SAFETY: the host gives every guest this descriptor, and nothing else here owns or closes it.
+    let channel = unsafe { std::fs::File::from_raw_fd(3) };
+    // The host hangs up when it has had enough.
+    let _ = std::mem::ManuallyDrop::new(channel).write_all(bytes);
 }
 
 /// Writes raw bytes to the host's channel, whatever they are.

@@ -54,7 +54,12 @@ const NATIVE: &[Case] = &[
         152,
         "stopped.cpu-time",
     ),
-    ("file_flood", &["--file-bytes", "1MiB"], 153, "stopped.files"),
+    (
+        "file_flood",
+        &["--file-bytes", "1MiB", "--dir", "/tmp:rw", "--profile", "files"],
+        153,
+        "stopped.files",
+    ),
     ("fork_bomb", &["--profile", "process"], 75, "stopped.processes"),
     ("fork_bomb", &[], 159, "denied.syscall"),
     ("seccomp_self", &[], 159, "denied.syscall"),

@@ -1,9 +1,9 @@
 //! One process, one task: plans it, starts it, serves it, and puts the evidence together.
 
 use std::ffi::OsString;
-use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -16,31 +16,33 @@ use crate::evidence::{
 };
 use crate::isolation::{Attempt, Cell, Ear, StopHandle, Vitals};
 use crate::limits::{Limits, OnMemoryLimit};
-use crate::permissions::GuardMode;
 use crate::signals::Signal;
 use crate::task::{Entry, Stdin};
 
 use super::family::{Crowd, Family};
 use super::group::{Counts, Group};
-use super::image::NativeImage;
-use super::monitor::{Job, Monitored};
-use super::plan::{Ends, Plan};
+use super::image::Prepared;
+use super::keeper::{Job, Launched, NotLaunched};
+use super::plan::{Ends, Plan, Start};
 use super::pump::Pump;
-use super::watch::Watched;
+use super::watched::Watched;
 use super::{refusals, stdin};
 
 /// Address space below the cap by less than this was refused for lack of room.
 const CLOSE_TO_CAP: u64 = 8 * 1024 * 1024;
 
+/// So many keepers may be gone when they are needed, one after another.
+const MOST_KEEPERS: u32 = 3;
+
 /// A place for one process. A process is never used again.
 pub(super) struct NativeCell {
-    image: Arc<NativeImage>,
+    image: Arc<Prepared>,
     opened: Instant,
     used: bool,
 }
 
 impl NativeCell {
-    pub(super) fn new(image: Arc<NativeImage>) -> Self {
+    pub(super) fn new(image: Arc<Prepared>) -> Self {
         Self { image, opened: Instant::now(), used: false }
     }
 
@@ -51,7 +53,7 @@ impl NativeCell {
         ear: &mut dyn Ear,
     ) -> Result<Evidence, Refusal> {
         let (args, stdin) = command(attempt)?;
-        let (stop_bell, done_bell) = (bell()?, bell()?);
+        let stop_bell = bell()?;
         let _guard = {
             let bell = Arc::clone(&stop_bell);
             stop.on_stop(move || ring(&bell))
@@ -62,38 +64,30 @@ impl NativeCell {
             stop.stop(StopReason::WallTime);
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
-        let (group, mut guards) = self.image.put_up_guards(attempt.limits)?;
-        let census = group.as_ref().map(Group::census);
-        let (plan, ends) = self.plan(attempt, args, stdin, group)?;
+        let (group, group_guard) = self.image.group(attempt.limits)?;
+        let group = group.map(Arc::new);
+        let census = group.as_deref().map(Group::census);
+        let (plan, ends) = self.plan(attempt, args, stdin, group.clone())?;
         if stop.reason().is_some() {
             // Stopped before there was anything to kill.
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         }
         let family = Arc::new(Family::default());
-        let job = Job {
-            plan,
-            less_is_fine: self.image.mode == GuardMode::BestEffort,
-            terms: self.image.terms,
-            crowd: Crowd::allowed(attempt.limits),
-            stop: stop.clone(),
-            family: Arc::clone(&family),
-            done: Arc::clone(&done_bell),
+        let Some((launched, mut guards)) = self.launch(&plan, attempt, stop, &family)? else {
+            return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
-        let monitored =
-            self.image.monitors.start(job).map_err(|failure| {
-                refusals::not_started(&self.image.path, failure, attempt.limits)
-            })?;
-        guards.push(tracing_guard(monitored.started.traced));
-        guards.push(filter_guard(monitored.started.unfiltered));
-        let pid = monitored.started.child.pid.unsigned_abs();
+        guards.insert(0, group_guard);
+        // The guest's ends of its pipes are its own from here on.
+        drop(plan);
+        let pid = launched.pid.unsigned_abs();
         ear.hear(Event::Started { pid });
         let pump = Pump {
             attempt,
             stop,
             stop_bell,
-            done_bell,
+            done_bell: Arc::clone(&launched.done),
             family,
-            pidfd: monitored.started.child.pidfd.as_fd(),
+            pid: launched.pid,
             ends,
             streams: Streams::new(attempt),
             witness: Witness::new(attempt.limits.result),
@@ -101,7 +95,7 @@ impl NativeCell {
             killed: false,
         };
         let (streams, witness) = pump.run(ear);
-        let mut evidence = gather(attempt, &monitored, stop);
+        let mut evidence = gather(attempt, &launched, group.as_deref(), stop);
         evidence.testimony = witness.finish();
         evidence.output = streams.finish(&mut evidence.usage);
         evidence.guards = guards;
@@ -109,17 +103,65 @@ impl NativeCell {
         Ok(evidence)
     }
 
+    /// Has the keeper start it, with as much around it as this host allows. `None` if it was stopped meanwhile.
+    fn launch(
+        &self,
+        plan: &Plan,
+        attempt: &Attempt<'_>,
+        stop: &StopHandle,
+        family: &Arc<Family>,
+    ) -> Result<Option<(Launched, Vec<Guard>)>, Refusal> {
+        let deadline = attempt.began.checked_add(attempt.limits.wall);
+        let mut keepers_gone = 0;
+        loop {
+            let standing = self.image.standing()?;
+            let job = Job {
+                own_pids: standing.own_pids,
+                terms: standing.terms,
+                crowd: Crowd::allowed(attempt.limits),
+                stop: stop.clone(),
+                family: Arc::clone(family),
+                group: plan.group.clone(),
+                // A bell of its own: the end of a launch that failed rings, too.
+                done: bell()?,
+                tell_end: sync_channel(1).0,
+            };
+            match standing.keeper.launch(plan, standing.flags, job, deadline) {
+                Ok(launched) => return Ok(Some((launched, standing.guards.clone()))),
+                Err(NotLaunched::Stopped) => return Ok(None),
+                Err(NotLaunched::KeeperGone(error)) => {
+                    keepers_gone += 1;
+                    if keepers_gone == MOST_KEEPERS {
+                        return Err(refusals::keeper_gone(&error));
+                    }
+                }
+                Err(NotLaunched::Step(step, errno)) => {
+                    if stop.reason().is_some() {
+                        return Ok(None);
+                    }
+                    if !self.image.do_without(step) {
+                        let path = &self.image.path;
+                        return Err(refusals::not_launched(path, step, errno, attempt.limits));
+                    }
+                }
+            }
+        }
+    }
+
     fn plan(
         &self,
         attempt: &Attempt<'_>,
         args: &[OsString],
         stdin: OwnedFd,
-        group: Option<Group>,
+        group: Option<Arc<Group>>,
     ) -> Result<(Plan, Ends), Refusal> {
-        let image = &self.image;
-        let (limits, filter) = (attempt.limits, Arc::clone(&image.filter));
-        Plan::new(&image.path, args, &image.permissions, stdin, limits, filter, group)
-            .map_err(|error| refusals::at_plan(&error))
+        let start = Start {
+            program: self.image.place.as_deref().unwrap_or(&self.image.path),
+            name: self.image.path.as_os_str(),
+            arguments: args,
+            permissions: &self.image.permissions,
+        };
+        Plan::new(start, stdin, attempt.limits, group).map_err(|error| refusals::at_plan(&error))
     }
 }
 
@@ -169,34 +211,18 @@ fn ring(bell: &EventFd) {
     let _ = bell.write(1);
 }
 
-fn tracing_guard(traced: bool) -> Guard {
-    if traced {
-        Guard::in_force("tracing")
-    } else {
-        Guard::missing("tracing", "this host refuses it; causes are concluded from the wait status")
-    }
-}
-
-fn filter_guard(unfiltered: Option<i32>) -> Guard {
-    match unfiltered {
-        None => Guard::in_force("seccomp"),
-        Some(errno) => {
-            let error = io::Error::from_raw_os_error(errno);
-            Guard::missing(
-                "seccomp",
-                format!("this host refuses it: {error}; every call is allowed"),
-            )
-        }
-    }
-}
-
 /// What the watching thread saw and what the group counted.
-fn gather(attempt: &Attempt<'_>, monitored: &Monitored, stop: &StopHandle) -> Evidence {
-    let source = if monitored.started.traced { Source::Ptrace } else { Source::Status };
-    let Some((watched, plan)) = monitored.wait() else {
+fn gather(
+    attempt: &Attempt<'_>,
+    launched: &Launched,
+    group: Option<&Group>,
+    stop: &StopHandle,
+) -> Evidence {
+    let source = if launched.traced { Source::Ptrace } else { Source::Status };
+    let Some(watched) = launched.wait() else {
         return Evidence::of(source, Ending::Vanished);
     };
-    let counts = plan.group.as_ref().map(Group::counts);
+    let counts = group.map(Group::counts);
     let oom_kills = counts.map_or(0, |counts| counts.oom_kills);
     let ending = if stop.reason().is_none() && died_in_exec(&watched, oom_kills) {
         Ending::NeverStarted(refusals::ended_in_exec(attempt.limits))

@@ -76,6 +76,15 @@ impl Family {
         }
     }
 
+    /// Kills one of them, if it is still there. Nobody else can have its number: it is taken from here before it is
+    /// reaped.
+    pub(super) fn kill(&self, pid: i32) {
+        let members = self.members();
+        if members.alive.contains_key(&pid) {
+            super::sys::send(pid, libc::SIGKILL);
+        }
+    }
+
     /// Processor time of all of them, the dead included.
     pub(super) fn cpu(&self) -> Duration {
         let members = self.members();

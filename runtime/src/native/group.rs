@@ -6,7 +6,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -115,6 +115,11 @@ impl Site {
         let group = self.make(&Limits { processes: 2, ..Limits::default() })?;
         group.remove();
         Ok(())
+    }
+
+    /// Whether tasks are born into its groups, instead of joining them.
+    pub(super) fn is_born_into(&self) -> bool {
+        self.version == Version::V2
     }
 
     /// Removes what hosts left behind that are no more. Only empty groups can be removed.
@@ -251,20 +256,14 @@ impl Group {
         Ok(())
     }
 
-    /// The folder to be born into (v2).
-    pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
-        match self.version {
-            Version::V1 => None,
-            Version::V2 => self.doors.first().map(|door| door.as_fd()),
-        }
+    /// What a task needs to be in it: the folder to be born into (v2), or the files that it writes to itself (v1).
+    pub(super) fn doors(&self) -> Vec<BorrowedFd<'_>> {
+        self.doors.iter().map(|door| door.as_fd()).collect()
     }
 
-    /// The files that the child itself writes to (v1).
-    pub(super) fn entrances(&self) -> Vec<RawFd> {
-        match self.version {
-            Version::V1 => self.doors.iter().map(|door| door.as_raw_fd()).collect(),
-            Version::V2 => Vec::new(),
-        }
+    /// Whether a task is born into it, instead of joining.
+    pub(super) fn is_born_into(&self) -> bool {
+        self.version == Version::V2
     }
 
     /// Reads the counters. After the last process is reaped, before the group is removed.

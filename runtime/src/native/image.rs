@@ -3,43 +3,51 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::evidence::{Guard, GuardState, Refusal, Step};
+use crate::evidence::{Guard, Refusal, Step};
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::limits::Limits;
 use crate::permissions::{GuardMode, Permissions};
 use crate::task::Program;
 
+use super::cage::Layout;
 use super::cell::NativeCell;
-use super::filter::{Program as Filter, Terms};
+use super::filter::Terms;
 use super::group::{Group, Site};
-use super::monitor::Monitors;
 use super::plan;
-
-/// Guards that are part of starting a process here: without them there is no process.
-const ALWAYS: [&str; 5] =
-    ["process-group", "descriptors", "environment", "rlimits", "no-new-privileges"];
-
-/// Walls that this wing does not put up yet. A report says so, so that nobody counts on them.
-const ABSENT: [&str; 2] = ["namespaces", "landlock"];
+use super::standing::{self, Lacks, Standing};
+use super::{refusals, wire};
 
 /// One executable, and how its processes are started.
 #[derive(Clone, Debug)]
-pub(super) struct NativeImage {
+pub(super) struct NativeImage(Arc<Prepared>);
+
+/// What all cells of an image share.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// What the caller calls it, and what it is told that it is called.
     pub(super) path: PathBuf,
+    /// Where it really is. `None` where its name leads elsewhere inside: then it is executed by a descriptor.
+    pub(super) place: Option<PathBuf>,
     pub(super) permissions: Permissions,
     pub(super) mode: GuardMode,
+    pub(super) layout: Layout,
     pub(super) terms: Terms,
-    pub(super) filter: Arc<Filter>,
-    pub(super) monitors: Arc<Monitors>,
     site: Arc<Result<Site, String>>,
+    standing: Mutex<State>,
+}
+
+/// The cage, once it stands, and what this host turned out to lack.
+#[derive(Debug, Default)]
+struct State {
+    standing: Option<Arc<Standing>>,
+    lacks: Lacks,
 }
 
 impl NativeImage {
     pub(super) fn load(
         program: &Program,
-        monitors: Arc<Monitors>,
         site: Arc<Result<Site, String>>,
     ) -> Result<Self, LoadError> {
         let Some(path) = program.path() else {
@@ -48,62 +56,92 @@ impl NativeImage {
             return Err(LoadError::at(Step::Accept, detail));
         };
         look_at(path)?;
-        look_at_dirs(&program.policy().permissions)?;
-        if program.policy().permissions.deterministic.is_some() {
+        let policy = program.policy();
+        for dir in &policy.permissions.dirs {
+            dir.look()?;
+        }
+        if policy.permissions.deterministic.is_some() {
             let detail = "a process sees the host's own clocks and random numbers, so it can't be run \
                           deterministically; run a module behind the wasm wall";
             return Err(LoadError::at(Step::Accept, detail));
         }
-        let policy = program.policy();
+        let place = place_of(path);
+        let layout = Layout::of(path, place.as_deref(), &policy.permissions)?;
         let terms = Terms::of(&policy.permissions);
-        Ok(Self {
+        Ok(Self(Arc::new(Prepared {
             path: path.to_owned(),
+            place,
             permissions: policy.permissions.clone(),
             mode: policy.guards,
+            layout,
             terms,
-            filter: Arc::new(terms.program()),
-            monitors,
             site,
-        })
+            standing: Mutex::default(),
+        })))
+    }
+}
+
+impl Prepared {
+    /// The cage with its keeper; built at the first task, and anew if its keeper went away.
+    pub(super) fn standing(&self) -> Result<Arc<Standing>, Refusal> {
+        let mut state = self.state();
+        match &state.standing {
+            Some(known) if !known.keeper.is_gone() => Ok(Arc::clone(known)),
+            _ => {
+                let built = Arc::new(Standing::build(self, state.lacks)?);
+                state.standing = Some(Arc::clone(&built));
+                Ok(built)
+            }
+        }
     }
 
-    /// Makes the group for one task, and lists what stands around it.
-    pub(super) fn put_up_guards(
-        &self,
-        limits: &Limits,
-    ) -> Result<(Option<Group>, Vec<Guard>), Refusal> {
+    /// The next cage does without what a step of a child could not do. Says whether that is of any use.
+    pub(super) fn do_without(&self, step: u32) -> bool {
+        let mut state = self.state();
+        let lack = match step {
+            _ if self.mode == GuardMode::Required => return false,
+            wire::step::TRACE => &mut state.lacks.tracing,
+            wire::step::CLONE => &mut state.lacks.own_pids,
+            wire::step::FILTER => &mut state.lacks.filter,
+            _ => return false,
+        };
+        let is_new = !std::mem::replace(lack, true);
+        state.standing = None;
+        is_new
+    }
+
+    /// Whether tasks are born into their groups, by a call that no filter can look into.
+    pub(super) fn are_born_into_groups(&self) -> bool {
+        self.site.as_ref().as_ref().is_ok_and(Site::is_born_into)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change is one assignment, so a panic elsewhere leaves nothing half done.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the group for one task.
+    pub(super) fn group(&self, limits: &Limits) -> Result<(Option<Group>, Guard), Refusal> {
         let made = match &*self.site {
             Ok(site) => site.make(limits).map_err(|error| error.to_string()),
             Err(why) => Err(why.clone()),
         };
-        let (group, guard) = match made {
-            Ok(group) => (Some(group), Guard::in_force("memory-group")),
+        match made {
+            Ok(group) => Ok((Some(group), Guard::in_force("memory-group"))),
             Err(why) if self.mode == GuardMode::Required => {
-                let detail = format!(
-                    "the guard `memory-group` cannot be put up: {why}; run as a user who may make \
-                     control groups, or allow the fall-back with best-effort guards"
-                );
-                return Err(Refusal { step: Step::Guard("memory-group"), errno: None, detail });
+                Err(refusals::no_guard("memory-group", &why, None))
             }
             Err(why) => {
                 let why = format!("{why}; the address space of each process is capped instead");
-                (None, Guard::missing("memory-group", why))
+                Ok((None, Guard::missing("memory-group", why)))
             }
-        };
-        let mut guards = fixed_guards();
-        guards.insert(0, guard);
-        Ok((group, guards))
+        }
     }
-}
-
-fn fixed_guards() -> Vec<Guard> {
-    let absent = ABSENT.map(|name| Guard { name, state: GuardState::Off, why: None });
-    ALWAYS.map(Guard::in_force).into_iter().chain(absent).collect()
 }
 
 impl Image for NativeImage {
     fn open(&self) -> Result<Box<dyn Cell>, OpenError> {
-        Ok(Box::new(NativeCell::new(Arc::new(self.clone()))))
+        Ok(Box::new(NativeCell::new(Arc::clone(&self.0))))
     }
 
     fn grantable(&self, limits: Limits) -> Limits {
@@ -111,26 +149,15 @@ impl Image for NativeImage {
     }
 
     fn guards(&self) -> Vec<Guard> {
-        fixed_guards()
+        let state = self.0.state();
+        state.standing.as_ref().map_or_else(standing::always, |standing| standing.guards.clone())
     }
 }
 
-/// Refuses directories that a process would not find as they were granted.
-fn look_at_dirs(permissions: &Permissions) -> Result<(), LoadError> {
-    for dir in &permissions.dirs {
-        dir.look()?;
-        if !dir.keeps_its_name() {
-            let detail = format!(
-                "a process finds the directory `{}` under its own name only, not as `{}`: files are \
-                 not confined behind the native wall yet; grant it without another name, or run a \
-                 module behind the wasm wall",
-                dir.host.display(),
-                dir.guest.display()
-            );
-            return Err(LoadError::at(Step::Accept, detail));
-        }
-    }
-    Ok(())
+/// Where an executable really is. What a process's own name for something leads to is not the same inside.
+fn place_of(path: &Path) -> Option<PathBuf> {
+    let is_own = path.starts_with("/proc") || path.starts_with("/dev");
+    path.canonicalize().ok().filter(|place| !is_own && place.exists())
 }
 
 /// Refuses what can't be executed, before there is a process.

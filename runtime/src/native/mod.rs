@@ -2,37 +2,47 @@
 //!
 //! What the guest starts with, and nothing else:
 //!
+//! * namespaces of its own (users, processes, mounts, network, IPC, names, groups), and a root with the system's
+//!   folders to read, a few devices, and what was granted;
 //! * its arguments, and the environment variables that were granted (and the channel's number);
 //! * descriptors 0 to 3: stdin (empty unless given), stdout, stderr, the channel;
-//! * a process group of its own, every signal at its default and none blocked;
-//! * no new privileges, ever;
+//! * a process group and a session without a terminal, every signal at its default and none blocked;
+//! * no capabilities and no new privileges, ever;
 //! * the system calls of its profile, and no others (`filter`);
 //! * the limits of its policy: memory as a control group, or as address space where there is none.
 //!
-//! The road of one task: `image` looks at the executable once; `cell` makes a `plan` (all data, before any
-//! child), hands it to a `monitor` thread, and serves the process in the `pump`. The child makes its
-//! way through `confine` to its program. `watch` sees every signal and every end, `autopsy` reads a fault.
-//! When nobody of the task is left, the evidence is put together. Nothing here judges it.
+//! The road of one task: `image` looks at the executable once, and `standing` builds its `cage` and starts a `keeper`
+//! in it, at the first task. `cell` makes a `plan` (all data, before any child), has the keeper launch it, and serves
+//! the process in the `pump`. The `watchman`, one thread for each keeper, tells every `watch` what its processes do;
+//! `autopsy` reads a fault. When nobody of the task is left, the evidence is put together. Nothing here judges it.
 
 mod autopsy;
+mod board;
+mod cage;
 mod cell;
 mod census;
-mod confine;
 mod family;
 mod filter;
 mod group;
 mod image;
-mod monitor;
+mod keeper;
 mod mounts;
 mod plan;
+mod prepared;
 mod probe;
 mod pump;
 mod refusals;
+mod standing;
+mod status;
 mod stdin;
 mod sys;
 mod tracee;
 mod tracing;
 mod watch;
+mod watched;
+mod watchman;
+#[path = "../../keeper/wire.rs"]
+mod wire;
 
 use std::sync::{Arc, OnceLock};
 
@@ -43,12 +53,10 @@ pub(crate) use probe::probe;
 
 use group::Site;
 use image::NativeImage;
-use monitor::Monitors;
 
 /// Runs programs as confined processes.
 #[derive(Debug, Default)]
 pub(crate) struct NativeWall {
-    monitors: Arc<Monitors>,
     /// Where groups can be made: found when the first program is loaded.
     site: OnceLock<Arc<Result<Site, String>>>,
 }
@@ -62,7 +70,7 @@ impl NativeWall {
 impl Isolation for NativeWall {
     fn load(&self, program: &Program) -> Result<Arc<dyn Image>, LoadError> {
         let site = Arc::clone(self.site.get_or_init(|| Arc::new(Site::find())));
-        let image = NativeImage::load(program, Arc::clone(&self.monitors), site)?;
+        let image = NativeImage::load(program, site)?;
         Ok(Arc::new(image))
     }
 }

@@ -1,14 +1,14 @@
-//! Everything a child needs, as data, made ready before there is a child.
+//! Everything a task is started with, as one order for its keeper, made ready before there is a process.
 
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use libc::{c_char, c_uint};
+use libc::c_uint;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sandtrap_protocol::CHANNEL_VARIABLE;
 
@@ -16,26 +16,22 @@ use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::Permissions;
 use crate::quantity::ByteSize;
 
-use super::confine::Orders;
-use super::filter::Program as Filter;
 use super::group::Group;
+use super::wire::{self, Head, Rlimit};
 
 /// The guest's number for its end of the channel.
 const CHANNEL_DESCRIPTOR: u8 = 3;
 
-/// The child puts its descriptors to 0, 1, 2 and 3, so none of them may be one of these now.
-const ABOVE_PLACES: i32 = 10;
-
 /// What is to be started, and under what.
 #[derive(Debug)]
 pub(super) struct Plan {
-    path: CString,
-    argv: Vec<CString>,
-    envp: Vec<CString>,
-    descriptors: [OwnedFd; 4],
-    rlimits: Vec<(c_uint, libc::rlimit)>,
-    filter: Arc<Filter>,
-    pub(super) group: Option<Group>,
+    rlimits: Vec<Rlimit>,
+    arguments: u32,
+    variables: u32,
+    /// The program, its arguments, its environment.
+    texts: Vec<u8>,
+    descriptors: [OwnedFd; wire::PLACES],
+    pub(super) group: Option<Arc<Group>>,
 }
 
 /// The host's ends of what the guest writes to.
@@ -46,68 +42,89 @@ pub(super) struct Ends {
     pub(super) channel: File,
 }
 
+/// What is started, and as what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start<'a> {
+    /// Where the program is, inside.
+    pub(super) program: &'a Path,
+    /// What it is told that it was called.
+    pub(super) name: &'a OsStr,
+    pub(super) arguments: &'a [OsString],
+    pub(super) permissions: &'a Permissions,
+}
+
 impl Plan {
     /// Makes the plan and the pipes that belong to it.
     pub(super) fn new(
-        program: &Path,
-        arguments: &[std::ffi::OsString],
-        permissions: &Permissions,
+        start: Start<'_>,
         stdin: OwnedFd,
         limits: &Limits,
-        filter: Arc<Filter>,
-        group: Option<Group>,
+        group: Option<Arc<Group>>,
     ) -> io::Result<(Self, Ends)> {
-        let path = c_string(program.as_os_str())?;
-        let mut argv = vec![path.clone()];
-        for argument in arguments {
-            argv.push(c_string(argument)?);
+        let mut texts = Vec::with_capacity(1024);
+        add(&mut texts, start.program.as_os_str())?;
+        add(&mut texts, start.name)?;
+        for argument in start.arguments {
+            add(&mut texts, argument)?;
         }
-        let mut envp = vec![CString::new(format!("{CHANNEL_VARIABLE}={CHANNEL_DESCRIPTOR}"))?];
+        add(&mut texts, OsStr::new(&format!("{CHANNEL_VARIABLE}={CHANNEL_DESCRIPTOR}")))?;
         // The channel's variable is the host's: a grant of the same name would give the guest two.
-        let granted = permissions.env.iter().filter(|(key, _)| key != CHANNEL_VARIABLE);
+        let granted = start.permissions.env.iter().filter(|(key, _)| key != CHANNEL_VARIABLE);
+        let mut variables = 1;
         for (key, value) in granted {
-            let pair = [key.as_bytes(), b"=", value.as_bytes()].concat();
-            envp.push(CString::new(pair)?);
+            let mut pair = key.clone();
+            pair.push("=");
+            pair.push(value);
+            add(&mut texts, &pair)?;
+            variables += 1;
         }
         let (stdout, guest_stdout) = pipe()?;
         let (stderr, guest_stderr) = pipe()?;
         let (channel, guest_channel) = pipe()?;
-        let descriptors =
-            [raised(stdin)?, raised(guest_stdout)?, raised(guest_stderr)?, raised(guest_channel)?];
+        let descriptors = [stdin, guest_stdout, guest_stderr, guest_channel];
         let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
         let rlimits = rlimits(limits, group.is_none() || may_cope);
-        let plan = Self { path, argv, envp, descriptors, rlimits, filter, group };
+        let arguments = start.arguments.len() as u32 + 1;
+        let plan = Self { rlimits, arguments, variables, texts, descriptors, group };
         Ok((plan, Ends { stdout, stderr, channel }))
     }
 
-    /// Calls `act` with the orders for the child.
-    pub(super) fn with_orders<T>(
-        &self,
-        less_is_fine: bool,
-        act: impl FnOnce(&mut Orders<'_>) -> T,
-    ) -> T {
-        let argv = pointers(&self.argv);
-        let envp = pointers(&self.envp);
-        let join = self.group.as_ref().map(Group::entrances).unwrap_or_default();
-        let mut orders = Orders {
-            path: &self.path,
-            argv: argv.as_ptr(),
-            envp: envp.as_ptr(),
-            descriptors: self.descriptors.each_ref().map(|descriptor| descriptor.as_raw_fd()),
-            rlimits: &self.rlimits,
-            join: &join,
-            filter: libc::sock_fprog {
-                len: self.filter.instructions().len() as u16,
-                // The kernel only reads it.
-                filter: self.filter.instructions().as_ptr().cast_mut(),
-            },
-            less_is_fine,
-            traced: false,
-            unfiltered: None,
-            failure: None,
+    /// The order, and what travels beside it. `None` if it is larger than any exec could take.
+    pub(super) fn order(&self, flags: u32) -> Option<(Vec<u8>, Vec<BorrowedFd<'_>>)> {
+        let doors = self.group.as_ref().map(|group| group.doors()).unwrap_or_default();
+        let birth = self.group.as_ref().is_some_and(|group| group.is_born_into());
+        let limits_bytes = self.rlimits.len() * size_of::<Rlimit>();
+        let bytes = size_of::<Head>() + limits_bytes + self.texts.len();
+        if bytes > wire::MOST_BYTES || doors.len() > wire::MOST_DOORS {
+            return None;
+        }
+        let head = Head {
+            bytes: bytes as u32,
+            flags: flags | if birth { wire::BORN_INTO } else { 0 },
+            rlimits: self.rlimits.len() as u32,
+            arguments: self.arguments,
+            variables: self.variables,
+            doors: doors.len() as u32,
         };
-        act(&mut orders)
+        let mut order = Vec::with_capacity(bytes);
+        let Head { bytes, flags, rlimits, arguments, variables, doors: door_count } = head;
+        for word in [bytes, flags, rlimits, arguments, variables, door_count] {
+            order.extend(word.to_ne_bytes());
+        }
+        for limit in &self.rlimits {
+            for word in [limit.resource, limit.soft, limit.hard] {
+                order.extend(word.to_ne_bytes());
+            }
+        }
+        order.extend(&self.texts);
+        let descriptors = self.descriptors.iter().map(|descriptor| descriptor.as_fd()).chain(doors);
+        Some((order, descriptors.collect()))
     }
+}
+
+fn add(texts: &mut Vec<u8>, text: &OsStr) -> io::Result<()> {
+    texts.extend(c_string(text)?.as_bytes_with_nul());
+    Ok(())
 }
 
 /// A text without a null byte, which no system call could take.
@@ -118,23 +135,11 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
     })
 }
 
-fn pointers(texts: &[CString]) -> Vec<*const c_char> {
-    texts.iter().map(|text| CStr::as_ptr(text)).chain([std::ptr::null()]).collect()
-}
-
 /// A pipe whose reading end never makes us wait.
 fn pipe() -> io::Result<(File, OwnedFd)> {
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok((read.into(), write))
-}
-
-fn raised(descriptor: OwnedFd) -> io::Result<OwnedFd> {
-    if descriptor.as_raw_fd() >= ABOVE_PLACES {
-        return Ok(descriptor);
-    }
-    let raw = fcntl(&descriptor, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_PLACES))?;
-    Ok(super::sys::adopt(raw))
 }
 
 /// What the host itself may not have, its guest can't have either.
@@ -152,7 +157,7 @@ pub(super) fn grantable(limits: Limits) -> Limits {
 }
 
 /// The limits of a process.
-fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<(c_uint, libc::rlimit)> {
+fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<Rlimit> {
     let mut wanted = vec![
         (libc::RLIMIT_FSIZE, limits.file_bytes.as_u64()),
         (libc::RLIMIT_NOFILE, u64::from(limits.open_files)),
@@ -167,12 +172,12 @@ fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<(c_uint, libc::rlimi
     // A backstop: the exact limit is kept by the host, which also says so. The soft limit comes first, for
     // the signal of the hard one is SIGKILL, which says nothing.
     let seconds = limits.cpu.as_secs().saturating_add(2);
-    let cpu = (libc::RLIMIT_CPU, bounded(libc::RLIMIT_CPU, seconds, seconds.saturating_add(1)));
-    let same = |(resource, value)| (resource, bounded(resource, value, value));
+    let cpu = bounded(libc::RLIMIT_CPU, seconds, seconds.saturating_add(1));
+    let same = |(resource, value)| bounded(resource, value, value);
     [cpu].into_iter().chain(wanted.into_iter().map(same)).collect()
 }
 
-fn bounded(resource: c_uint, soft: u64, hard: u64) -> libc::rlimit {
+fn bounded(resource: c_uint, soft: u64, hard: u64) -> Rlimit {
     let most = super::sys::hard_limit(resource).unwrap_or(libc::RLIM_INFINITY);
-    libc::rlimit { rlim_cur: soft.min(most), rlim_max: hard.min(most) }
+    Rlimit { resource: resource.into(), soft: soft.min(most), hard: hard.min(most) }
 }

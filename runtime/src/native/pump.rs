@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,7 +20,6 @@ use crate::isolation::{Attempt, Ear, StopHandle};
 use super::census::Census;
 use super::family::{Crowd, Family};
 use super::plan::Ends;
-use super::sys;
 
 /// One read takes at most what a pipe holds.
 const PIECE: usize = 64 * 1024;
@@ -37,7 +36,8 @@ pub(super) struct Pump<'a> {
     pub(super) stop_bell: Arc<EventFd>,
     pub(super) done_bell: Arc<EventFd>,
     pub(super) family: Arc<Family>,
-    pub(super) pidfd: BorrowedFd<'a>,
+    /// Its main process.
+    pub(super) pid: i32,
     pub(super) ends: Ends,
     pub(super) streams: Streams,
     pub(super) witness: Witness,
@@ -102,7 +102,7 @@ impl Pump<'_> {
         }
         if !self.killed && self.stop.reason().is_some() {
             self.killed = true;
-            sys::kill_exactly(self.pidfd);
+            self.family.kill(self.pid);
         }
     }
 

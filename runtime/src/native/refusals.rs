@@ -8,8 +8,7 @@ use crate::evidence::{Refusal, Step};
 use crate::limits::Limits;
 use crate::task::Stdin;
 
-use super::confine::ChildStep;
-use super::monitor::NotStarted;
+use super::wire::step;
 
 fn refusal(step: Step, error: &io::Error, detail: impl Into<String>) -> Refusal {
     Refusal { step, errno: error.raw_os_error(), detail: detail.into() }
@@ -40,23 +39,63 @@ pub(super) fn ended_in_exec(limits: &Limits) -> Refusal {
 }
 
 /// The child failed at one of its steps, or there was no child.
-pub(super) fn not_started(path: &Path, failure: NotStarted, limits: &Limits) -> Refusal {
-    let error = failure.cause;
-    let guard = match failure.step {
-        Some(ChildStep::Exec) => return at_exec(path, &error, limits),
-        None => {
+pub(super) fn not_launched(path: &Path, step: u32, errno: i32, limits: &Limits) -> Refusal {
+    let error = io::Error::from_raw_os_error(errno);
+    let guard = match step {
+        step::EXEC => return at_exec(path, &error, limits),
+        step::ORDER => {
+            let detail = "there are more arguments and variables than a process can be given";
+            return refusal(Step::Accept, &error, detail);
+        }
+        step::CLONE => {
             let detail = format!("no process could be started: {error}");
             return refusal(Step::Reserve, &error, detail);
         }
-        Some(ChildStep::ProcessGroup) => "process-group",
-        Some(ChildStep::Group) => "memory-group",
-        Some(ChildStep::Limits) => "rlimits",
-        Some(ChildStep::Descriptors) => "descriptors",
-        Some(ChildStep::NoNewPrivileges) => "no-new-privileges",
-        Some(ChildStep::Trace) => "tracing",
-        Some(ChildStep::Filter) => "seccomp",
+        step::PROCESS_GROUP => "process-group",
+        step::GROUP => "memory-group",
+        step::LIMITS => "rlimits",
+        step::DESCRIPTORS => "descriptors",
+        step::RULES => "landlock",
+        step::CAPABILITIES => "capabilities",
+        step::FILTER => "seccomp",
+        _ => "tracing",
     };
     refusal(Step::Guard(guard), &error, format!("the guard `{guard}` cannot be put up: {error}"))
+}
+
+/// The keeper went away while it was needed, and a new one did, too.
+pub(super) fn keeper_gone(error: &io::Error) -> Refusal {
+    let detail = format!("the process that starts the tasks of this program has ended: {error}");
+    refusal(Step::Reserve, error, detail)
+}
+
+/// No keeper could be started: nothing that could be left out would have helped.
+pub(super) fn no_keeper(what: &str, error: &io::Error) -> Refusal {
+    let hint = match error.raw_os_error() {
+        Some(libc::EACCES) => " (is executing files in memory forbidden here, by vm.memfd_noexec?)",
+        _ => "",
+    };
+    refusal(Step::Reserve, error, format!("no process could be started: {what}: {error}{hint}"))
+}
+
+/// A guard that was required could not be put up.
+pub(super) fn no_guard(guard: &'static str, why: &str, errno: Option<i32>) -> Refusal {
+    let detail = format!(
+        "the guard `{guard}` cannot be put up: {why}; {}, or allow the fall-back with best-effort guards",
+        remedy(guard)
+    );
+    Refusal { step: Step::Guard(guard), errno, detail }
+}
+
+/// What whoever runs the host can do about a guard.
+fn remedy(guard: &str) -> &'static str {
+    match guard {
+        "memory-group" => "run as a user who may make control groups",
+        "landlock" => "run on a kernel with Landlock (5.13 or later)",
+        "seccomp" => "run on a kernel that filters system calls",
+        "tracing" => "allow ptrace",
+        _ => "run where user namespaces are allowed, or as root",
+    }
 }
 
 fn at_exec(path: &Path, error: &io::Error, limits: &Limits) -> Refusal {
@@ -107,9 +146,7 @@ mod tests {
 
     #[test]
     fn a_failed_step_is_a_guard_with_its_name() {
-        let cause = io::Error::from_raw_os_error(libc::EPERM);
-        let failure = NotStarted { step: Some(ChildStep::Trace), cause };
-        let refusal = not_started(Path::new("/x"), failure, &Limits::default());
+        let refusal = not_launched(Path::new("/x"), step::TRACE, libc::EPERM, &Limits::default());
         assert_eq!(refusal.step, Step::Guard("tracing"));
         assert_eq!(refusal.errno, Some(libc::EPERM));
     }

@@ -15,6 +15,7 @@ use libc::{c_int, pid_t};
 
 use crate::evidence::{Fault, Sender};
 
+use super::status::behind_descriptor;
 use super::tracing::{Registers, Resume, SignalInfo};
 
 /// System calls within a fault's handler after which it is no last gasp any more.
@@ -31,6 +32,8 @@ const TAKEN_OFF: u64 = 0;
 
 pub(super) struct Tracee {
     pub(super) process: pid_t,
+    /// What its process is called inside.
+    pub(super) inside: pid_t,
     /// Its first stop is the kernel's own and not a signal.
     pub(super) newborn: bool,
     open: Option<OpenFault>,
@@ -65,8 +68,8 @@ enum Stage {
 }
 
 impl Tracee {
-    pub(super) fn of(process: pid_t, newborn: bool) -> Self {
-        Self { process, newborn, open: None, met: None }
+    pub(super) fn of(process: pid_t, inside: pid_t, newborn: bool) -> Self {
+        Self { process, inside, newborn, open: None, met: None }
     }
 
     /// How it goes on.
@@ -119,6 +122,31 @@ impl Tracee {
         });
         if returns || *calls > MOST_CALLS {
             self.open = None;
+        }
+    }
+
+    /// Whether it is in the middle of killing the main process, which is called `inside` there.
+    pub(super) fn kills(
+        &self,
+        tid: pid_t,
+        registers: &Registers,
+        main: pid_t,
+        inside: pid_t,
+    ) -> bool {
+        let [first, second, third, ..] = registers.arguments.map(|argument| argument as c_int);
+        // It leads its own group. (The group of the first process of a namespace can't be named by a number: -1 is
+        // everybody else.)
+        let own_group = (first == 0 && self.process == main) || (inside > 1 && first == -inside);
+        match registers.syscall {
+            libc::SYS_kill => second == libc::SIGKILL && (first == inside || own_group),
+            libc::SYS_tgkill => third == libc::SIGKILL && first == inside,
+            // Numbers of threads are not translated: a thread's own process is the likely one.
+            libc::SYS_tkill => second == libc::SIGKILL && (first == inside || self.process == main),
+            libc::SYS_pidfd_send_signal => {
+                second == libc::SIGKILL
+                    && behind_descriptor(tid, registers.arguments[0]) == Some(main)
+            }
+            _ => false,
         }
     }
 
@@ -177,7 +205,7 @@ mod tests {
     }
 
     fn in_handler() -> Tracee {
-        let mut tracee = Tracee::of(1, false);
+        let mut tracee = Tracee::of(1, 1, false);
         tracee.suffer(Fault {
             signal: Signal::Segv,
             code: 1,

@@ -1,4 +1,4 @@
-//! Watches one task's processes from the first instruction to the last zombie.
+//! What one task's processes do, from the first instruction to the last zombie, as it is told by the `watchman`.
 //!
 //! ```text
 //!            exec stop                 main process ends
@@ -12,14 +12,15 @@
 //! tracer sees it is killed with the task's group, or as a child of this thread. Where tracing is
 //! refused there are no stops, and the ending is a number.
 
+mod first;
+mod forbidden;
+
 use std::collections::HashMap;
-use std::fs;
 use std::sync::Arc;
-use std::time::Duration;
 
 use libc::{c_int, pid_t};
 
-use crate::evidence::{Death, DeniedSyscall, Ending, Sender, StopReason};
+use crate::evidence::{Death, Ending, Sender};
 use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
@@ -27,93 +28,106 @@ use super::autopsy;
 use super::family::{Crowd, Family};
 use super::filter::Terms;
 use super::group::Group;
+use super::keeper::Job;
+use super::status::{numbers_of, process_of, status_bytes};
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
 use super::tracing::{self, Registers, Resume};
+use super::watched::Watched;
+
+/// What the first process of a namespace is called inside.
+const FIRST: pid_t = 1;
 
 const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 
-/// What was seen of a task.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub(super) ending: Ending,
-    /// Whether the program itself was ever reached.
-    pub(super) executed: bool,
-    /// The system call that it was killed for.
-    pub(super) denied: Option<DeniedSyscall>,
-    pub(super) cpu: Duration,
-    /// The most memory the main process held.
-    pub(super) peak: u64,
-    /// The most address space the main process had at its death.
-    pub(super) address_space: u64,
-}
-
-pub(super) struct Watch<'a> {
+pub(super) struct Watch {
     main: pid_t,
     traced: bool,
     terms: Terms,
+    /// Whether the main process is the first of a namespace: then nobody survives it.
+    own_pids: bool,
     crowd: Crowd,
     stop: StopHandle,
     family: Arc<Family>,
-    group: Option<&'a Group>,
+    group: Option<Arc<Group>>,
     tracees: HashMap<pid_t, Tracee>,
     signals_met: u64,
     /// How a thread of the main process met the signal that ended it.
     fatal: Option<Met>,
+    /// The signal that would have ended any other process; the first of a namespace has to be killed for it.
+    sentence: Option<Met>,
     killed_itself: bool,
     seen: Watched,
+    main_ended: bool,
     clearing: bool,
     /// How many more have to end before everybody is killed anew.
     ends_to_come: usize,
 }
 
-impl<'a> Watch<'a> {
-    pub(super) fn new(
-        main: pid_t,
-        traced: bool,
-        terms: Terms,
-        crowd: Crowd,
-        stop: StopHandle,
-        family: Arc<Family>,
-        group: Option<&'a Group>,
-    ) -> Self {
-        family.add(main);
-        let seen = Watched {
-            ending: Ending::Vanished,
-            executed: !traced,
-            denied: None,
-            cpu: Duration::ZERO,
-            peak: 0,
-            address_space: 0,
-        };
-        let first = traced.then(|| (main, Tracee::of(main, false)));
+impl Watch {
+    pub(super) fn new(main: pid_t, traced: bool, job: &Job) -> Self {
+        job.family.add(main);
+        let seen = Watched::nothing(!traced);
+        let inside = if job.own_pids { FIRST } else { main };
+        let first = traced.then(|| (main, Tracee::of(main, inside, false)));
         Self {
             main,
             traced,
-            terms,
-            crowd,
-            stop,
-            family,
-            group,
+            terms: job.terms,
+            own_pids: job.own_pids,
+            crowd: job.crowd,
+            stop: job.stop.clone(),
+            family: Arc::clone(&job.family),
+            group: job.group.clone(),
             tracees: first.into_iter().collect(),
             signals_met: 0,
             fatal: None,
+            sentence: None,
             killed_itself: false,
             seen,
+            main_ended: false,
             clearing: false,
             ends_to_come: 0,
         }
     }
 
-    /// Blocks until nobody of the task is left.
-    pub(super) fn run(mut self) -> Watched {
-        while let Some(waited) = sys::wait_any() {
-            if libc::WIFSTOPPED(waited.status) {
-                self.stopped(waited.pid, waited.status);
-            } else {
-                self.ended(&waited);
-            }
+    /// Whether a process or thread belongs to this task.
+    pub(super) fn knows(&self, pid: pid_t) -> bool {
+        pid == self.main || self.tracees.contains_key(&pid)
+    }
+
+    /// Somebody is about to be reaped: his number is his own for the last time.
+    pub(super) fn before_end(&mut self, pid: pid_t) {
+        if pid == self.main && !self.traced {
+            // The rest of its process group, as far as it stayed in it.
+            sys::send(-self.main, libc::SIGKILL);
         }
+        self.family.remove(pid);
+    }
+
+    /// Takes one piece of news.
+    pub(super) fn take(&mut self, waited: &Waited) {
+        if libc::WIFSTOPPED(waited.status) {
+            self.stopped(waited.pid, waited.status);
+        } else {
+            self.ended(waited);
+        }
+    }
+
+    /// Whether nobody of the task is left.
+    pub(super) fn is_over(&mut self) -> bool {
+        if !self.main_ended {
+            return false;
+        }
+        if !self.own_pids {
+            // A thread whose process executed something else is never heard of again.
+            self.tracees.retain(|tid, _| process_of(*tid).is_some());
+        }
+        self.own_pids || self.tracees.is_empty()
+    }
+
+    /// What was seen of it.
+    pub(super) fn finish(mut self) -> Watched {
         self.seen.cpu = self.seen.cpu.max(self.family.cpu());
         self.seen
     }
@@ -145,10 +159,12 @@ impl<'a> Watch<'a> {
                 if former != tid {
                     self.tracees.remove(&former);
                 }
-                self.tracees.insert(tid, Tracee::of(tid, false));
+                let inside = self.tracees.get(&tid).map_or(tid, |tracee| tracee.inside);
+                self.tracees.insert(tid, Tracee::of(tid, inside, false));
                 self.at_exec();
                 self.resume(tid, 0);
             }
+            libc::PTRACE_EVENT_SECCOMP => self.at_kill(tid),
             libc::PTRACE_EVENT_EXIT => {
                 self.at_exit(tid);
                 tracing::resume(tid, Resume::Freely, 0);
@@ -169,8 +185,8 @@ impl<'a> Watch<'a> {
             return;
         }
         // One that is gone already was waited for before its birth was told.
-        let Some(process) = process_of(tid) else { return };
-        self.tracees.insert(tid, Tracee::of(process, true));
+        let Some((process, inside)) = numbers_of(tid) else { return };
+        self.tracees.insert(tid, Tracee::of(process, inside, true));
         let processes = if process == tid { self.family.add(tid) } else { 0 };
         if let Some(reason) = self.crowd.excess(processes, self.tracees.len()) {
             self.stop.stop(reason);
@@ -200,6 +216,9 @@ impl<'a> Watch<'a> {
             tracee.suffer(autopsy::examine(tid, signal, &info, registers));
         }
         self.meet(tid, signal, &info, registers);
+        if self.own_pids && self.execute_sentence(tid, signal) {
+            return;
+        }
         self.resume(tid, signal);
     }
 
@@ -212,7 +231,7 @@ impl<'a> Watch<'a> {
         registers: Option<Registers>,
     ) {
         let Some(tracee) = self.tracees.get(&tid) else { return };
-        let process = tracee.process;
+        let (process, inside) = (tracee.process, tracee.inside);
         // A thread may abort on behalf of another one that suffers from a fault (crash reporters do).
         let fault = tracee.fault().or_else(|| {
             let siblings = self.tracees.values().filter(|other| other.process == process);
@@ -223,7 +242,7 @@ impl<'a> Watch<'a> {
             order: self.signals_met,
             signal,
             code: info.code,
-            sender: sender(signal, info, registers, process),
+            sender: sender(signal, info, registers, inside),
             fault: fault.cloned(),
         };
         if process == self.main && matches!(signal, libc::SIGABRT | libc::SIGSEGV) {
@@ -240,26 +259,6 @@ impl<'a> Watch<'a> {
         // Any other stop is not kept, or nothing could wake it again.
         if !matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
             self.resume(tid, 0);
-        }
-    }
-
-    /// A filter keeps most guests from having processes. Where there is none, or it has to let a launcher's births
-    /// pass, it is seen here.
-    fn at_birth(&mut self, parent: pid_t, born: pid_t) {
-        let is_process = || process_of(born) == Some(born);
-        if !self.terms.may_have_processes() && is_process() && self.stop.stop(StopReason::Denied) {
-            let call = tracing::call_within(parent);
-            self.seen.denied = call.map(|call| self.terms.denied(&call));
-            self.clear();
-        }
-    }
-
-    /// A program was executed after the first, and none of it has run. That may be forbidden, which a filter
-    /// can't know: it sees no difference between the two.
-    fn at_exec(&mut self) {
-        if !self.terms.may_have_processes() && self.stop.stop(StopReason::Denied) {
-            self.seen.denied = Some(self.terms.denied_exec());
-            self.clear();
         }
     }
 
@@ -292,17 +291,22 @@ impl<'a> Watch<'a> {
                     tracing::call(tid).filter(|call| call.is_stopped || self.terms.kills(call));
                 self.seen.denied = denied.map(|call| self.terms.denied(&call));
             }
-            _ if signal == libc::SIGKILL => self.killed_itself |= is_killing(tid, self.main),
+            _ if signal == libc::SIGKILL => {
+                let registers = tracing::registers(tid);
+                self.killed_itself |= registers.is_some_and(|registers| {
+                    tracee.kills(tid, &registers, self.main, tracee.inside)
+                });
+            }
             _ => {}
         }
     }
 
     fn ended(&mut self, waited: &Waited) {
         let was_tracee = self.tracees.remove(&waited.pid).is_some();
-        self.family.remove(waited.pid);
         self.ends_to_come = self.ends_to_come.saturating_sub(1);
         if waited.pid == self.main {
             self.seen.cpu = waited.cpu;
+            self.main_ended = true;
             self.seen.ending = if libc::WIFEXITED(waited.status) {
                 Ending::Exited(libc::WEXITSTATUS(waited.status))
             } else {
@@ -324,6 +328,14 @@ impl<'a> Watch<'a> {
         if !self.traced {
             return unseen;
         }
+        if let Some(met) = self.sentence.take() {
+            return Death {
+                signal: Signal::from_number(met.signal),
+                code: Some(met.code),
+                sender: met.sender,
+                fault: met.fault,
+            };
+        }
         match self.fatal.take() {
             Some(met) if met.signal == signal => {
                 Death { signal: named, code: Some(met.code), sender: met.sender, fault: met.fault }
@@ -340,45 +352,7 @@ impl<'a> Watch<'a> {
         for tracee in self.tracees.values() {
             sys::send(tracee.process, libc::SIGKILL);
         }
-        let in_group = self.group.map_or(0, Group::kill_all);
-        let children = sys::children();
-        for child in &children {
-            sys::send(*child, libc::SIGKILL);
-        }
-        self.ends_to_come = in_group.max(children.len()).max(self.tracees.len()) / 2;
-        if !self.traced && !matches!(self.seen.ending, Ending::Vanished) {
-            // The rest of its process group; the number is not given away while somebody is in it.
-            sys::send(-self.main, libc::SIGKILL);
-        }
+        let in_group = self.group.as_deref().map_or(0, Group::kill_all);
+        self.ends_to_come = in_group.max(self.tracees.len()) / 2;
     }
-}
-
-/// Whether a thread is in the middle of killing its own process.
-fn is_killing(tid: pid_t, process: pid_t) -> bool {
-    let Some(registers) = tracing::registers(tid) else { return false };
-    let [first, second, third, ..] = registers.arguments.map(|argument| argument as c_int);
-    match registers.syscall {
-        // Its group and everybody are the process itself, too.
-        libc::SYS_kill => (first == process || first <= 0) && second == libc::SIGKILL,
-        libc::SYS_tgkill => first == process && third == libc::SIGKILL,
-        libc::SYS_tkill => process_of(first) == Some(process) && second == libc::SIGKILL,
-        _ => false,
-    }
-}
-
-/// The process that a thread belongs to, while it is there.
-fn process_of(tid: pid_t) -> Option<pid_t> {
-    status_field(tid, "Tgid:")?.parse().ok()
-}
-
-fn status_bytes(tid: pid_t, field: &str) -> u64 {
-    let kilobytes: Option<u64> = status_field(tid, field)
-        .and_then(|text| text.split(' ').next().and_then(|number| number.parse().ok()));
-    kilobytes.unwrap_or(0) * 1024
-}
-
-fn status_field(tid: pid_t, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(value.trim().to_owned())
 }

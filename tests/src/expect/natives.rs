@@ -30,7 +30,7 @@ pub(super) fn rows() -> Vec<Row> {
             .under(Profile::Process)
             .with(|limits| limits.cpu = Duration::from_millis(100)),
         row("exec_jump").native(CrashedBadCall),
-        row("file_flood").native(StoppedFiles),
+        row("file_flood").native(StoppedFiles).under(Profile::Files).with_scratch(),
         row("forbids_tracing").native(CrashedMemoryFault),
         row("forges_fault").native(CrashedKilled),
         row("fork_bomb").native(StoppedProcesses).under(Profile::Process),

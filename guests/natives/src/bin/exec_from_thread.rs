@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         }
     }
     // It comes back only if it was refused.
-    let exec = || Command::new("/proc/self/exe").arg("again").exec();
+    let own = env::args_os().next().unwrap_or_default();
+    let exec = || Command::new(own).arg("again").exec();
     let _refusal = thread::spawn(exec).join();
     ExitCode::from(9)
 }

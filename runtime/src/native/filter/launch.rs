@@ -10,7 +10,11 @@ use super::table::ALLOW;
 use Test::{Is, OneOf};
 
 /// A child that borrows the launcher's memory until its exec, and that the launcher's parent waits for.
-const BIRTH: u32 = (libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PARENT | libc::SIGCHLD) as u32;
+const BIRTH: u32 = (libc::CLONE_VM
+    | libc::CLONE_VFORK
+    | libc::CLONE_PARENT
+    | libc::CLONE_PARENT_SETTID
+    | libc::SIGCHLD) as u32;
 
 const SIGKILL: u32 = libc::SIGKILL as u32;
 

@@ -35,10 +35,15 @@ pub(super) use rules::{Launcher, Terms};
 const I386: u32 = 0x4000_0003;
 
 impl Terms {
-    /// The terms of a guest with these grants, which installs its filter itself.
+    /// The terms of a guest with these grants.
     pub(super) fn of(permissions: &Permissions) -> Self {
         let (profile, net) = (permissions.profile, permissions.net);
-        Self { profile, net, launcher: Launcher::Outside }
+        Self { profile, net, launcher: Launcher::Inside { traced_kills: false } }
+    }
+
+    /// The same, with SIGKILL left to the tracer or not.
+    pub(super) fn with_traced_kills(self, traced_kills: bool) -> Self {
+        Self { launcher: Launcher::Inside { traced_kills }, ..self }
     }
 
     /// The filter.

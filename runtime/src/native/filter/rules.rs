@@ -73,7 +73,8 @@ pub(super) enum Whom {
 /// Where a filter is installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::native) enum Launcher {
-    /// In the guest itself, right before its exec.
+    /// In the guest itself, right before its exec: the law without exceptions, as the documentation tells it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "every filter is put on in a launcher"))]
     Outside,
     /// In a launcher, whose children inherit it.
     Inside {

@@ -101,8 +101,8 @@ fn a_network_is_for_everybody_but_pure_and_only_where_it_was_granted() {
 #[test]
 fn a_launchers_child_gets_to_its_exec_and_a_guest_gains_nothing_else() {
     let launched = [
-        ("clone", first(0x0000_c111)),
-        ("clone", first(0x2000_c111)),
+        ("clone", first(0x0010_c111)),
+        ("clone", first(0x2010_c111)),
         ("recvmsg", [0; 6]),
         ("setrlimit", [7, 1, 0, 0, 0, 0]),
         ("prlimit64", [0, 7, 1, 0, 0, 0]),
@@ -117,7 +117,7 @@ fn a_launchers_child_gets_to_its_exec_and_a_guest_gains_nothing_else() {
         ("execveat", [0; 6]),
     ];
     let never = [
-        ("clone", first(0x0000_c111 | 0x1000_0000)),
+        ("clone", first(0x0010_c111 | 0x1000_0000)),
         ("prlimit64", [1, 7, 1, 0, 0, 0]),
         ("setpgid", [0, 1, 0, 0, 0, 0]),
         ("prctl", [1, 0, 0, 0, 0, 0]),
@@ -135,7 +135,7 @@ fn a_launchers_child_gets_to_its_exec_and_a_guest_gains_nothing_else() {
             assert_ne!(asked(HERE, inside, name, arguments), Allow, "{profile}: {name}");
         }
     }
-    assert_eq!(asked(HERE, plain(Compute), "clone", first(0x0000_c111)), Kill);
+    assert_eq!(asked(HERE, plain(Compute), "clone", first(0x0010_c111)), Kill);
     assert_eq!(asked(HERE, plain(Compute), "ptrace", [0; 6]), Kill);
 }
 

@@ -1,0 +1,71 @@
+//! The cage's files once more, as rules for Landlock: a task that found a way out of its root would find nothing
+//! there that it may open. Each task becomes a domain of its own, so that none reaches another by a signal or an
+//! abstract socket. Where there is no cage, these rules are all that confines its files.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath,
+    PathFd, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetError, Scope,
+};
+
+use crate::permissions::{Access, Network};
+
+use super::Layout;
+
+/// What this program knows of. An older kernel handles less, and says so.
+const KNOWN: ABI = ABI::V6;
+
+/// Makes the rules. `None` where the kernel has no Landlock.
+pub(in crate::native) fn make(
+    layout: &Layout,
+    program: Option<BorrowedFd<'_>>,
+    net: Network,
+    rooted: bool,
+    may_execute: bool,
+) -> Result<Option<OwnedFd>, RulesetError> {
+    let mut handled = AccessFs::from_all(KNOWN);
+    if rooted {
+        // There is nothing to be listed but what was put there; and the root itself is nobody's to name here.
+        handled.remove(AccessFs::ReadDir);
+    }
+    let mut ruleset = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(handled)?
+        .scope(Scope::from_all(KNOWN))?;
+    if net == Network::None {
+        ruleset = ruleset.handle_access(AccessNet::from_all(KNOWN))?;
+    }
+    let mut created = ruleset.create()?;
+    let mut allow = |path: &Path, access: BitFlags<AccessFs>| -> Result<(), RulesetError> {
+        // What is not there can't be opened, either.
+        let Ok(opened) = PathFd::new(path) else { return Ok(()) };
+        let of_kind = if path.is_dir() { access } else { access & AccessFs::from_file(KNOWN) };
+        (&mut created).add_rule(PathBeneath::new(opened, of_kind & handled)).map(|_| ())
+    };
+    let execute: BitFlags<AccessFs> =
+        if may_execute { AccessFs::Execute.into() } else { BitFlags::empty() };
+    let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    for path in &layout.readable {
+        allow(path, read | execute)?;
+    }
+    for path in &layout.executable {
+        allow(path, AccessFs::ReadFile | AccessFs::Execute)?;
+    }
+    for path in &layout.devices {
+        allow(path, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev)?;
+    }
+    for (path, access) in &layout.granted {
+        let all = match access {
+            Access::ReadOnly => read,
+            Access::ReadWrite => AccessFs::from_all(KNOWN) & !AccessFs::Execute,
+        };
+        allow(path, all | execute)?;
+    }
+    if let Some(program) = program {
+        let access = AccessFs::ReadFile | AccessFs::Execute;
+        (&mut created).add_rule(PathBeneath::new(program, access))?;
+    }
+    Ok(created.into())
+}

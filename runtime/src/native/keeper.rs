@@ -1,0 +1,304 @@
+//! The host's side of a keeper: starts it in its cage, hands it one order at a time, and says what became of it.
+
+use std::io::{self, IoSlice, Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+use nix::sys::signal::SigSet;
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+
+use crate::evidence::StopReason;
+use crate::isolation::StopHandle;
+
+use super::board::Board;
+use super::cage::enter::CageStep;
+use super::family::{Crowd, Family};
+use super::filter::Terms;
+use super::group::Group;
+use super::plan::Plan;
+use super::prepared::{Cage, Prepared};
+use super::sys;
+use super::watched::Watched;
+use super::watchman::Watchman;
+use super::wire;
+
+/// How often a caller who waits for a launch looks whether it was stopped.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a launch that was killed may take to end.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// One task to start and watch.
+pub(super) struct Job {
+    pub(super) own_pids: bool,
+    /// What its filter was made by.
+    pub(super) terms: Terms,
+    pub(super) crowd: Crowd,
+    pub(super) stop: StopHandle,
+    pub(super) family: Arc<Family>,
+    pub(super) group: Option<Arc<Group>>,
+    /// Rung when the task has ended and `Launched::wait` will not block any more.
+    pub(super) done: Arc<EventFd>,
+    pub(super) tell_end: SyncSender<Watched>,
+}
+
+/// A task that runs its program now, and is watched.
+#[derive(Debug)]
+pub(super) struct Launched {
+    pub(super) pid: i32,
+    pub(super) traced: bool,
+    /// Rung when it has ended.
+    pub(super) done: Arc<EventFd>,
+    family: Arc<Family>,
+    watched: Receiver<Watched>,
+}
+
+/// The task never reached its program.
+#[derive(Debug)]
+pub(super) enum NotLaunched {
+    /// A step of its child failed; see `wire::step`.
+    Step(u32, i32),
+    /// It was stopped meanwhile.
+    Stopped,
+    /// The keeper is gone. Another one can be started.
+    KeeperGone(io::Error),
+}
+
+/// A process in a finished cage, and the thread that watches it and its tasks. Ended when dropped.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    socket: UnixStream,
+    desk: Arc<Desk>,
+    turn: Mutex<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the launching and the watching thread share.
+#[derive(Debug)]
+pub(super) struct Desk {
+    board: Board,
+    gone: AtomicBool,
+    jobs: Mutex<Jobs>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    /// The one that the keeper was told of last.
+    launching: Option<Job>,
+    /// Launched ones whose first news have not come yet.
+    launched: Vec<(i32, bool, Job)>,
+}
+
+impl std::fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Jobs").field("launched", &self.launched.len()).finish_non_exhaustive()
+    }
+}
+
+impl Launched {
+    /// What was seen. `None` only if the watching thread itself broke.
+    pub(super) fn wait(&self) -> Option<Watched> {
+        self.watched.recv().ok()
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        // Nobody serves it any more (an ear panicked, say), so it must not go on. After its end this
+        // reaches nobody.
+        self.family.kill(self.pid);
+    }
+}
+
+impl Desk {
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        // Each change is one call on a std type, so a panic elsewhere leaves nothing half done.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The job of a task that has its first news, and whether it is traced.
+    pub(super) fn adopt(&self, pid: i32) -> Option<(Job, bool)> {
+        let mut jobs = self.jobs();
+        if let Some(place) = jobs.launched.iter().position(|(known, _, _)| *known == pid) {
+            let (_, traced, job) = jobs.launched.swap_remove(place);
+            return Some((job, traced));
+        }
+        let outcome = self.board.outcome();
+        if outcome.pid != pid {
+            return None;
+        }
+        if outcome.failure.is_some() {
+            // It never became a task. Another one may have its group by now.
+            jobs.launching = None;
+            return None;
+        }
+        jobs.launching.take().map(|job| (job, outcome.traced))
+    }
+
+    /// No more tasks will come.
+    pub(super) fn keeper_ended(&self) {
+        self.gone.store(true, Ordering::Release);
+        // Whoever waits for them shall not wait for ever.
+        let mut jobs = self.jobs();
+        jobs.launching = None;
+    }
+}
+
+impl Keeper {
+    /// Builds the cage and starts a keeper in it.
+    pub(super) fn start(cage: &Cage<'_>) -> Result<Self, (Option<CageStep>, io::Error)> {
+        let outside = |error: io::Error| (None, error);
+        let (socket, theirs) = UnixStream::pair().map_err(outside)?;
+        let board = Board::new(cage.filter).map_err(outside)?;
+        let desk = Arc::new(Desk { board, gone: AtomicBool::new(false), jobs: Mutex::default() });
+        let prepared = Prepared::new(cage, theirs.as_fd(), desk.board.as_fd()).map_err(outside)?;
+        drop(theirs);
+        let (tell, told) = sync_channel(1);
+        let watched_desk = Arc::clone(&desk);
+        let watch = move || {
+            // No handler of the host's may run here: between clone and exec a child shares this thread's
+            // memory. This fails only for an invalid set, and the full set is none.
+            let _ = SigSet::all().thread_block();
+            let started = prepared.start();
+            drop(prepared);
+            let keeper = started.as_ref().ok().copied();
+            // The caller waits for exactly this answer.
+            let _ = tell.send(started.map(|_| ()));
+            if let Some(keeper) = keeper {
+                Watchman::new(keeper, watched_desk).run();
+            }
+        };
+        let thread = std::thread::Builder::new().name("sandtrap-watch".into()).spawn(watch);
+        let thread = thread.map_err(outside)?;
+        let broke = || Err((None, io::Error::other("the watching thread broke")));
+        told.recv().unwrap_or_else(|_| broke())?;
+        Ok(Self { socket, desk, turn: Mutex::default(), thread: Some(thread) })
+    }
+
+    /// Whether it can't start anything any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.desk.gone.load(Ordering::Acquire)
+    }
+
+    /// Starts a task, and returns as soon as it runs its program, or as soon as that has failed.
+    pub(super) fn launch(
+        &self,
+        plan: &Plan,
+        flags: u32,
+        mut job: Job,
+        deadline: Option<Instant>,
+    ) -> Result<Launched, NotLaunched> {
+        let (order, descriptors) =
+            plan.order(flags).ok_or(NotLaunched::Step(wire::step::EXEC, libc::E2BIG))?;
+        let (tell_end, watched) = sync_channel(1);
+        job.tell_end = tell_end;
+        let (stop, family, done) =
+            (job.stop.clone(), Arc::clone(&job.family), Arc::clone(&job.done));
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.desk.board.clear();
+        self.desk.jobs().launching = Some(job);
+        let sent = self.send(&order, &descriptors).and_then(|()| self.answer(&stop, deadline));
+        let outcome = self.desk.board.outcome();
+        let mut jobs = self.desk.jobs();
+        match sent {
+            Err(error) => {
+                jobs.launching = None;
+                return Err(NotLaunched::KeeperGone(error));
+            }
+            Ok(false) => {
+                jobs.launching = None;
+                self.give_up();
+                return Err(NotLaunched::Stopped);
+            }
+            Ok(true) => {}
+        }
+        if let Some((step, errno)) = outcome.failure {
+            jobs.launching = None;
+            return Err(NotLaunched::Step(step, errno));
+        }
+        family.add(outcome.pid);
+        if let Some(job) = jobs.launching.take() {
+            jobs.launched.push((outcome.pid, outcome.traced, job));
+        }
+        drop(jobs);
+        Ok(Launched { pid: outcome.pid, traced: outcome.traced, done, family, watched })
+    }
+
+    fn send(&self, order: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+        let raw: Vec<i32> = descriptors.iter().map(|descriptor| descriptor.as_raw_fd()).collect();
+        let beside = [ControlMessage::ScmRights(&raw)];
+        let flags = MsgFlags::MSG_NOSIGNAL;
+        let sent = loop {
+            let parts = [IoSlice::new(order)];
+            match sendmsg::<()>(self.socket.as_raw_fd(), &parts, &beside, flags, None) {
+                Err(nix::errno::Errno::EINTR) => {}
+                other => break other?,
+            }
+        };
+        (&self.socket).write_all(&order[sent..])
+    }
+
+    /// Waits until the child has left the keeper's memory. Says whether it has: or whether it was stopped, and
+    /// doesn't end, which is a file system's doing.
+    fn answer(&self, stop: &StopHandle, deadline: Option<Instant>) -> io::Result<bool> {
+        let mut killed: Option<Instant> = None;
+        let mut byte = [0];
+        loop {
+            let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+            let timeout = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::MAX);
+            // An interrupted wait is a wait that found nothing.
+            if poll(&mut polled, timeout).is_ok_and(|count| count > 0) {
+                return match (&self.socket).read(&mut byte)? {
+                    0 => Err(io::ErrorKind::BrokenPipe.into()),
+                    _ => Ok(true),
+                };
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                stop.stop(StopReason::WallTime);
+            }
+            match killed {
+                None if stop.reason().is_some() => {
+                    killed = Some(Instant::now());
+                    self.kill_launching();
+                }
+                Some(at) if at.elapsed() >= GRACE => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+
+    /// Kills the child that is not yet known to the watching thread: as long as it isn't, nobody has reaped it.
+    fn kill_launching(&self) {
+        let jobs = self.desk.jobs();
+        let pid = self.desk.board.outcome().pid;
+        match &jobs.launching {
+            Some(_) if pid > 0 => sys::send(pid, libc::SIGKILL),
+            _ => {}
+        }
+    }
+
+    /// It hangs in the middle of a launch; nobody shall wait for it again.
+    fn give_up(&self) {
+        self.desk.gone.store(true, Ordering::Release);
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        let hangs = self.is_gone();
+        // The keeper sees the end of its socket, and the watching thread sees the end of the keeper.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        if let Some(thread) = self.thread.take().filter(|_| !hangs) {
+            // It panicked: there is nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+}

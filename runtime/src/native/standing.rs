@@ -1,0 +1,304 @@
+//! What stands around the tasks of one program: its cage with a keeper in it, and the list of guards.
+//!
+//! Where something can't be put up, the next lesser cage is tried, unless guards are required: with namespaces of
+//! its own for users, without (as root), without any. What is missing is on the list, with the reason.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use crate::evidence::{Guard, GuardState, Refusal, Step};
+use crate::permissions::{GuardMode, Network, Permissions};
+
+use super::cage::enter::CageStep;
+use super::cage::{Deed, Namespaces, rules};
+use super::filter::Terms;
+use super::image::Prepared;
+use super::keeper::Keeper;
+use super::prepared::Cage;
+use super::{refusals, wire};
+
+/// Guards that are part of starting a process here: without them there is no process.
+const ALWAYS: [&str; 7] = [
+    "process-group",
+    "session",
+    "descriptors",
+    "environment",
+    "rlimits",
+    "no-new-privileges",
+    "capabilities",
+];
+
+/// Namespaces that are made together.
+const TOGETHER: [&str; 4] =
+    ["mount-namespace", "ipc-namespace", "uts-namespace", "cgroup-namespace"];
+
+/// What a host turned out to lack when a task was started.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lacks {
+    pub(super) tracing: bool,
+    pub(super) own_pids: bool,
+    pub(super) filter: bool,
+}
+
+/// A cage that stands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) keeper: Keeper,
+    /// What it is told with every order.
+    pub(super) flags: u32,
+    pub(super) terms: Terms,
+    /// Whether each task is the first of a namespace for processes.
+    pub(super) own_pids: bool,
+    pub(super) guards: Vec<Guard>,
+}
+
+/// Guards that stand around every process.
+pub(super) fn always() -> Vec<Guard> {
+    ALWAYS.map(Guard::in_force).to_vec()
+}
+
+impl Standing {
+    pub(super) fn build(image: &Prepared, lacks: Lacks) -> Result<Self, Refusal> {
+        let required = image.mode == GuardMode::Required;
+        let mut trial = Trial {
+            image,
+            lacks,
+            unfiltered: lacks.filter.then(|| "this host refuses it".to_owned()),
+            reasons: Vec::new(),
+        };
+        let mut cages = lesser_and_lesser(image.permissions.net).into_iter();
+        let mut next = cages.next();
+        while let Some(namespaces) = next {
+            let (step, error) = match trial.run(namespaces)? {
+                Ok(standing) => return Ok(standing),
+                Err(failure) => failure,
+            };
+            let what = words(step, &image.layout.deeds);
+            match guard_of(step) {
+                None => return Err(refusals::no_keeper(&what, &error)),
+                Some(guard) if required => {
+                    let why = format!("{what}: {error}");
+                    return Err(refusals::no_guard(guard, &why, error.raw_os_error()));
+                }
+                Some("seccomp") if trial.unfiltered.is_none() => {
+                    trial.unfiltered = Some(format!("this host refuses it: {error}"));
+                }
+                Some(_) => {
+                    trial.reasons.push((step, error));
+                    next = cages.next();
+                }
+            }
+        }
+        Err(refusals::no_keeper("no cage could be built", &io::ErrorKind::Other.into()))
+    }
+}
+
+/// One cage after another is tried.
+struct Trial<'a> {
+    image: &'a Prepared,
+    lacks: Lacks,
+    unfiltered: Option<String>,
+    reasons: Vec<(CageStep, io::Error)>,
+}
+
+impl Trial<'_> {
+    fn run(
+        &self,
+        namespaces: Namespaces,
+    ) -> Result<Result<Standing, (CageStep, io::Error)>, Refusal> {
+        let Self { image, lacks, .. } = *self;
+        if !namespaces.rest {
+            keep_their_names(&image.permissions)?;
+        }
+        let program = match image.place {
+            Some(_) => None,
+            None => Some(open(&image.path)?),
+        };
+        let program = program.as_ref().map(|program| program.as_fd());
+        // The first process of a namespace is not hit by what it does to itself, unless a tracer sees to it,
+        // and a filter calls the tracer.
+        let own_pids =
+            namespaces.rest && !(lacks.tracing || lacks.own_pids || self.unfiltered.is_some());
+        let terms = image.terms.with_traced_kills(own_pids);
+        let filter = terms.program();
+        // A tracer sees an exec that is not allowed, and says so; where there is none it is refused without words.
+        let may_execute = terms.may_have_processes() || !lacks.tracing;
+        let (rules, landlock) = landlock(image, program, namespaces.rest, may_execute)?;
+        let cage = Cage {
+            namespaces,
+            layout: &image.layout,
+            rules: rules.as_ref().map(|rules| rules.as_fd()),
+            program,
+            filter: if self.unfiltered.is_some() { &[] } else { filter.instructions() },
+            inherit_filter: !image.are_born_into_groups(),
+        };
+        let keeper = match Keeper::start(&cage) {
+            Ok(keeper) => keeper,
+            Err((None, error)) => return Err(refusals::no_keeper("it has no room", &error)),
+            Err((Some(step), error)) => return Ok(Err((step, error))),
+        };
+        let mut guards = always();
+        guards.extend(namespace_guards(namespaces, image, &self.reasons));
+        guards.push(pid_guard(own_pids, &guards));
+        guards.push(landlock);
+        guards.push(filter_guard(self.unfiltered.clone()));
+        guards.push(tracing_guard(lacks.tracing));
+        let flags = flags(&cage, own_pids, lacks.tracing);
+        Ok(Ok(Standing { keeper, flags, terms, own_pids, guards }))
+    }
+}
+
+/// How every task of a cage is started.
+fn flags(cage: &Cage<'_>, own_pids: bool, untraced: bool) -> u32 {
+    let filters_itself = !cage.filter.is_empty() && !cage.inherit_filter;
+    let flags = [
+        (wire::TRACE, true),
+        (wire::UNTRACED_IS_FINE, untraced),
+        (wire::OWN_PIDS, own_pids),
+        (wire::RESTRICT, cage.rules.is_some()),
+        (wire::FILTER, filters_itself),
+        (wire::BY_DESCRIPTOR, cage.program.is_some()),
+    ];
+    flags.iter().filter(|(_, is_on)| *is_on).fold(0, |all, (flag, _)| all | flag)
+}
+
+fn pid_guard(own_pids: bool, others: &[Guard]) -> Guard {
+    if own_pids {
+        return Guard::in_force("pid-namespace");
+    }
+    let why = others.iter().find(|guard| guard.name == TOGETHER[0]).and_then(|it| it.why.clone());
+    let else_why = "it takes a tracer and a filter to tell how the first process of one ends";
+    Guard::missing("pid-namespace", why.unwrap_or_else(|| else_why.to_owned()))
+}
+
+fn filter_guard(unfiltered: Option<String>) -> Guard {
+    match unfiltered {
+        None => Guard::in_force("seccomp"),
+        Some(why) => Guard::missing("seccomp", format!("{why}; every call is allowed")),
+    }
+}
+
+fn tracing_guard(untraced: bool) -> Guard {
+    if untraced {
+        let why = "this host refuses it; causes are concluded from the wait status";
+        Guard::missing("tracing", why)
+    } else {
+        Guard::in_force("tracing")
+    }
+}
+
+/// The best cage first.
+fn lesser_and_lesser(net: Network) -> Vec<Namespaces> {
+    let net = net == Network::None;
+    let all = Namespaces { user: true, rest: true, net };
+    let mut cages = vec![all];
+    if nix::unistd::geteuid().is_root() {
+        cages.push(Namespaces { user: false, ..all });
+    }
+    cages.push(Namespaces { user: false, rest: false, net: false });
+    cages
+}
+
+/// The guard that a step puts up, where there is a cage without it.
+fn guard_of(step: CageStep) -> Option<&'static str> {
+    match step {
+        CageStep::UserNamespace => Some("user-namespace"),
+        CageStep::Namespaces
+        | CageStep::Root
+        | CageStep::Deed(_)
+        | CageStep::NewRoot
+        | CageStep::Folder => Some("mount-namespace"),
+        CageStep::Filter => Some("seccomp"),
+        CageStep::Session | CageStep::Capabilities | CageStep::Descriptors | CageStep::Exec => None,
+    }
+}
+
+/// What was being done.
+fn words(step: CageStep, deeds: &[Deed]) -> String {
+    match step {
+        CageStep::Session => "beginning a session".to_owned(),
+        CageStep::UserNamespace => "making a user namespace".to_owned(),
+        CageStep::Namespaces => "making namespaces".to_owned(),
+        CageStep::Root => "making a root".to_owned(),
+        CageStep::Deed(index) => match deeds.get(index) {
+            Some(
+                Deed::Bind { at, .. } | Deed::Folder(at) | Deed::File(at) | Deed::Link { at, .. },
+            ) => {
+                let inside = at.to_string_lossy();
+                let inside = inside.strip_prefix(super::cage::NEW_ROOT).unwrap_or(&inside);
+                format!("putting `{inside}` into the root")
+            }
+            None => "filling the root".to_owned(),
+        },
+        CageStep::NewRoot => "changing the root".to_owned(),
+        CageStep::Folder => "entering the working folder".to_owned(),
+        CageStep::Capabilities => "dropping capabilities".to_owned(),
+        CageStep::Descriptors => "placing descriptors".to_owned(),
+        CageStep::Filter => "putting on a filter".to_owned(),
+        CageStep::Exec => "executing the keeper".to_owned(),
+    }
+}
+
+fn namespace_guards(
+    made: Namespaces,
+    image: &Prepared,
+    reasons: &[(CageStep, io::Error)],
+) -> Vec<Guard> {
+    let why = reasons
+        .first()
+        .map(|(step, error)| format!("{}: {error}", words(*step, &image.layout.deeds)))
+        .unwrap_or_default();
+    let guard = |name, stands: bool| {
+        if stands { Guard::in_force(name) } else { Guard::missing(name, why.clone()) }
+    };
+    let mut guards = vec![guard("user-namespace", made.user)];
+    guards.extend(TOGETHER.map(|name| guard(name, made.rest)));
+    guards.push(match image.permissions.net {
+        Network::None => guard("network-namespace", made.net),
+        Network::Host => Guard { name: "network-namespace", state: GuardState::Off, why: None },
+    });
+    guards
+}
+
+fn landlock(
+    image: &Prepared,
+    program: Option<BorrowedFd<'_>>,
+    rooted: bool,
+    may_execute: bool,
+) -> Result<(Option<OwnedFd>, Guard), Refusal> {
+    let net = image.permissions.net;
+    let why = match rules::make(&image.layout, program, net, rooted, may_execute) {
+        Ok(Some(rules)) => return Ok((Some(rules), Guard::in_force("landlock"))),
+        Ok(None) => "this kernel has no Landlock, or has it switched off".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    if image.mode == GuardMode::Required {
+        return Err(refusals::no_guard("landlock", &why, None));
+    }
+    Ok((None, Guard::missing("landlock", why)))
+}
+
+fn open(path: &Path) -> Result<OwnedFd, Refusal> {
+    let opened = File::open(path).map_err(|error| Refusal {
+        step: Step::Execute,
+        errno: error.raw_os_error(),
+        detail: format!("`{}` cannot be opened to be executed: {error}", path.display()),
+    })?;
+    Ok(opened.into())
+}
+
+/// Without a root of its own, a process finds a directory where the host has it.
+fn keep_their_names(permissions: &Permissions) -> Result<(), Refusal> {
+    let renamed = permissions.dirs.iter().find(|dir| !dir.keeps_its_name());
+    renamed.map_or(Ok(()), |dir| {
+        let detail = format!(
+            "a process finds the directory `{}` under its own name only, not as `{}`: this host lets \
+             nobody make a root; grant it without another name, or run a module behind the wasm wall",
+            dir.host.display(),
+            dir.guest.display()
+        );
+        Err(Refusal { step: Step::Accept, errno: None, detail })
+    })
+}

@@ -1,0 +1,47 @@
+//! The first process of a namespace: the kernel spares it from signals that would end any other, so what would have
+//! become of it is done here, and told as if the kernel had done it.
+
+use libc::{c_int, pid_t};
+
+use crate::evidence::Sender;
+
+use super::{FIRST, Watch};
+use crate::native::status::{ends_by_default, is_handled};
+use crate::native::tracee::Met;
+use crate::native::{sys, tracing};
+
+impl Watch {
+    /// The kernel lets the first process of a namespace live on after a signal that it doesn't handle. Nobody else
+    /// would, so it is killed here, and its death is put down to that signal.
+    pub(super) fn execute_sentence(&mut self, tid: pid_t, signal: c_int) -> bool {
+        let of_main = self.tracees.get(&tid).filter(|tracee| tracee.process == self.main);
+        let Some(met) = of_main.and_then(|tracee| tracee.met.clone()) else { return false };
+        if !ends_by_default(signal) || is_handled(tid, signal) {
+            return false;
+        }
+        self.sentence.get_or_insert(met);
+        sys::send(self.main, libc::SIGKILL);
+        true
+    }
+
+    /// Somebody is about to kill. The kernel spares the first process of a namespace, but nobody else would.
+    pub(super) fn at_kill(&mut self, tid: pid_t) {
+        let (Some(registers), Some(tracee)) = (tracing::registers(tid), self.tracees.get(&tid))
+        else {
+            return self.resume(tid, 0);
+        };
+        let by_itself = tracee.process == self.main;
+        let order = self.signals_met;
+        if !self.own_pids || !tracee.kills(tid, &registers, self.main, FIRST) {
+            return self.resume(tid, 0);
+        }
+        if by_itself {
+            self.killed_itself = true;
+        } else {
+            let sender = Sender::Process(tracee.inside);
+            let (signal, code) = (libc::SIGKILL, libc::SI_USER);
+            self.sentence.get_or_insert(Met { order, signal, code, sender, fault: None });
+        }
+        sys::send(self.main, libc::SIGKILL);
+    }
+}

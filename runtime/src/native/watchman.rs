@@ -1,0 +1,103 @@
+//! The thread that starts a keeper and watches everything that comes from it.
+//!
+//! The kernel ties tracing and waiting to one thread, and a wait for "any child" takes every child of that thread. So
+//! each keeper has a thread of ours, which has no children but the keeper and its tasks (they are siblings): the
+//! host's own are never reaped by us, and nobody has to wake a thread that waits. A task announces itself by its
+//! first stop; whose it is stands on the board before it has run one instruction.
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use libc::pid_t;
+
+use super::keeper::{Desk, Job};
+use super::sys;
+use super::watch::Watch;
+use super::watched::Watched;
+
+/// Serves the news of one keeper's tasks.
+pub(super) struct Watchman {
+    keeper: pid_t,
+    desk: Arc<Desk>,
+    tasks: HashMap<pid_t, Running>,
+}
+
+/// A task, and whoever waits for its end.
+struct Running {
+    watch: Watch,
+    tell_end: SyncSender<Watched>,
+    done: Arc<nix::sys::eventfd::EventFd>,
+}
+
+impl Watchman {
+    pub(super) fn new(keeper: pid_t, desk: Arc<Desk>) -> Self {
+        Self { keeper, desk, tasks: HashMap::new() }
+    }
+
+    /// Blocks until the keeper and all its tasks are gone.
+    pub(super) fn run(mut self) {
+        while let Some((pid, ended)) = sys::next_news() {
+            let main = self.main_of(pid);
+            if ended && let Some(running) = main.and_then(|main| self.tasks.get_mut(&main)) {
+                running.watch.before_end(pid);
+            }
+            let Some(waited) = sys::take_news(pid) else { continue };
+            if pid == self.keeper && ended {
+                self.desk.keeper_ended();
+            }
+            match main.and_then(|main| self.tasks.get_mut(&main)) {
+                Some(running) => running.watch.take(&waited),
+                // Born so that nobody saw it, of parents that are gone: it belongs to no task, and to none of ours.
+                None if !ended && pid != self.keeper => sys::send(pid, libc::SIGKILL),
+                None => {}
+            }
+            if let Some(main) = main {
+                self.finish(main);
+            }
+        }
+    }
+
+    /// The task that somebody belongs to, by the number of its main process.
+    fn main_of(&mut self, pid: pid_t) -> Option<pid_t> {
+        if self.tasks.contains_key(&pid) {
+            return Some(pid);
+        }
+        if let Some((main, _)) = self.tasks.iter().find(|(_, running)| running.watch.knows(pid)) {
+            return Some(*main);
+        }
+        if let Some((job, traced)) = self.desk.adopt(pid) {
+            let watch = Watch::new(pid, traced, &job);
+            let Job { tell_end, done, .. } = job;
+            self.tasks.insert(pid, Running { watch, tell_end, done });
+            return Some(pid);
+        }
+        let (process, parent) = relations(pid)?;
+        let mut tasks = self.tasks.iter();
+        tasks
+            .find(|(_, running)| running.watch.knows(process) || running.watch.knows(parent))
+            .map(|(main, _)| *main)
+    }
+
+    fn finish(&mut self, main: pid_t) {
+        if !self.tasks.get_mut(&main).is_some_and(|running| running.watch.is_over()) {
+            return;
+        }
+        let Some(Running { watch, tell_end, done }) = self.tasks.remove(&main) else { return };
+        // If the caller is gone, nobody wants it.
+        let _ = tell_end.send(watch.finish());
+        // The counter of an eventfd can't overflow by one ring.
+        let _ = done.write(1);
+    }
+}
+
+/// The process that a thread belongs to, and that process's parent.
+fn relations(tid: pid_t) -> Option<(pid_t, pid_t)> {
+    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let field = |name| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        value.trim().parse().ok()
+    };
+    Some((field("Tgid:")?, field("PPid:")?))
+}
