@@ -1,11 +1,13 @@
 //! The `sandtrap` command: runs guest programs behind a wall and says exactly how they ended.
 
+mod abuse;
 mod args;
 mod commands;
 mod exit_code;
 mod explain;
 mod render;
 mod report_file;
+mod selftest;
 mod signals;
 mod streams;
 mod words;
@@ -21,13 +23,18 @@ use streams::ReaderGone;
 fn main() -> ExitCode {
     // Modules are compiled by this program, started anew and confined.
     sandtrap::init();
+    abuse::enter();
     let ended = match Cli::parse().verb {
         Verb::Run(args) => commands::run(&args),
         Verb::Call(args) => commands::call(&args),
         Verb::Batch(args) => commands::batch(&args),
         Verb::Inspect(args) => commands::inspect(&args),
         Verb::Compile(args) => commands::compile(&args),
+        Verb::Doctor(args) => commands::doctor(&args),
+        Verb::Selftest(args) => commands::selftest(&args),
         Verb::Explain(args) => commands::explain(&args),
+        Verb::Schema => commands::schema(),
+        Verb::Man(args) => commands::man(&args),
         Verb::Completions(args) => commands::completions(&args),
     };
     ended.unwrap_or_else(|error| complain(&error)).into()

@@ -74,7 +74,7 @@ fn lasting_stop(reason: StopReason) -> Option<Stop> {
     match reason {
         StopReason::Output => Some(Stop::Output),
         StopReason::Result => Some(Stop::Result),
-        StopReason::Processes => Some(Stop::Processes),
+        StopReason::Processes | StopReason::Threads => Some(Stop::Processes),
         StopReason::Files => Some(Stop::Files),
         StopReason::WallTime
         | StopReason::CpuTime
@@ -100,7 +100,7 @@ fn stopped_or(evidence: &Evidence, otherwise: impl FnOnce() -> Verdict) -> Verdi
         Some(StopReason::CpuTime) => Verdict::Stopped(Stop::CpuTime),
         Some(StopReason::Output) => Verdict::Stopped(Stop::Output),
         Some(StopReason::Result) => Verdict::Stopped(Stop::Result),
-        Some(StopReason::Processes) => Verdict::Stopped(Stop::Processes),
+        Some(StopReason::Processes | StopReason::Threads) => Verdict::Stopped(Stop::Processes),
         Some(StopReason::Files) => Verdict::Stopped(Stop::Files),
         Some(StopReason::Denied) => denied_syscall(evidence),
         Some(StopReason::Cancelled) => Verdict::Stopped(Stop::Cancelled),

@@ -143,6 +143,8 @@ pub enum StopReason {
     Result,
     /// The process limit.
     Processes,
+    /// The limit of threads.
+    Threads,
     /// The limit of a file's size.
     Files,
     /// It broke the rules of its channel.
@@ -157,12 +159,13 @@ pub enum StopReason {
 
 impl StopReason {
     /// Every reason, in a fixed order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::WallTime,
         Self::CpuTime,
         Self::Output,
         Self::Result,
         Self::Processes,
+        Self::Threads,
         Self::Files,
         Self::Protocol,
         Self::Denied,
@@ -178,6 +181,7 @@ impl StopReason {
             Self::Output => "output",
             Self::Result => "result",
             Self::Processes => "processes",
+            Self::Threads => "threads",
             Self::Files => "files",
             Self::Protocol => "protocol",
             Self::Denied => "denied",

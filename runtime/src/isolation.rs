@@ -45,6 +45,12 @@ pub trait Image: Send + Sync {
         Err(LoadError::at(Step::Accept, detail))
     }
 
+    /// What is left of these limits on this host, which may have less itself than its guest is to have. That is
+    /// what holds, and what the report says.
+    fn grantable(&self, limits: Limits) -> Limits {
+        limits
+    }
+
     /// The guards that stand around every task of it.
     fn guards(&self) -> Vec<Guard>;
 }

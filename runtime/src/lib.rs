@@ -76,6 +76,7 @@ mod error;
 mod event;
 mod evidence;
 mod executor;
+mod finding;
 mod hooks;
 mod inspect;
 mod inspection;
@@ -95,6 +96,7 @@ mod payload;
 mod permissions;
 pub mod policy;
 mod pool;
+mod probe;
 mod quantity;
 mod record;
 mod rejection;
@@ -122,6 +124,7 @@ pub use evidence::{
     StopReason, Testimony, TrapCause, Usage,
 };
 pub use executor::{ConfigError, Executor, ExecutorSettings};
+pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};
 pub use hooks::Hooks;
 pub use inspect::inspect;
 pub use inspection::{
@@ -146,6 +149,7 @@ pub use pool::{
     AsCompleted, Drained, InOrder, Pool, PoolSettings, PoolStatus, Rejected, Ticket, WorkerState,
     WorkerStatus,
 };
+pub use probe::probe;
 pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
 pub use record::Record;
 pub use rejection::Rejection;

@@ -1,8 +1,10 @@
 //! The caps a task runs under. Every one has a name, a unit and a default; none is unlimited by accident.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::quantity::{ByteSize, show_duration};
+use crate::task::Wall;
 
 /// What a task may use. A limit that is hit has a verdict of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,8 +27,12 @@ pub struct Limits {
     pub result: ByteSize,
     /// Open descriptors of one process.
     pub open_files: u32,
-    /// Processes alive at the same time; threads are not counted.
+    /// Processes alive at the same time.
     pub processes: u32,
+    /// Threads alive at the same time, of all processes together; the first one of each counts, too. The default
+    /// of 256 has room for programs that start one for each processor on all but the largest hosts, and the
+    /// kernel's own memory for so many (24 KiB each) is a fortieth of the memory limit's default.
+    pub threads: u32,
     /// The largest file that may be written.
     pub file_bytes: ByteSize,
 }
@@ -65,6 +71,7 @@ impl Default for Limits {
             result: ByteSize::mib(64),
             open_files: 64,
             processes: 1,
+            threads: 256,
             file_bytes: ByteSize::mib(64),
         }
     }
@@ -78,46 +85,110 @@ pub const DETERMINISTIC_FUEL: u64 = 5_000_000_000;
 const LEAST_STACK: ByteSize = ByteSize::kib(64);
 const MOST_STACK: ByteSize = ByteSize::mib(1024);
 const LEAST_OPEN_FILES: u32 = 5;
+/// Linux has numbers for 4 194 304 threads at most, and refuses to count to more than that.
+const MOST_THREADS: u32 = 4_000_000;
 
 /// A limit no guest could live with, or two that contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {limit} limit of {value} {fault}")]
+#[error("{words}")]
 pub struct LimitError {
-    limit: &'static str,
-    value: String,
-    fault: String,
+    limits: [Option<&'static str>; 2],
+    words: String,
+}
+
+impl LimitError {
+    fn alone(limit: &'static str, value: impl fmt::Display, fault: impl fmt::Display) -> Self {
+        let words = format!("the {limit} limit of {value} {fault}");
+        Self { limits: [Some(limit), None], words }
+    }
+
+    fn fight<T: fmt::Display>(
+        first: (&'static str, T),
+        second: (&'static str, T),
+        why: &str,
+    ) -> Self {
+        let words = format!(
+            "the {} limit of {} and the {} limit of {} contradict each other: {why}",
+            first.0, first.1, second.0, second.1
+        );
+        Self { limits: [Some(first.0), Some(second.0)], words }
+    }
+
+    /// The limits it is about, by the names of their flags: one, or two that contradict each other.
+    pub fn limits(&self) -> impl Iterator<Item = &'static str> {
+        self.limits.into_iter().flatten()
+    }
 }
 
 impl Limits {
-    /// Refuses limits under which nothing could run, before anything is started.
+    /// Refuses limits under which nothing could run, and limits that contradict each other, before anything is
+    /// started.
+    ///
+    /// A limit that is never reached because another one comes first is no contradiction: more processor time
+    /// than all threads can use until the wall time is up, say. It takes nothing from what holds.
     pub fn check(&self) -> Result<(), LimitError> {
-        let fail = |limit, value: String, fault: String| Err(LimitError { limit, value, fault });
+        self.check_sizes()?;
+        self.check_counts()?;
+        for (limit, duration) in [("wall", self.wall), ("cpu", self.cpu)] {
+            if duration.is_zero() {
+                let fault = "leaves no time to run; try 5s";
+                return Err(LimitError::alone(limit, show_duration(duration), fault));
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, and what matters behind one wall only: the stack of a process is a part of its memory, and that
+    /// of a module is not.
+    pub fn check_behind(&self, wall: Wall) -> Result<(), LimitError> {
+        self.check()?;
+        if wall == Wall::Native && self.stack > self.memory {
+            let why = "the stack of a process is a part of its memory, and could never be full; \
+                       lower the stack limit, or raise the memory limit";
+            let (stack, memory) = (("stack", self.stack), ("memory", self.memory));
+            return Err(LimitError::fight(stack, memory, why));
+        }
+        Ok(())
+    }
+
+    fn check_sizes(&self) -> Result<(), LimitError> {
         if self.memory < LEAST_MEMORY {
             let fault = format!("is below {LEAST_MEMORY}, the least any guest needs; try 16MiB");
-            return fail("memory", self.memory.to_string(), fault);
+            return Err(LimitError::alone("memory", self.memory, fault));
         }
         if self.stack < LEAST_STACK || self.stack > MOST_STACK {
             let fault = format!("is not between {LEAST_STACK} and {MOST_STACK}; try 1MiB");
-            return fail("stack", self.stack.to_string(), fault);
+            return Err(LimitError::alone("stack", self.stack, fault));
         }
+        Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), LimitError> {
         if self.open_files < LEAST_OPEN_FILES {
             let fault = format!(
                 "is below {LEAST_OPEN_FILES}: stdin, stdout, stderr and the channel are open already, and what loads a program opens one more"
             );
-            return fail("open-files", self.open_files.to_string(), fault);
+            return Err(LimitError::alone("open-files", self.open_files, fault));
         }
-        for (limit, duration) in [("wall", self.wall), ("cpu", self.cpu)] {
-            if duration.is_zero() {
-                let fault = "leaves no time to run; try 5s".to_owned();
-                return fail(limit, show_duration(duration), fault);
-            }
-        }
-        for (limit, count) in
-            [("processes", u64::from(self.processes)), ("fuel", self.fuel.unwrap_or(1))]
-        {
+        let counts = [
+            ("processes", u64::from(self.processes)),
+            ("threads", u64::from(self.threads)),
+            ("fuel", self.fuel.unwrap_or(1)),
+        ];
+        for (limit, count) in counts {
             if count == 0 {
-                return fail(limit, "0".to_owned(), "lets nothing run; try at least 1".to_owned());
+                return Err(LimitError::alone(limit, 0, "lets nothing run; try at least 1"));
             }
+        }
+        if self.threads > MOST_THREADS {
+            let fault = format!("is above {MOST_THREADS}, more than a host can count; try 256");
+            return Err(LimitError::alone("threads", self.threads, fault));
+        }
+        if self.processes > self.threads {
+            let why = "every process has at least one thread; \
+                       raise the threads limit, or lower the processes limit";
+            let (processes, threads) = (("processes", self.processes), ("threads", self.threads));
+            return Err(LimitError::fight(processes, threads, why));
         }
         Ok(())
     }
@@ -129,23 +200,70 @@ mod tests {
 
     #[test]
     fn the_defaults_are_allowed() {
-        assert_eq!(Limits::default().check(), Ok(()));
+        for wall in [Wall::Native, Wall::Wasm] {
+            assert_eq!(Limits::default().check_behind(wall), Ok(()));
+        }
+    }
+
+    /// Each with the limits it is about, and what its words say to do.
+    fn refused() -> Vec<(Limits, &'static [&'static str], &'static str)> {
+        let base = Limits::default;
+        vec![
+            (Limits { memory: ByteSize::kib(1), ..base() }, &["memory"], "try 16MiB"),
+            (Limits { memory: ByteSize::bytes(0), ..base() }, &["memory"], "try 16MiB"),
+            (Limits { stack: ByteSize::kib(1), ..base() }, &["stack"], "try 1MiB"),
+            (Limits { stack: ByteSize::mib(4096), ..base() }, &["stack"], "try 1MiB"),
+            (Limits { open_files: 2, ..base() }, &["open-files"], "is below 5"),
+            (Limits { wall: Duration::ZERO, ..base() }, &["wall"], "try 5s"),
+            (Limits { cpu: Duration::ZERO, ..base() }, &["cpu"], "try 5s"),
+            (Limits { processes: 0, ..base() }, &["processes"], "at least 1"),
+            (Limits { threads: 0, ..base() }, &["threads"], "at least 1"),
+            (Limits { threads: u32::MAX, ..base() }, &["threads"], "try 256"),
+            (Limits { fuel: Some(0), ..base() }, &["fuel"], "at least 1"),
+            (
+                Limits { processes: 9, threads: 8, ..base() },
+                &["processes", "threads"],
+                "limit of 9 and the threads limit of 8 contradict each other: every process has at \
+                 least one thread; raise the threads limit, or lower the processes limit",
+            ),
+            (
+                Limits { stack: ByteSize::mib(512), ..base() },
+                &["stack", "memory"],
+                "limit of 512 MiB and the memory limit of 256 MiB contradict each other: the stack \
+                 of a process is a part of its memory, and could never be full; lower the stack \
+                 limit, or raise the memory limit",
+            ),
+        ]
     }
 
     #[test]
     fn limits_nothing_could_live_with_are_refused_by_name() {
-        let base = Limits::default;
-        for (limits, word) in [
-            (Limits { memory: ByteSize::kib(1), ..base() }, "memory"),
-            (Limits { stack: ByteSize::kib(1), ..base() }, "stack"),
-            (Limits { open_files: 2, ..base() }, "open-files"),
-            (Limits { wall: Duration::ZERO, ..base() }, "wall"),
-            (Limits { cpu: Duration::ZERO, ..base() }, "cpu"),
-            (Limits { processes: 0, ..base() }, "processes"),
-            (Limits { fuel: Some(0), ..base() }, "fuel"),
-        ] {
-            let error = limits.check().unwrap_err().to_string();
-            assert!(error.contains(word), "{error}");
+        for (limits, names, words) in refused() {
+            let error = limits.check_behind(Wall::Native).unwrap_err();
+            assert_eq!(error.limits().collect::<Vec<_>>(), names, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert!(error.to_string().starts_with(&format!("the {} limit of ", names[0])));
         }
+    }
+
+    #[test]
+    fn what_only_comes_first_is_no_contradiction() {
+        let never_reached = Limits {
+            wall: Duration::from_millis(1),
+            cpu: Duration::from_secs(3600),
+            threads: 1,
+            output: ByteSize::bytes(0),
+            result: ByteSize::bytes(0),
+            file_bytes: ByteSize::bytes(0),
+            ..Limits::default()
+        };
+        assert_eq!(never_reached.check_behind(Wall::Native), Ok(()));
+    }
+
+    #[test]
+    fn the_stack_of_a_module_is_no_part_of_its_memory() {
+        let limits = Limits { memory: LEAST_MEMORY, ..Limits::default() };
+        assert_eq!(limits.check_behind(Wall::Wasm), Ok(()));
+        assert!(limits.check_behind(Wall::Native).is_err());
     }
 }

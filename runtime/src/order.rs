@@ -104,6 +104,7 @@ impl Order {
             Entry::Call { function, arguments } => {
                 function.len() + arguments.len() * size_of::<Value>()
             }
+            Entry::Invoke { function, input } => function.len() + input.bytes().len(),
         };
         bytes as u64
     }

@@ -1,23 +1,25 @@
 //! The report as one JSON object. Field names are public: they are never renamed, only added to.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use sandtrap_protocol::Codec;
+mod output;
+
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
 use crate::evidence::{AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step};
+use crate::label::Label;
 use crate::limits::Limits;
-use crate::payload::Payload;
 use crate::report::{AttemptSummary, Report};
-use crate::task::Value;
 use crate::trace::Frame;
 use crate::verdict::{CrashCause, Failure, Verdict};
+
+use output::{OutputRecord, output_record};
 
 /// The version of the object's shape.
 const SCHEMA: u32 = 1;
 
-/// A report in the shape in which it is written.
-#[derive(Debug, Serialize)]
+/// What happened to one task. Fields are added in later versions, and none is ever renamed or taken away.
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Record {
     schema: u32,
     task: TaskRecord,
@@ -32,7 +34,7 @@ pub struct Record {
 }
 
 /// One try, where a task was tried by an executor.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct AttemptRecord {
     number: u32,
     label: &'static str,
@@ -43,19 +45,23 @@ struct AttemptRecord {
     worker: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct TaskRecord {
     id: String,
     program: String,
+    #[schemars(extend("enum" = ["native", "wasm"]))]
     isolation: &'static str,
+    #[schemars(extend("enum" = ["command", "call"]))]
     entry: &'static str,
     function: Option<String>,
     pid: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct VerdictRecord {
+    #[schemars(extend("enum" = ["completed", "failed", "crashed", "stopped", "denied", "unstarted"]))]
     kind: &'static str,
+    #[schemars(extend("enum" = labels()))]
     label: &'static str,
     certain: bool,
     message: String,
@@ -65,9 +71,11 @@ struct VerdictRecord {
     trace: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct EvidenceRecord {
+    #[schemars(extend("enum" = ["ptrace", "trap", "notify", "status"]))]
     source: &'static str,
+    #[schemars(extend("enum" = ["exited", "signalled", "trapped", "never-started", "vanished"]))]
     ending: &'static str,
     exit_code: Option<i32>,
     /// The signal that decided: that of the hardware fault, where there was one.
@@ -101,19 +109,19 @@ struct EvidenceRecord {
     guard: Option<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RefusedRecord {
     wanted_bytes: Option<u64>,
     limit_bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct FaultRecord {
     instruction: String,
     stack_pointer: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct UsageRecord {
     wall_us: u64,
     cpu_us: u64,
@@ -123,7 +131,7 @@ struct UsageRecord {
     stderr_bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LimitsRecord {
     memory_bytes: u64,
     on_memory_limit: &'static str,
@@ -135,25 +143,32 @@ struct LimitsRecord {
     result_bytes: u64,
     open_files: u32,
     processes: u32,
+    threads: u32,
     file_bytes: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct GuardRecord {
     name: &'static str,
+    #[schemars(extend("enum" = ["in-force", "missing", "off"]))]
     state: &'static str,
     why: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct OutputRecord {
-    stdout: Option<String>,
-    stdout_encoding: &'static str,
-    stderr_tail: String,
-    stderr_encoding: &'static str,
-    result: Option<serde_json::Value>,
-    /// How a function wrote its result: JSON stands here as it is, and all else in base64.
-    result_codec: Option<&'static str>,
+impl Record {
+    /// The JSON Schema (2020-12) of what is written. Every field is there in every report; where there is nothing
+    /// to say, it is null.
+    pub fn schema() -> serde_json::Value {
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let mut schema = settings.into_generator().into_root_schema_for::<Self>();
+        schema.insert("title".to_owned(), "sandtrap report".into());
+        schema.to_value()
+    }
+}
+
+/// Every label there is, for the schema.
+fn labels() -> Vec<&'static str> {
+    Label::ALL.iter().map(|label| label.as_str()).collect()
 }
 
 impl From<&Report> for Record {
@@ -339,6 +354,7 @@ fn limits_record(limits: &Limits) -> LimitsRecord {
         result_bytes: limits.result.as_u64(),
         open_files: limits.open_files,
         processes: limits.processes,
+        threads: limits.threads,
         file_bytes: limits.file_bytes.as_u64(),
     }
 }
@@ -349,49 +365,4 @@ fn micros(duration: std::time::Duration) -> u64 {
 
 fn guard_record(guard: &Guard) -> GuardRecord {
     GuardRecord { name: guard.name, state: guard.state.name(), why: guard.why.clone() }
-}
-
-fn output_record(report: &Report) -> OutputRecord {
-    let output = &report.output;
-    let (stdout, stdout_encoding) = match &output.stdout {
-        Some(bytes) => {
-            let (text, encoding) = text_or_base64(bytes);
-            (Some(text), encoding)
-        }
-        None => (None, "utf-8"),
-    };
-    let (stderr_tail, stderr_encoding) = text_or_base64(&output.stderr_tail);
-    let (result, result_codec) = match &output.result {
-        _ if report.task.function.is_none() || !report.verdict.is_completed() => (None, None),
-        Some(result) => (Some(value_of(result)), Some(result.codec().name())),
-        None => (Some(output.values.iter().map(number).collect()), None),
-    };
-    OutputRecord { stdout, stdout_encoding, stderr_tail, stderr_encoding, result, result_codec }
-}
-
-fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), "utf-8"),
-        Err(_) => (STANDARD.encode(bytes), "base64"),
-    }
-}
-
-/// What a function gave. A guest may call something JSON that is none.
-fn value_of(result: &Payload) -> serde_json::Value {
-    let json = match result.codec() {
-        Codec::Json => serde_json::from_slice(result.bytes()).ok(),
-        Codec::Raw | Codec::Typed => None,
-    };
-    json.unwrap_or_else(|| STANDARD.encode(result.bytes()).into())
-}
-
-/// A number; JSON has no NaN and no infinity, so those are words.
-fn number(value: &Value) -> serde_json::Value {
-    match value {
-        Value::I32(value) => (*value).into(),
-        Value::I64(value) => (*value).into(),
-        Value::F32(value) if value.is_finite() => f64::from(*value).into(),
-        Value::F64(value) if value.is_finite() => (*value).into(),
-        Value::F32(_) | Value::F64(_) => value.to_string().into(),
-    }
 }

@@ -78,7 +78,7 @@ impl Runtime {
         stop: &StopHandle,
         out: &mut dyn Write,
     ) -> Result<(), Error> {
-        check(&program.policy().limits)?;
+        check(Wall::Wasm, &program.policy().limits)?;
         let Some(modules) = &self.modules else {
             let detail =
                 "the walls of this runtime are not sandtrap's own, and compile nothing ahead";
@@ -93,7 +93,7 @@ impl Runtime {
         program: Program,
         stop: &StopHandle,
     ) -> Result<Loaded, Error> {
-        check(&program.policy().limits)?;
+        check(wall, &program.policy().limits)?;
         program.policy().permissions.check().map_err(LoadError::from)?;
         let isolation = match wall {
             Wall::Wasm => &self.wasm,
@@ -143,7 +143,9 @@ impl Loaded {
     fn attempt(&self, task: &Task, stop: &StopHandle, ear: &mut dyn Ear) -> Report {
         let began = Instant::now();
         let summary = TaskSummary::new(&self.program, self.wall, task);
-        let limits = self.program.policy().limits_for(task.limits.as_ref());
+        let asked = self.program.policy().limits_for(task.limits.as_ref());
+        let checked = self.check(&asked);
+        let limits = self.image.grantable(asked);
         let attempt = Attempt {
             task: &task.id,
             entry: &task.entry,
@@ -151,7 +153,7 @@ impl Loaded {
             stdout: task.stdout,
             began,
         };
-        let evidence = match self.check(&limits).and_then(|()| self.image.open()) {
+        let evidence = match checked.and_then(|()| self.image.open()) {
             Ok(mut cell) => cell.run(&attempt, stop, ear),
             Err(error) => Error::from(error).into_evidence(),
         };
@@ -208,6 +210,7 @@ impl Loaded {
 
     /// Whether a task may have these limits.
     pub(crate) fn check(&self, limits: &Limits) -> Result<(), LoadError> {
+        check(self.wall, limits)?;
         admit(&self.program, limits)
     }
 }
@@ -232,8 +235,8 @@ pub(crate) fn judge(summary: TaskSummary, limits: Limits, evidence: Evidence) ->
     Report::new(summary, limits, verdict, evidence)
 }
 
-fn check(limits: &Limits) -> Result<(), LoadError> {
-    limits.check().map_err(|error| LoadError::at(Step::Accept, error.to_string()))
+fn check(wall: Wall, limits: &Limits) -> Result<(), LoadError> {
+    limits.check_behind(wall).map_err(|error| LoadError::at(Step::Accept, error.to_string()))
 }
 
 /// The wall a program needs: what was asked for, or what its content says.

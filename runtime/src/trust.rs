@@ -53,7 +53,7 @@ impl CompileLimits {
             memory: self.memory,
             wall: self.wall,
             cpu: self.cpu,
-            stack: STACK,
+            stack: STACK.min(self.memory),
             output: MOST_CODE,
             ..Limits::default()
         }

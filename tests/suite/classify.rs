@@ -389,13 +389,11 @@ fn what_never_started_says_at_which_step() {
 #[test]
 fn a_denied_call_is_named_by_the_last_refusal() {
     let mut evidence = signalled(Source::Ptrace, death(Signal::Sys, Sender::Kernel));
-    evidence.denied =
-        [1, 110].map(|number| Denied::Syscall(DeniedSyscall::numbered(number))).to_vec();
-    assert_eq!(
-        classify(&evidence),
-        Verdict::Denied(sandtrap::Denial::Syscall { number: Some(110), name: None })
-    );
-    let mut evidence = trapped(TrapCause::CapabilityRefused);
+    let denied = |number| Denied::Syscall(DeniedSyscall::numbered(number));
+    evidence.denied = [1, 110].map(denied).to_vec();
+    let last = sandtrap::Denial::Syscall { number: Some(110), name: None };
+    assert_eq!(classify(&evidence), Verdict::Denied(last));
+    evidence = trapped(TrapCause::CapabilityRefused);
     evidence.denied = vec![Denied::Capability("net.connect".into())];
     assert_eq!(classify(&evidence).to_string(), "forbidden capability `net.connect`");
 }

@@ -149,7 +149,8 @@ fn the_tree_of_a_process_is_gone_when_its_report_is_there() {
 
 #[test]
 fn a_program_that_does_not_fit_into_its_memory_never_starts() {
-    let limits = Limits { memory: ByteSize::kib(64), ..Limits::default() };
+    let (memory, stack) = (ByteSize::kib(64), ByteSize::kib(64));
+    let limits = Limits { memory, stack, ..Limits::default() };
     let program = Program::file(guests::native("hello")).limits(limits);
     let report = Runtime::new().unwrap().run(program, &task([]));
     assert_eq!(report.verdict.label().as_str(), "unstarted.limit-too-small", "{report:#?}");

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 /// Some of the guests fork.
 fn run(without: &str, guards: &str, guest: &str) -> Value {
-    run_under("process", without, guards, guest)
+    run_under("process", without, guards, guest, &[])
 }
 
-fn run_under(profile: &str, without: &str, guards: &str, guest: &str) -> Value {
+fn run_under(profile: &str, without: &str, guards: &str, guest: &str, more: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_poor_host"))
         .args([without, guards, profile])
         .arg(guests::native(guest))
+        .args(more)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -98,7 +99,7 @@ fn where_filters_are_refused_the_tracer_still_sees_processes_and_programs() {
     for (guest, call) in
         [("orphan", ["clone", "fork"]), ("exec_from_thread", ["execve", "execveat"])]
     {
-        let report = run_under("compute", "filters", "best-effort", guest);
+        let report = run_under("compute", "filters", "best-effort", guest, &[]);
         assert_eq!(report["verdict"]["label"], "denied.syscall", "{guest}: {report:#}");
         assert_eq!(report["evidence"]["stopped_by_us"], "denied", "{guest}");
         assert_eq!(report["evidence"]["allowed_by"], "profile process", "{guest}");
@@ -131,4 +132,14 @@ fn a_host_that_lacks_nothing_meets_every_requirement() {
             ("unstarted.guard", &"memory-group".into())
         ),
     }
+}
+
+#[test]
+fn where_tracing_is_refused_the_group_counts_the_processor_time_of_the_tree() {
+    if guard(&run("nothing", "best-effort", "hello"), "memory-group")["state"] != "in-force" {
+        // Nobody counts it there: each process has a limit of its own from the kernel, in seconds.
+        return;
+    }
+    let report = run_under("process", "tracing", "best-effort", "cpu_hog_children", &["3"]);
+    assert_eq!(report["verdict"]["label"], "stopped.cpu-time", "{report:#}");
 }

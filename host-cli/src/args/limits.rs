@@ -66,6 +66,11 @@ pub(crate) struct ProcessLimitArgs {
     #[arg(default_value = Limits::default().processes.to_string())]
     processes: u32,
 
+    /// Threads alive at the same time, of all processes together, the first one of each included
+    #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
+    #[arg(default_value = Limits::default().threads.to_string())]
+    threads: u32,
+
     /// Open files of one process
     #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
     #[arg(default_value = Limits::default().open_files.to_string())]
@@ -100,6 +105,7 @@ impl LimitArgs {
     pub(crate) fn limits_with(&self, process: &ProcessLimitArgs) -> Limits {
         Limits {
             processes: process.processes,
+            threads: process.threads,
             open_files: process.open_files,
             file_bytes: process.file_bytes,
             ..self.limits()
@@ -140,7 +146,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_its_own_limit() {
         let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB \
-                    --result 7MiB --processes 8 --open-files 9 --file-bytes 10MiB --on-memory-limit refuse";
+                    --result 7MiB --processes 8 --threads 11 --open-files 9 --file-bytes 10MiB --on-memory-limit refuse";
         let line = Line::parse_from(line.split_whitespace());
         let expected = Limits {
             memory: ByteSize::mib(1),
@@ -152,6 +158,7 @@ mod tests {
             output: ByteSize::mib(6),
             result: ByteSize::mib(7),
             processes: 8,
+            threads: 11,
             open_files: 9,
             file_bytes: ByteSize::mib(10),
         };

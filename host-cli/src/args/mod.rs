@@ -3,6 +3,7 @@
 mod batch;
 mod compile;
 mod grants;
+mod host;
 mod limits;
 mod report;
 mod streams;
@@ -18,6 +19,7 @@ use sandtrap::{Label, Value, Wall};
 pub(crate) use batch::BatchArgs;
 pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
+pub(crate) use host::{DoctorArgs, ManArgs, SelftestArgs};
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
@@ -61,9 +63,21 @@ pub(crate) enum Verb {
     /// Compile a module ahead of time, into a file that only this user can run
     #[command(before_help = COMPILE_EXAMPLE, after_help = COMPILED)]
     Compile(CompileVerbArgs),
+    /// Try what this host offers to guard tasks with, and say what to do where something is missing
+    #[command(before_help = host::DOCTOR_EXAMPLE, after_help = host::DOCTOR_CODES)]
+    Doctor(DoctorArgs),
+    /// Try on this host whether its walls hold, with shipped attacks and crashes
+    #[command(before_help = host::SELFTEST_EXAMPLE, after_help = host::SELFTEST_CODES)]
+    Selftest(SelftestArgs),
     /// Say what a verdict means, what usually causes it, and what to try
     #[command(before_help = EXPLAIN_EXAMPLE)]
     Explain(ExplainArgs),
+    /// Print the JSON Schema of the report
+    #[command(before_help = host::SCHEMA_EXAMPLE)]
+    Schema,
+    /// Print the manual page of the command, or of one verb
+    #[command(before_help = host::MAN_EXAMPLE)]
+    Man(ManArgs),
     /// Print a completion script for a shell
     #[command(before_help = COMPLETIONS_EXAMPLE)]
     Completions(CompletionsArgs),
@@ -161,10 +175,12 @@ pub(crate) struct RunArgs {
 pub(crate) struct CallArgs {
     /// A guest built with `sandtrap-guest`, as a Wasm module or as an executable; or any Wasm module with
     /// exports (components can only be run)
-    pub(crate) program: PathBuf,
+    #[arg(required_unless_present = "show_policy")]
+    pub(crate) program: Option<PathBuf>,
 
     /// The name of the function, or of the export
-    pub(crate) function: String,
+    #[arg(required_unless_present = "show_policy")]
+    pub(crate) function: Option<String>,
 
     /// What the function is given: JSON, `@FILE` with JSON in it, or `-` for JSON on sandtrap's own stdin
     /// [default: null]
@@ -188,6 +204,14 @@ pub(crate) struct CallArgs {
 
     #[command(flatten)]
     pub(crate) compile: CompileArgs,
+
+    /// Print the limits and permissions that would hold, and call nothing
+    #[arg(
+        long,
+        help_heading = "Permissions",
+        conflicts_with_all = ["report", "json", "quiet"]
+    )]
+    pub(crate) show_policy: bool,
 
     #[command(flatten)]
     pub(crate) streams: StreamArgs,

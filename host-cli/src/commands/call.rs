@@ -7,29 +7,34 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use sandtrap::{Codec, Entry, Payload, Program, ProgramKind, Report, Task, Wall};
+use sandtrap::{Codec, Entry, Payload, Policy, ProgramKind, Report, Task, Wall};
 
 use super::session::Session;
 use crate::args::{CallArgs, misuse};
 use crate::exit_code;
+use crate::render;
 use crate::streams::{self, Items};
 use crate::words;
 
 /// Calls the function, prints what it returns, and gives the exit code of the verdict.
 pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
-    let limits = args.limits.limits();
-    limits.check().map_err(|error| misuse("call", error))?;
-    let permissions = args.grants.permissions().map_err(|error| misuse("call", error))?;
-    let task = task(args)?;
-    let program = Program::file(&args.program)
-        .limits(limits)
-        .permissions(permissions)
-        .guards(args.grants.guards());
-    let program = match &task.entry {
-        Entry::Call { .. } => program.within(Wall::Wasm),
-        Entry::Invoke { .. } | Entry::Command { .. } => program,
+    if args.show_policy {
+        let policy = policy(args, Wall::Wasm)?;
+        streams::print(&render::policy(&policy, Some(Wall::Wasm)))?;
+        return Ok(0);
+    }
+    let (Some(file), Some(function)) = (&args.program, &args.function) else {
+        let what =
+            "no PROGRAM or no FUNCTION is given; name both, as in `sandtrap call math.wasm add`";
+        return Err(misuse("call", what).into());
     };
-    let program = args.compile.apply(program);
+    let task = task(args, file, function)?;
+    let wall = match &task.entry {
+        Entry::Call { .. } => Some(Wall::Wasm),
+        Entry::Invoke { .. } | Entry::Command { .. } => None,
+    };
+    let policy = policy(args, wall.unwrap_or(Wall::Wasm))?;
+    let program = super::run::program(file.clone(), wall, policy);
     let session = Session {
         streams: &args.streams,
         report: &args.report,
@@ -44,10 +49,17 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
     Ok(exit_code::of(&report.verdict))
 }
 
-fn task(args: &CallArgs) -> anyhow::Result<Task> {
-    let function = &args.function;
+fn policy(args: &CallArgs, wall: Wall) -> Result<Policy, clap::Error> {
+    let limits = args.limits.limits();
+    limits.check_behind(wall).map_err(|error| misuse("call", error))?;
+    let permissions = args.grants.permissions().map_err(|error| misuse("call", error))?;
+    let (trust, compile) = (args.compile.trust(), args.compile.limits());
+    Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
+}
+
+fn task(args: &CallArgs, file: &Path, function: &str) -> anyhow::Result<Task> {
     let Some(input) = &args.input else {
-        let is_plain = !args.arguments.is_empty() || !args.stream && !serves(&args.program);
+        let is_plain = !args.arguments.is_empty() || !args.stream && !serves(file);
         return Ok(match is_plain {
             true => Task::call(function, args.arguments.clone()),
             false => Task::invoke_with(function, Payload::new(Codec::Json, "null")),

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandtrap::{Limits, Policy, Program, Stdin, Task, Wall};
+use sandtrap::{Policy, Program, Stdin, Task, Wall};
 
 use super::session::Session;
 use crate::args::{RunArgs, misuse};
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let stdin = args.input.stdin()?;
     check_input(&stdin)?;
     let task = Task::command(guest_args).stdin(stdin);
-    let program = program(name, wall, policy).backtrace(args.backtrace);
+    let program = program(named(name), wall, policy).backtrace(args.backtrace);
     let session = Session {
         streams: &args.streams,
         report: &args.report,
@@ -45,19 +45,25 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
 
 fn policy(args: &RunArgs) -> Result<Policy, clap::Error> {
     let limits = args.limits.limits_with(&args.process_limits);
-    check(&limits)?;
+    let checked = match args.within {
+        Some(wall) => limits.check_behind(wall.into()),
+        None => limits.check(),
+    };
+    checked.map_err(|error| misuse("run", error))?;
     let permissions = args.grants.permissions().map_err(|error| misuse("run", error))?;
     let (trust, compile) = (args.compile.trust(), args.compile.limits());
     Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
 }
 
-fn check(limits: &Limits) -> Result<(), clap::Error> {
-    limits.check().map_err(|error| misuse("run", error))
+/// The file that a name means here.
+pub(super) fn named(name: &OsStr) -> PathBuf {
+    let search_path = env::var_os("PATH").unwrap_or_default();
+    find(Path::new(name), &search_path)
 }
 
-pub(super) fn program(name: &OsStr, wall: Option<Wall>, policy: Policy) -> Program {
-    let search_path = env::var_os("PATH").unwrap_or_default();
-    let program = Program::file(find(Path::new(name), &search_path))
+/// The program, under this policy.
+pub(super) fn program(file: PathBuf, wall: Option<Wall>, policy: Policy) -> Program {
+    let program = Program::file(file)
         .limits(policy.limits)
         .permissions(policy.permissions)
         .guards(policy.guards)

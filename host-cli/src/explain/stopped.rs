@@ -81,18 +81,18 @@ pub(super) const RESULT: Page = Page {
 };
 
 pub(super) const PROCESSES: Page = Page {
-    summary: "It started more processes than it may.",
-    meaning: "The guest and its children together passed --processes. The default is 1: the guest alone. \
-              Threads are not counted.",
-    native: "The processes of the task were counted, then our kill of all of them.",
-    wasm: "Not seen: modules can't start processes.",
+    summary: "It started more processes or threads than it may.",
+    meaning: "The guest and its children together passed --processes, or all their threads --threads. The \
+              default is 1 process, the guest alone, with 256 threads. The diagnosis says which of the two it was.",
+    native: "The processes and threads of the task were counted, then our kill of all of them.",
+    wasm: "Not seen: modules can't start processes or threads.",
     causes: &[
         "Shell scripts and build tools: each command is a process.",
-        "A fork bomb.",
+        "A fork bomb, or a thread for each piece of work.",
         "Children that are never waited for.",
     ],
     advice: &[
-        "Raise it if the children are legitimate: --processes 16.",
+        "Raise it if the children are legitimate: --processes 16, --threads 1024.",
         "Run the one program that matters instead of the script around it.",
     ],
 };

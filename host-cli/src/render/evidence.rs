@@ -128,6 +128,9 @@ fn trapped(cause: &TrapCause) -> String {
 fn why_stopped(report: &Report) -> Option<String> {
     let limits = &report.limits;
     match (&report.verdict, report.facts.stopped_by_us) {
+        (Verdict::Stopped(_), Some(StopReason::Threads)) => {
+            Some(format!("at the threads limit of {}", limits.threads))
+        }
         (Verdict::Stopped(stop), _) => Some(at_limit(*stop, limits)),
         (_, Some(StopReason::Protocol)) => {
             Some("ended for a breach of the channel's rules".to_owned())

@@ -4,7 +4,9 @@
 //! cursor or look like a line of ours, so everything is made plain before it is shown.
 
 mod evidence;
+mod findings;
 mod inspection;
+mod outcomes;
 mod policy;
 mod trace;
 
@@ -12,7 +14,9 @@ use std::fmt::Write as _;
 
 use sandtrap::{ByteSize, Failure, Limits, Report, Usage, Verdict, Wall, show_duration};
 
+pub(crate) use findings::{findings, reason, remedy};
 pub(crate) use inspection::inspection;
+pub(crate) use outcomes::{outcome, summary};
 pub(crate) use policy::policy;
 
 /// The most of one guest's message that is shown; the report has all of it.

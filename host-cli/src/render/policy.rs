@@ -32,6 +32,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("output", limits.output.to_string()),
                 ("result", limits.result.to_string()),
                 ("processes", limits.processes.to_string()),
+                ("threads", limits.threads.to_string()),
                 ("open-files", limits.open_files.to_string()),
                 ("file-bytes", limits.file_bytes.to_string()),
             ],

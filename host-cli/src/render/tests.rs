@@ -289,6 +289,7 @@ fn each_of_our_stops_says_why() {
         (StopReason::Output, "at the output limit of 16 MiB"),
         (StopReason::Result, "at the result limit of 64 MiB"),
         (StopReason::Processes, "at the processes limit of 1"),
+        (StopReason::Threads, "at the threads limit of 256"),
         (StopReason::Files, "at the file-bytes limit of 64 MiB"),
         (StopReason::Protocol, "ended for a breach of the channel's rules"),
         (StopReason::Cancelled, "as somebody asked (Ctrl-C)"),

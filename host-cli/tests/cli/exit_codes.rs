@@ -65,7 +65,7 @@ const NATIVE: &[Case] = &[
     ("seccomp_self", &[], 159, "denied.syscall"),
     ("no-such-program", &[], 127, "unstarted.not-found"),
     (".", &[], 126, "unstarted.not-executable"),
-    ("hello", &["--memory", "64KiB"], 125, "unstarted.limit-too-small"),
+    ("hello", &["--memory", "64KiB", "--stack", "64KiB"], 125, "unstarted.limit-too-small"),
     ("hello", &["--fuel", "1000000"], 125, "unstarted.rejected"),
 ];
 

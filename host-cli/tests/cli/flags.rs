@@ -50,7 +50,8 @@ fn a_bad_value_is_refused_with_its_flag_and_a_good_one_and_nothing_runs() {
         assert!(!marker.exists(), "{flags:?}");
     }
     let granted = format!("{}:rw", text_of(folder.path()));
-    assert_eq!(run(&["--dir", &granted], &script).code, Some(0));
+    let ran = run(&["--dir", &granted, "--profile", "files"], &script);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(marker.exists(), "the script leaves no marker, so this test proves nothing");
 }
 
@@ -83,6 +84,7 @@ fn the_policy_shows_every_default_and_runs_nothing() {
         "output       16 MiB",
         "result       64 MiB",
         "processes    1",
+        "threads      256",
         "open-files   64",
         "file-bytes   64 MiB",
         "environment  empty",
@@ -111,6 +113,36 @@ fn the_policy_shows_what_was_asked_for_and_no_secrets() {
         assert!(found, "no `{row}` in\n{}", ran.text());
     }
     assert!(ran.text().contains("required") && !ran.text().contains("secret"), "{}", ran.text());
+}
+
+#[test]
+fn the_policy_of_a_call_can_be_asked_for_without_a_program() {
+    let line = "call --show-policy --memory 64MiB --wall 250ms";
+    let ran = finish(sandtrap(line.split_whitespace()));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+    for row in ["memory       64 MiB", "wall         250 ms", "in           wasm"] {
+        assert!(ran.text().lines().any(|line| line.trim() == row), "no `{row}` in\n{}", ran.text());
+    }
+    finish(sandtrap(["call", "--memory", "64MiB"])).assert_refused(2);
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_wrong_usage_and_both_are_named() {
+    for (line, words) in [
+        (
+            "run --processes 9 --threads 8 true",
+            "the processes limit of 9 and the threads limit of 8",
+        ),
+        (
+            "run --in native --stack 2MiB --memory 1MiB true",
+            "the stack limit of 2 MiB and the memory",
+        ),
+        ("run --threads 0 true", "the threads limit of 0 lets nothing run"),
+    ] {
+        let ran = finish(sandtrap(line.split_whitespace()));
+        ran.assert_refused(2);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
 }
 
 /// The verbs that the help lists.

@@ -92,6 +92,7 @@ const LIMITS: &[Key] = &[
     ("processes", "integer"),
     ("result_bytes", "integer"),
     ("stack_bytes", "integer"),
+    ("threads", "integer"),
     ("wall_us", "integer"),
 ];
 

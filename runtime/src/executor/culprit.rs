@@ -37,6 +37,10 @@ pub(super) fn culprit(program: &Program, order: &Order) -> Culprit {
                 }
             }
         }
+        Entry::Invoke { function, input } => {
+            kind = format!("{kind} {function}");
+            part(8, input.bytes());
+        }
     }
     let kind = order.kind.clone().unwrap_or_else(|| kind.into());
     let mut short = [0; 16];

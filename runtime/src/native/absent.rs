@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use crate::evidence::Step;
+use crate::finding::{Finding, Probe};
 use crate::isolation::{Image, Isolation, LoadError};
 use crate::task::Program;
+
+/// There is nothing to be tried.
+pub(crate) fn probe() -> Vec<Finding> {
+    vec![Finding::missing(Probe::Kernel, "the native wall needs Linux")]
+}
 
 /// Refuses programs.
 #[derive(Debug, Default)]

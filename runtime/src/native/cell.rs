@@ -19,7 +19,7 @@ use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
 use crate::task::{Entry, Stdin};
 
-use super::family::Family;
+use super::family::{Crowd, Family};
 use super::group::{Counts, Group};
 use super::host_oom::HostKills;
 use super::image::Prepared;
@@ -126,7 +126,7 @@ impl NativeCell {
                 own_pids: standing.own_pids,
                 terms: standing.terms,
                 backtrace: self.image.backtrace,
-                processes: attempt.limits.processes,
+                crowd: Crowd::allowed(attempt.limits),
                 stop: stop.clone(),
                 family: Arc::clone(family),
                 group: plan.group.clone(),
@@ -245,7 +245,7 @@ fn gather(
     evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
     evidence.trace = watched.steps.later();
     evidence.usage = Usage {
-        cpu: watched.cpu,
+        cpu: counts.map_or(watched.cpu, |counts| counts.cpu.max(watched.cpu)),
         peak_memory: counts.map_or(watched.peak, |counts| counts.peak),
         ..Usage::default()
     };

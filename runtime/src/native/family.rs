@@ -7,6 +7,38 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 
+use crate::evidence::StopReason;
+use crate::limits::Limits;
+
+/// How many may be alive at the same time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crowd {
+    processes: u32,
+    threads: u32,
+}
+
+impl Crowd {
+    pub(super) fn allowed(limits: &Limits) -> Self {
+        Self { processes: limits.processes, threads: limits.threads }
+    }
+
+    /// Whether there may be no process but the first.
+    pub(super) fn is_single(self) -> bool {
+        self.processes == 1
+    }
+
+    /// The limit that so many exceed.
+    pub(super) fn excess(self, processes: usize, threads: usize) -> Option<StopReason> {
+        if processes > self.processes as usize {
+            Some(StopReason::Processes)
+        } else if threads > self.threads as usize {
+            Some(StopReason::Threads)
+        } else {
+            None
+        }
+    }
+}
+
 /// Shared between the thread that watches a task and the one that serves it.
 #[derive(Debug, Default)]
 pub(super) struct Family {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use crate::limits::Limits;
 
+use super::census::{Census, Clock};
 use super::mounts;
-use super::watch::MOST_THREADS;
 
 const PREFIX: &str = "sandtrap-";
 
@@ -39,6 +39,8 @@ pub(super) struct Site {
     memory: PathBuf,
     /// The folder in which groups that count tasks are made, where that is another one.
     pids: Option<PathBuf>,
+    /// The folder in which groups that count processor time are made, where that is another one.
+    cpu: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,30 +54,65 @@ impl Site {
     pub(super) fn find() -> Result<Self, String> {
         let found = mounts::candidates()?;
         let mut reasons = Vec::new();
-        if let Some(folder) = found.unified {
-            let site = Self { version: Version::V2, memory: folder, pids: None };
-            match site.try_out() {
-                Ok(()) => return Ok(site),
-                Err(error) => reasons.push(format!("v2: {error}")),
+        if let Some(memory) = found.unified {
+            match Self::v2(memory) {
+                Ok(site) => return Ok(site),
+                Err(why) => reasons.push(format!("v2: {why}")),
             }
         }
         if let Some(memory) = found.memory {
-            let mut site = Self { version: Version::V1, memory, pids: found.pids };
-            if site.try_out().is_err() {
-                site.pids = None;
-            }
-            match site.try_out() {
-                Ok(()) => return Ok(site),
-                Err(error) => reasons.push(format!("v1: {error}")),
+            match Self::v1(memory, found.pids, found.cpu) {
+                Ok(site) => return Ok(site),
+                Err(why) => reasons.push(format!("v1: {why}")),
             }
         }
         reasons.push("no other memory group is writable".to_owned());
         Err(reasons.join("; "))
     }
 
+    /// Tries each version by itself, v2 first, and says where its groups would be or why there are none.
+    pub(super) fn try_both() -> [Result<String, String>; 2] {
+        let found = match mounts::candidates() {
+            Ok(found) => found,
+            Err(why) => return [Err(why.clone()), Err(why)],
+        };
+        let absent = "not mounted, or without a memory controller that is handed down to us";
+        let v2 = found.unified.map(|memory| Self::v2(memory).map(|site| site.shown()));
+        let v1 = found
+            .memory
+            .map(|memory| Self::v1(memory, found.pids, found.cpu).map(|site| site.shown()));
+        [v2, v1].map(|tried| tried.unwrap_or_else(|| Err(absent.to_owned())))
+    }
+
+    fn shown(&self) -> String {
+        self.memory.display().to_string()
+    }
+
+    fn v2(memory: PathBuf) -> Result<Self, String> {
+        let site = Self { version: Version::V2, memory, pids: None, cpu: None };
+        match site.try_out() {
+            Ok(()) => Ok(site),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn v1(memory: PathBuf, pids: Option<PathBuf>, cpu: Option<PathBuf>) -> Result<Self, String> {
+        let mut site = Self { version: Version::V1, memory, pids, cpu };
+        if site.try_out().is_err() {
+            site.cpu = None;
+        }
+        if site.try_out().is_err() {
+            site.pids = None;
+        }
+        match site.try_out() {
+            Ok(()) => Ok(site),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     fn try_out(&self) -> io::Result<()> {
         self.sweep();
-        let group = self.make(&Limits::default())?;
+        let group = self.make(&Limits { processes: 2, ..Limits::default() })?;
         group.remove();
         Ok(())
     }
@@ -87,7 +124,9 @@ impl Site {
 
     /// Removes what hosts left behind that are no more. Only empty groups can be removed.
     fn sweep(&self) {
-        for folder in [Some(&self.memory), self.pids.as_ref()].into_iter().flatten() {
+        for folder in
+            [Some(&self.memory), self.pids.as_ref(), self.cpu.as_ref()].into_iter().flatten()
+        {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 if is_orphan(&entry.file_name().to_string_lossy()) {
                     // It is in use after all, or somebody else was faster: both are fine.
@@ -100,11 +139,24 @@ impl Site {
     /// Makes a group for one task.
     pub(super) fn make(&self, limits: &Limits) -> io::Result<Group> {
         let (name, memory) = self.make_folder()?;
-        let pids = self.pids.as_ref().map(|folder| folder.join(&name));
-        let mut group = Group { version: self.version, memory, pids: None, doors: Vec::new() };
-        if let Some(folder) = pids {
-            fs::create_dir(&folder)?;
-            group.pids = Some(folder);
+        let mut group = Group {
+            version: self.version,
+            memory,
+            pids: None,
+            cpu: None,
+            clock: None,
+            doors: Vec::new(),
+        };
+        group.pids = made_below(self.pids.as_ref(), &name)?;
+        if limits.processes > 1 {
+            // The clock of a process is exact; those of many, some of them gone, can only be added up.
+            group.cpu = made_below(self.cpu.as_ref(), &name)?;
+            group.clock = match (self.version, &group.cpu) {
+                (Version::V1, folder) => {
+                    folder.as_ref().map(|folder| Clock::V1(folder.join("cpuacct.usage")))
+                }
+                (Version::V2, _) => Some(Clock::V2(group.memory.join("cpu.stat"))),
+            };
         }
         group.set_limits(limits)?;
         group.open_doors()?;
@@ -119,7 +171,8 @@ impl Site {
             let number = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
             let name = format!("{PREFIX}{}-{number}", std::process::id());
             let memory = self.memory.join(&name);
-            let taken = self.pids.as_ref().is_some_and(|folder| folder.join(&name).exists());
+            let others = [&self.pids, &self.cpu];
+            let taken = others.into_iter().flatten().any(|folder| folder.join(&name).exists());
             match fs::create_dir(&memory) {
                 Ok(()) if !taken => return Ok((name, memory)),
                 Ok(()) => fs::remove_dir(&memory)?,
@@ -128,6 +181,13 @@ impl Site {
             }
         }
     }
+}
+
+fn made_below(folder: Option<&PathBuf>, name: &str) -> io::Result<Option<PathBuf>> {
+    let Some(folder) = folder else { return Ok(None) };
+    let made = folder.join(name);
+    fs::create_dir(&made)?;
+    Ok(Some(made))
 }
 
 /// Whether a group's name says that its maker is dead.
@@ -145,6 +205,9 @@ pub(super) struct Group {
     version: Version,
     memory: PathBuf,
     pids: Option<PathBuf>,
+    cpu: Option<PathBuf>,
+    /// What counts the processor time of all of it, the dead and the unseen included.
+    clock: Option<Clock>,
     /// Open files through which a child enters: `tasks` of v1, the folder itself of v2.
     doors: Vec<File>,
 }
@@ -154,12 +217,13 @@ pub(super) struct Group {
 pub(super) struct Counts {
     pub(super) oom_kills: u64,
     pub(super) peak: u64,
+    pub(super) cpu: Duration,
 }
 
 impl Group {
     fn set_limits(&self, limits: &Limits) -> io::Result<()> {
         let bytes = limits.memory.as_u64();
-        let tasks = u64::from(limits.processes) + MOST_THREADS as u64 + SLACK;
+        let tasks = u64::from(limits.threads) + SLACK;
         match self.version {
             Version::V1 => {
                 put(&self.memory, "memory.limit_in_bytes", bytes)?;
@@ -182,10 +246,10 @@ impl Group {
     fn open_doors(&mut self) -> io::Result<()> {
         match self.version {
             Version::V1 => {
-                for folder in [Some(&self.memory), self.pids.as_ref()].into_iter().flatten() {
-                    // `tasks` and not `cgroup.procs`: the latter waits for a grace period of the kernel.
-                    self.doors.push(OpenOptions::new().write(true).open(folder.join("tasks"))?);
-                }
+                // `tasks` and not `cgroup.procs`: the latter waits for a grace period of the kernel.
+                let open =
+                    |folder: &PathBuf| OpenOptions::new().write(true).open(folder.join("tasks"));
+                self.doors = self.folders().map(open).collect::<io::Result<_>>()?;
             }
             Version::V2 => self.doors.push(File::open(&self.memory)?),
         }
@@ -215,12 +279,22 @@ impl Group {
             .and_then(|count| count.trim().parse().ok())
             .unwrap_or(0);
         let peak = fs::read_to_string(self.memory.join(peak)).unwrap_or_default();
-        Counts { oom_kills, peak: peak.trim().parse().unwrap_or(0) }
+        let cpu = self.clock.as_ref().and_then(Clock::used).unwrap_or_default();
+        Counts { oom_kills, peak: peak.trim().parse().unwrap_or(0), cpu }
     }
 
-    /// A way to ask how many processes are in it, for one who doesn't hold it. Threads are not counted.
+    fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        [Some(&self.memory), self.pids.as_ref(), self.cpu.as_ref()].into_iter().flatten()
+    }
+
+    /// A way to ask who is in it, for one who doesn't hold it.
     pub(super) fn census(&self) -> Census {
-        Census { list: self.memory.join("cgroup.procs") }
+        let tasks = match self.version {
+            Version::V1 => "tasks",
+            Version::V2 => "cgroup.threads",
+        };
+        let processes = self.memory.join("cgroup.procs");
+        Census::new(processes, self.memory.join(tasks), self.clock.clone())
     }
 
     /// Kills everything in it. Tells how many were sent a signal, where they are killed one by one.
@@ -236,7 +310,7 @@ impl Group {
     }
 
     fn remove(&self) {
-        for folder in [Some(&self.memory), self.pids.as_ref()].into_iter().flatten() {
+        for folder in self.folders() {
             for attempt in 0..REMOVALS {
                 match fs::remove_dir(folder) {
                     Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {
@@ -279,18 +353,6 @@ fn for_each_below(folder: &Path, mut act: impl FnMut(&Path)) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             act(&entry.path());
         }
-    }
-}
-
-/// Counts the processes of a group, as long as there is one.
-#[derive(Debug)]
-pub(super) struct Census {
-    list: PathBuf,
-}
-
-impl Census {
-    pub(super) fn processes(&self) -> u64 {
-        fs::read_to_string(&self.list).map_or(0, |list| list.lines().count() as u64)
     }
 }
 

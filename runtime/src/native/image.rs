@@ -15,6 +15,7 @@ use super::cage::Layout;
 use super::cell::NativeCell;
 use super::filter::Terms;
 use super::group::{Group, Site};
+use super::plan;
 use super::standing::{self, Lacks, Standing};
 use super::{refusals, wire};
 
@@ -144,6 +145,10 @@ impl Prepared {
 impl Image for NativeImage {
     fn open(&self) -> Result<Box<dyn Cell>, OpenError> {
         Ok(Box::new(NativeCell::new(Arc::clone(&self.0))))
+    }
+
+    fn grantable(&self, limits: Limits) -> Limits {
+        plan::grantable(limits)
     }
 
     fn guards(&self) -> Vec<Guard> {

@@ -19,7 +19,7 @@ use crate::isolation::StopHandle;
 
 use super::board::Board;
 use super::cage::enter::CageStep;
-use super::family::Family;
+use super::family::{Crowd, Family};
 use super::filter::Terms;
 use super::group::Group;
 use super::plan::Plan;
@@ -42,7 +42,7 @@ pub(super) struct Job {
     pub(super) terms: Terms,
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
-    pub(super) processes: u32,
+    pub(super) crowd: Crowd,
     pub(super) stop: StopHandle,
     pub(super) family: Arc<Family>,
     pub(super) group: Option<Arc<Group>>,

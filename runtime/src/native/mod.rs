@@ -22,6 +22,7 @@ mod backtrace;
 mod board;
 mod cage;
 mod cell;
+mod census;
 mod family;
 mod filter;
 mod group;
@@ -37,6 +38,7 @@ mod mounts;
 mod oom_kills;
 mod plan;
 mod prepared;
+mod probe;
 mod pump;
 mod refusals;
 mod standing;
@@ -58,6 +60,8 @@ use std::sync::{Arc, OnceLock};
 
 use crate::isolation::{Image, Isolation, LoadError};
 use crate::task::Program;
+
+pub(crate) use probe::probe;
 
 use group::Site;
 use image::NativeImage;

@@ -12,6 +12,8 @@ pub(super) struct Candidates {
     pub(super) memory: Option<PathBuf>,
     /// In the v1 hierarchy that counts tasks.
     pub(super) pids: Option<PathBuf>,
+    /// In the v1 hierarchy that counts processor time.
+    pub(super) cpu: Option<PathBuf>,
 }
 
 /// Finds them in what the kernel says of this process.
@@ -39,6 +41,9 @@ fn parse(mounts: &str, groups: &str) -> Candidates {
                 let has = |controller| options.split(',').any(|option| option == controller);
                 if has("memory") {
                     found.memory = folder("memory");
+                }
+                if has("cpuacct") {
+                    found.cpu = folder("cpuacct");
                 }
                 if has("pids") {
                     found.pids = folder("pids");
@@ -78,19 +83,21 @@ mod tests {
     const MOUNTS: &str = "\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
 35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+37 31 0:34 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
 39 31 0:36 /outer /sys/fs/cgroup/pids rw,relatime shared:9 - cgroup cgroup rw,pids
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
 ";
 
     #[test]
     fn the_folders_follow_from_mounts_and_groups() {
-        let groups = "8:pids:/outer/a\n4:memory:/b/c\n0::/d\n";
+        let groups = "8:pids:/outer/a\n6:cpu,cpuacct:/e\n4:memory:/b/c\n0::/d\n";
         assert_eq!(
             parse(MOUNTS, groups),
             Candidates {
                 unified: Some("/sys/fs/cgroup/unified/d".into()),
                 memory: Some("/sys/fs/cgroup/memory/b/c".into()),
                 pids: Some("/sys/fs/cgroup/pids/a".into()),
+                cpu: Some("/sys/fs/cgroup/cpu,cpuacct/e".into()),
             }
         );
     }

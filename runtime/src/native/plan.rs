@@ -15,6 +15,7 @@ use sandtrap_protocol::CHANNEL_VARIABLE;
 
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::Permissions;
+use crate::quantity::ByteSize;
 
 use super::group::Group;
 use super::wire::{self, Head, Rlimit};
@@ -143,7 +144,21 @@ fn pipe() -> io::Result<(File, OwnedFd)> {
     Ok((read.into(), write))
 }
 
-/// The limits of a process. What the host itself may not have, its guest can't have either.
+/// What the host itself may not have, its guest can't have either.
+pub(super) fn grantable(limits: Limits) -> Limits {
+    let most =
+        |resource, wanted: u64| super::sys::hard_limit(resource).unwrap_or(wanted).min(wanted);
+    let size = |resource, wanted: ByteSize| ByteSize::bytes(most(resource, wanted.as_u64()));
+    let open_files = most(libc::RLIMIT_NOFILE, limits.open_files.into());
+    Limits {
+        stack: size(libc::RLIMIT_STACK, limits.stack),
+        file_bytes: size(libc::RLIMIT_FSIZE, limits.file_bytes),
+        open_files: u32::try_from(open_files).unwrap_or(limits.open_files),
+        ..limits
+    }
+}
+
+/// The limits of a process.
 fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<Rlimit> {
     let mut wanted = vec![
         (libc::RLIMIT_FSIZE, limits.file_bytes.as_u64()),

@@ -8,25 +8,27 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::eventfd::EventFd;
+use nix::sys::time::TimeSpec;
 
 use crate::channel::{Outbox, Stream, Streams, Witness};
 use crate::evidence::StopReason;
 use crate::isolation::{Attempt, Ear, StopHandle};
 
-use super::family::Family;
-use super::group::Census;
+use super::census::Census;
+use super::family::{Crowd, Family};
 use super::plan::Ends;
 
 /// One read takes at most what a pipe holds.
 const PIECE: usize = 64 * 1024;
 
-/// The least and the most time between two looks at the processor clock and the list of processes.
-const LEAST_LOOK: Duration = Duration::from_millis(1);
+/// The least and the most time between two looks at the processor clock and the list of processes. The least one
+/// bounds by how much a task exceeds its processor time: as many threads as there are processors may run meanwhile.
+const LEAST_LOOK: Duration = Duration::from_micros(100);
 const MOST_LOOK: Duration = Duration::from_millis(100);
 
 /// What the pump needs to know of the task besides its descriptors.
@@ -99,16 +101,23 @@ impl Pump<'_> {
         if self.attempt.began.elapsed() >= limits.wall {
             self.stop.stop(StopReason::WallTime);
         }
-        if self.family.cpu() >= limits.cpu {
+        if self.cpu() >= limits.cpu {
             self.stop.stop(StopReason::CpuTime);
         }
-        if self.census.as_ref().is_some_and(|census| census.processes() > limits.processes.into()) {
-            self.stop.stop(StopReason::Processes);
+        let crowd = Crowd::allowed(limits);
+        if let Some(reason) = self.census.as_ref().and_then(|census| census.excess(crowd)) {
+            self.stop.stop(reason);
         }
         if !self.killed && self.stop.reason().is_some() {
             self.killed = true;
             self.family.kill(self.pid);
         }
+    }
+
+    /// Processor time of the tree: exact for those whose birth was seen, and what their group counts for all.
+    fn cpu(&self) -> Duration {
+        let counted = self.census.as_ref().map_or(Duration::ZERO, Census::cpu);
+        self.family.cpu().max(counted)
     }
 
     /// How long to sleep at most: to the deadline, or to the moment when the processor time could be up.
@@ -118,15 +127,12 @@ impl Pump<'_> {
         }
         let limits = self.attempt.limits;
         let wall = limits.wall.saturating_sub(self.attempt.began.elapsed());
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let cpu = limits.cpu.saturating_sub(self.family.cpu()) / processors as u32;
+        let cpu = limits.cpu.saturating_sub(self.cpu()) / processors().min(limits.threads);
         wall.min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
     }
 
     fn wait(&self, open: [bool; 3]) -> [bool; 5] {
-        // A deadline that is rounded down would make us look once too often, early.
-        let millis = self.patience().as_micros().div_ceil(1000);
-        let timeout = PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX);
+        let timeout = TimeSpec::from_duration(self.patience());
         let watched = [
             (open[0], self.ends.stdout.as_fd()),
             (open[1], self.ends.stderr.as_fd()),
@@ -142,7 +148,7 @@ impl Pump<'_> {
             polled[2].set_events(PollFlags::POLLIN | PollFlags::POLLOUT);
         }
         // An interrupted wait is a wait that found nothing.
-        let _ = poll(&mut polled, timeout);
+        let _ = ppoll(&mut polled, Some(timeout), None);
         std::array::from_fn(|index| {
             let found = polled[index].revents().unwrap_or(PollFlags::empty());
             watched[index].0 && !(found - PollFlags::POLLOUT).is_empty()
@@ -198,4 +204,13 @@ impl Pump<'_> {
         let mut polled = [PollFd::new(end, PollFlags::POLLIN)];
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
+}
+
+/// How many threads may run at once. Asked for once: the answer is put together from several files.
+fn processors() -> u32 {
+    static COUNT: OnceLock<u32> = OnceLock::new();
+    *COUNT.get_or_init(|| {
+        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        u32::try_from(count).unwrap_or(u32::MAX)
+    })
 }

@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 use libc::{c_int, pid_t};
 
-use crate::evidence::{Death, Ending, Sender, StopReason};
+use crate::evidence::{Death, Ending, Sender};
 use crate::isolation::StopHandle;
 use crate::signals::Signal;
 
 use super::autopsy;
 use super::backtrace::Backtraces;
-use super::family::Family;
+use super::family::{Crowd, Family};
 use super::filter::Terms;
 use super::group::Group;
 use super::keeper::Job;
@@ -37,10 +37,6 @@ use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
 use super::tracing::{self, Registers, Resume};
 use super::watched::Watched;
-
-/// Threads of a task, beside its processes themselves. Beyond this it is a bomb: each of them costs the kernel
-/// memory that the task's group counts late.
-pub(super) const MOST_THREADS: usize = 1024;
 
 /// What the first process of a namespace is called inside.
 const FIRST: pid_t = 1;
@@ -53,7 +49,7 @@ pub(super) struct Watch {
     terms: Terms,
     /// Whether the main process is the first of a namespace: then nobody survives it.
     own_pids: bool,
-    processes: u32,
+    crowd: Crowd,
     stop: StopHandle,
     family: Arc<Family>,
     group: Option<Arc<Group>>,
@@ -77,7 +73,7 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(main: pid_t, traced: bool, job: &Job) -> Self {
         job.family.add(main);
-        let seen = Watched::nothing(!traced, traced || job.processes == 1);
+        let seen = Watched::nothing(!traced, traced || job.crowd.is_single());
         let inside = if job.own_pids { FIRST } else { main };
         let first = traced.then(|| (main, Tracee::of(main, inside, false)));
         Self {
@@ -85,7 +81,7 @@ impl Watch {
             traced,
             terms: job.terms,
             own_pids: job.own_pids,
-            processes: job.processes,
+            crowd: job.crowd,
             stop: job.stop.clone(),
             family: Arc::clone(&job.family),
             group: job.group.clone(),
@@ -199,9 +195,9 @@ impl Watch {
         // One that is gone already was waited for before its birth was told.
         let Some((process, inside)) = numbers_of(tid) else { return };
         self.tracees.insert(tid, Tracee::of(process, inside, true));
-        let too_many = process == tid && self.family.add(tid) > self.processes as usize;
-        if too_many || self.tracees.len() > MOST_THREADS + self.processes as usize {
-            self.stop.stop(StopReason::Processes);
+        let processes = if process == tid { self.family.add(tid) } else { 0 };
+        if let Some(reason) = self.crowd.excess(processes, self.tracees.len()) {
+            self.stop.stop(reason);
             self.clear();
         }
         if self.clearing {
@@ -291,6 +287,11 @@ impl Watch {
         if tracee.process != self.main {
             return;
         }
+        if self.stop.reason().is_some() && !self.clearing {
+            // Its children go with it, not only when all of its memory is given back.
+            self.clear();
+        }
+        let Some(tracee) = self.tracees.get_mut(&tid) else { return };
         if tid == self.main {
             self.seen.peak = self.seen.peak.max(status::bytes(tid, "VmHWM:"));
         }

@@ -52,6 +52,7 @@ mod loading;
 mod meter;
 mod places;
 mod pool;
+mod probe;
 mod room;
 mod scan;
 mod seal;
@@ -83,6 +84,7 @@ pub(crate) use cache::Cache;
 pub(crate) use compiler::{Compiler, Material, NotCompiled, Order, compile};
 pub(crate) use engines::Configuration;
 pub(crate) use loading::Tools;
+pub(crate) use probe::probe;
 
 use engines::Engines;
 use image::WasmImage;

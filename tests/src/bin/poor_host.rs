@@ -1,8 +1,11 @@
 //! A host that lacks something: runs one guest there and prints the report.
 //!
-//! `poor_host WHAT GUARDS PROFILE GUEST`, where WHAT is `tracing`, `groups`, `filters` or `nothing`, and GUARDS `required` or
-//! `best-effort`.
+//! `poor_host WHAT GUARDS PROFILE GUEST [PROCESSES]`, where WHAT is `tracing`, `groups`, `filters` or `nothing`, and GUARDS
+//! `required` or `best-effort`. With a number of processes the guest has a short processor time for all of them.
+//! `poor_host WHAT probe '' ''` prints what a probe finds there instead.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
+
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -13,15 +16,27 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, what, guards, profile, guest] = arguments.as_slice() else { panic!("four arguments") };
+    let [_, what, guards, profile, guest, more @ ..] = arguments.as_slice() else {
+        panic!("four arguments, or five")
+    };
     match what.as_str() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
         "filters" => forbid_filters(),
         _ => {}
     }
+    if guards == "probe" {
+        for found in sandtrap::probe() {
+            println!("{} {}", found.probe.name(), found.state.name());
+        }
+        return;
+    }
     let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
-    let limits = Limits { memory: ByteSize::mib(64), processes: 3, ..Limits::default() };
+    let mut limits = Limits { memory: ByteSize::mib(64), processes: 3, ..Limits::default() };
+    if let Some(processes) = more.first() {
+        limits.processes = processes.parse().expect("a number");
+        limits.cpu = Duration::from_millis(100);
+    }
     let profile: Profile = profile.parse().expect("a profile");
     let permissions = Permissions { profile, ..Permissions::default() };
     let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);

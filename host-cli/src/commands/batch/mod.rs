@@ -124,9 +124,9 @@ impl Crew {
                 executor.run_with(order, &self.stop)
             }
             // A program that can't be loaded is a report, too.
-            Err(_) => {
-                self.runtime.run(run::program(&program, None, self.policy.clone()), &order.task)
-            }
+            Err(_) => self
+                .runtime
+                .run(run::program(run::named(&program), None, self.policy.clone()), &order.task),
         }
     }
 
@@ -139,7 +139,7 @@ impl Crew {
             executors.push(found);
             return Ok(executor);
         }
-        let program = run::program(name, None, self.policy.clone());
+        let program = run::program(run::named(name), None, self.policy.clone());
         let loaded = self.runtime.load(program)?;
         let executor = Arc::new(loaded.executor(self.settings.clone()));
         let idle = |(_, executor): &(OsString, Arc<Executor>)| Arc::strong_count(executor) == 1;

@@ -1,0 +1,60 @@
+//! The verbs that look at the host itself, and those for packagers.
+
+use crate::abuse::Profile;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// Print the findings as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(super) const DOCTOR_EXAMPLE: &str = "\
+Examples:
+  sandtrap doctor
+  setpriv --reuid=nobody --clear-groups sandtrap doctor --json";
+
+pub(super) const DOCTOR_CODES: &str = "\
+Everything is tried with the rights of whoever asks: groups and namespaces are made and removed,
+filters installed in short-lived children. Nothing of it stays.
+Exit code: 0 if this host has what the defaults require, 1 if a guard of theirs is missing.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SelftestArgs {
+    /// Run this case only; may be repeated [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+
+    /// Run processes under this profile only, and no modules; may be repeated [default: all of both]
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) profile: Vec<Profile>,
+
+    /// Print the outcomes as one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+pub(super) const SELFTEST_EXAMPLE: &str = "\
+Examples:
+  sandtrap selftest
+  sandtrap selftest --profile compute --only io-uring --only fork-bomb";
+
+pub(super) const SELFTEST_CODES: &str = "\
+Each case is a task under limits that bound it, and harms nothing even where a wall is missing. Nothing
+is written outside of one temporary folder, which goes at the end.
+Exit code: 0 if every case ended as expected, 1 if one didn't.";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ManArgs {
+    /// The verb [default: the page of the whole command]
+    pub(crate) verb: Option<String>,
+}
+
+pub(super) const SCHEMA_EXAMPLE: &str = "\
+Example:
+  sandtrap schema > sandtrap-report.schema.json";
+
+pub(super) const MAN_EXAMPLE: &str = "\
+Examples:
+  sandtrap man > sandtrap.1
+  sandtrap man run > sandtrap-run.1";

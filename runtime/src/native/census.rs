@@ -1,0 +1,64 @@
+//! Who is in a task's group and what they used altogether, those included whose birth no tracer saw.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::evidence::StopReason;
+
+use super::family::Crowd;
+
+/// Counts what is in a group, as long as there is one.
+#[derive(Debug)]
+pub(super) struct Census {
+    processes: PathBuf,
+    threads: PathBuf,
+    clock: Option<Clock>,
+}
+
+impl Census {
+    pub(super) fn new(processes: PathBuf, threads: PathBuf, clock: Option<Clock>) -> Self {
+        Self { processes, threads, clock }
+    }
+
+    /// The limit that is exceeded in it.
+    pub(super) fn excess(&self, crowd: Crowd) -> Option<StopReason> {
+        let threads = lines(&self.threads);
+        // There are at most as many processes, so in most tasks one list is enough.
+        match crowd.excess(threads, threads) {
+            None => None,
+            Some(_) => crowd.excess(lines(&self.processes), threads),
+        }
+    }
+
+    /// Late by at most a tick of each processor: what runs just now is added at the next one.
+    pub(super) fn cpu(&self) -> Duration {
+        self.clock.as_ref().and_then(Clock::used).unwrap_or_default()
+    }
+}
+
+fn lines(list: &Path) -> usize {
+    fs::read_to_string(list).map_or(0, |list| list.lines().count())
+}
+
+/// The file in which a group's processor time stands.
+#[derive(Clone, Debug)]
+pub(super) enum Clock {
+    V1(PathBuf),
+    V2(PathBuf),
+}
+
+impl Clock {
+    pub(super) fn used(&self) -> Option<Duration> {
+        match self {
+            Self::V1(file) => {
+                fs::read_to_string(file).ok()?.trim().parse().ok().map(Duration::from_nanos)
+            }
+            Self::V2(file) => {
+                let text = fs::read_to_string(file).ok()?;
+                let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+                used.trim().parse().ok().map(Duration::from_micros)
+            }
+        }
+    }
+}
