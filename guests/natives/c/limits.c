@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "victim.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static void forks(void) {
 
 static void execute(const char *cause) {
     char *words[] = {"victim", (char *)cause, NULL};
-    execv("/proc/self/exe", words);
+    execv(program_invocation_name, words);
     _exit(9);
 }
 
@@ -82,11 +83,12 @@ static void executes_too_large(void) {
         .in_memory = 1UL << 30,
         .align = 4096,
     };
-    int file = memfd_create("large", MFD_CLOEXEC);
-    if (write(file, &image, 120) != 120)
+    const char *name = "/tmp/large";
+    int file = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0700);
+    if (write(file, &image, 120) != 120 || close(file) != 0)
         _exit(8);
     char *words[] = {"large", NULL}, *none[] = {NULL};
-    fexecve(file, words, none);
+    execve(name, words, none);
     _exit(7);
 }
 

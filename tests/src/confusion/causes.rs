@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sandtrap::Label::{self, *};
-use sandtrap::{AccessKind, ByteSize, Limits, OnMemoryLimit};
+use sandtrap::{AccessKind, ByteSize, Limits, OnMemoryLimit, Profile};
 
 /// One way to die, by the name that the victims know it by, and everything that a report is to say of it.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Cause {
     pub killer: Option<Killer>,
     /// What it runs under.
     pub limits: Limits,
+    /// The system calls that it needs.
+    pub profile: Profile,
     /// The signal that it is sent as soon as it is ready.
     pub sent: Option<i32>,
     /// Whether other cages would have no limit that stops it.
@@ -50,8 +52,6 @@ pub enum Address {
 pub enum Killer {
     /// The victim.
     Itself,
-    /// This process.
-    Us,
     /// Nobody: the kernel shows nobody who sends a SIGKILL.
     Unknown,
 }
@@ -82,6 +82,7 @@ fn cause(name: &'static str, label: Label) -> Cause {
         access: None,
         killer: None,
         limits,
+        profile: Profile::Process,
         sent: None,
         unbounded: false,
     }
@@ -120,6 +121,12 @@ impl Cause {
 
     fn with(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
+        self
+    }
+
+    /// It keeps a file in memory.
+    fn in_memory(mut self) -> Self {
+        self.profile = Profile::Jit;
         self
     }
 
@@ -169,7 +176,7 @@ fn accesses() -> Vec<Cause> {
         fault("write-code").at(Address::Some, WRITE),
         call("run-data").at(Address::Some, EXECUTE),
         fault("misaligned-vector").at(Address::None, WRITE),
-        fault("past-file-end").at(Address::Some, READ),
+        fault("past-file-end").at(Address::Some, READ).in_memory(),
         fault("thread-read").at(WILD, READ),
         cause("mended-fault", Completed),
         cause("mended-then-aborts", CrashedAbort),
@@ -197,7 +204,8 @@ fn stacks() -> Vec<Cause> {
         // The pointer itself was damaged: that is no depth.
         cause("lost-stack-pointer", CrashedMemoryFault).at(Address::Some, WRITE),
         cause("noncanonical-stack-pointer", CrashedMemoryFault).at(Address::None, WRITE),
-        cause("withheld-stack", CrashedMemoryFault).at(Address::Null, READ),
+        // To withhold it takes a call that no profile has.
+        cause("withheld-stack", DeniedSyscall),
         cause("smashed-return", CrashedBadCall).at(Address::At(0x4141_4141_4141), EXECUTE),
         cause("smashed-return-wide", CrashedBadCall).at(Address::None, EXECUTE),
         cause("protected-smash", CrashedAbort),
@@ -252,8 +260,8 @@ fn signals() -> Vec<Cause> {
         itself("terminate-itself"),
         itself("forged-fault"),
         cause("killed-from-outside", CrashedKilled).by(Killer::Unknown).sent(9),
-        cause("terminated-from-outside", CrashedKilled).by(Killer::Us).sent(15),
-        cause("faulted-from-outside", CrashedKilled).by(Killer::Us).sent(11),
+        cause("terminated-from-outside", CrashedKilled).by(Killer::Unknown).sent(15),
+        cause("faulted-from-outside", CrashedKilled).by(Killer::Unknown).sent(11),
         cause("filtered", DeniedSyscall),
         cause("filtered-trap", DeniedSyscall),
         cause("filtered-thread", DeniedSyscall),
@@ -292,7 +300,7 @@ fn limits() -> Vec<Cause> {
             .with(|limits| limits.cpu = Duration::from_millis(50))
             .unbounded(),
         cause("floods", StoppedOutput).unbounded(),
-        cause("writes-much", StoppedFiles).unbounded(),
+        cause("writes-much", StoppedFiles).unbounded().in_memory(),
         cause("forks", StoppedProcesses).unbounded(),
     ]
 }

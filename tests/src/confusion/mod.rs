@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandtrap::{
-    Capture, CrashCause, Ending, Event, Failure, Fault, Killer, Program, Report, Runtime,
-    StopHandle, Task, Verdict, Wall,
+    Access, Capture, CrashCause, Ending, Event, Failure, Fault, Killer, Permissions, Program,
+    Report, Runtime, StopHandle, Task, Verdict, Wall,
 };
 
 use builds::{Build, Builds};
@@ -115,8 +115,12 @@ impl Matrix {
 
 /// Runs one victim once, and says what was wrong.
 fn run(runtime: &Runtime, build: &Build, cause: &Cause, asked: Asked) -> Option<String> {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let mut permissions = Permissions { profile: cause.profile, ..Permissions::default() };
+    permissions.grant_dir(scratch.path(), "/tmp", Access::ReadWrite);
     let program = Program::file(&build.path)
         .within(Wall::Native)
+        .permissions(permissions)
         .limits(cause.limits.clone())
         .backtrace(asked.backtrace);
     let mut task = Task::command([cause.name]);
@@ -183,7 +187,6 @@ fn is_killer(expected: causes::Killer, verdict: &Verdict) -> bool {
         (causes::Killer::Itself, Killer::Itself) | (causes::Killer::Unknown, Killer::Unknown) => {
             true
         }
-        (causes::Killer::Us, Killer::Process(pid)) => std::process::id().cast_signed() == *pid,
         _ => false,
     }
 }

@@ -110,7 +110,6 @@ fn said_with(cause: &Cause) -> String {
     }
     parts.extend(cause.killer.map(|killer| match killer {
         Killer::Itself => "by itself".to_owned(),
-        Killer::Us => "by the process that sent it".to_owned(),
         Killer::Unknown => "sender unseen".to_owned(),
     }));
     if !cause.certain {
