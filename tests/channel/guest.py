@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import struct
 
 RAW, JSON = 0, 2
@@ -28,18 +27,20 @@ def texts(values):
 
 class Channel:
     def __init__(self):
-        self.socket = socket.socket(fileno=int(os.environ["SANDTRAP_CHANNEL"]))
+        self.number = int(os.environ["SANDTRAP_CHANNEL"])
 
     def send(self, kind, fields=b"", tail=b""):
         head = bytes([kind]) + fields
-        self.socket.sendall(struct.pack("<I", len(head) + len(tail)) + head)
-        self.socket.sendall(tail)
+        for part in struct.pack("<I", len(head) + len(tail)) + head, tail:
+            part = memoryview(part)
+            while part:
+                part = part[os.write(self.number, part):]
 
     def bytes(self, count):
         found = bytearray(count)
         view = memoryview(found)
         while view:
-            read = self.socket.recv_into(view)
+            read = os.readv(self.number, [view])
             if read == 0:
                 return None
             view = view[read:]

@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use sandtrap::{ByteSize, Event, Limits, Loaded, Payload, Program, Runtime, StopHandle, Task};
+use sandtrap::{
+    Access, ByteSize, Event, Limits, Loaded, Payload, Permissions, Program, Runtime, StopHandle,
+    Task,
+};
 
 /// A guest in another language, ready to be started. `None` where this machine has no such language.
-fn guest(language: &str, folder: &Path) -> Option<PathBuf> {
+fn guest(language: &str, folder: &Path) -> Option<Program> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("channel");
     let guest = folder.join(language);
+    let mut permissions = Permissions::default();
     match language {
         "c" => {
             let mut compiler = Command::new("cc");
@@ -22,15 +26,22 @@ fn guest(language: &str, folder: &Path) -> Option<PathBuf> {
         _ => {
             // What is found by name may be a script itself, which starts the interpreter in another process.
             let mut asked = Command::new("python3");
-            asked.args(["-c", "import sys; print(sys.executable)"]);
+            asked.args([
+                "-c",
+                "import os, sys; print(os.path.realpath(sys.executable)); print(sys.base_prefix)",
+            ]);
             let found = asked.output().ok().filter(|found| found.status.success())?;
-            let interpreter = String::from_utf8(found.stdout).ok()?;
+            let found = String::from_utf8(found.stdout).ok()?;
+            let (interpreter, library) = found.trim().split_once('\n')?;
+            if !library.starts_with("/usr") {
+                permissions.grant_dir(library, library, Access::ReadOnly);
+            }
             let script = fs::read_to_string(source.join("guest.py")).unwrap();
-            fs::write(&guest, format!("#!{}\n{script}", interpreter.trim())).unwrap();
+            fs::write(&guest, format!("#!{interpreter}\n{script}")).unwrap();
             fs::set_permissions(&guest, fs::Permissions::from_mode(0o755)).unwrap();
         }
     }
-    Some(guest)
+    Some(Program::file(guest).permissions(permissions))
 }
 
 #[expect(clippy::print_stderr, reason = "a test that tries nothing says so")]
@@ -42,7 +53,7 @@ fn for_each(test: impl Fn(&str, &Loaded)) {
             continue;
         };
         let limits = Limits { stack: ByteSize::mib(8), ..Limits::default() };
-        let loaded = Runtime::new().unwrap().load(Program::file(guest).limits(limits)).unwrap();
+        let loaded = Runtime::new().unwrap().load(guest.limits(limits)).unwrap();
         test(language, &loaded);
     }
 }
