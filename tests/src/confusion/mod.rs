@@ -183,10 +183,8 @@ fn fault(report: &Report) -> Option<&Fault> {
 fn is_killer(expected: causes::Killer, verdict: &Verdict) -> bool {
     let Verdict::Crashed(crash) = verdict else { return false };
     let CrashCause::Killed { by, .. } = &crash.cause else { return false };
-    match (expected, by) {
-        (causes::Killer::Itself, Killer::Itself) | (causes::Killer::Unknown, Killer::Unknown) => {
-            true
-        }
-        _ => false,
-    }
+    matches!(
+        (expected, by),
+        (causes::Killer::Itself, Killer::Itself) | (causes::Killer::Unknown, Killer::Unknown)
+    )
 }
