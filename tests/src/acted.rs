@@ -246,7 +246,9 @@ fn words(entry: &Entry) -> Vec<String> {
         Entry::Command { args, .. } => {
             args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect()
         }
-        Entry::Call { function, .. } => function.split(' ').map(str::to_owned).collect(),
+        Entry::Call { function, .. } | Entry::Invoke { function, .. } => {
+            function.split(' ').map(str::to_owned).collect()
+        }
     }
 }
 

@@ -136,7 +136,7 @@ fn run(runtime: &Runtime, build: &Build, cause: &Cause, asked: Asked) -> Option<
                 let _ = kill(Pid::from_raw(pid), signal);
             }
         }
-        Event::Stderr(_) => {}
+        Event::Stderr(_) | Event::Log { .. } | Event::Progress { .. } | Event::Emitted { .. } => {}
     };
     let report = runtime.run_with(program, &task, &StopHandle::new(), &mut ear);
     // The names are looked up, too, where they were asked for.

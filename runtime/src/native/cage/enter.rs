@@ -86,7 +86,8 @@ pub(in crate::native) extern "C" fn enter(orders: &mut Orders<'_>) -> c_int {
 
 /// Returns only with the step that failed.
 fn run_steps(orders: &Orders<'_>) -> (CageStep, c_int) {
-    let steps: [(CageStep, fn(&Orders<'_>) -> Result<(), c_int>); 8] = [
+    type Act = fn(&Orders<'_>) -> Result<(), c_int>;
+    let steps: [(CageStep, Act); 8] = [
         (CageStep::Session, |_| begin_anew()),
         (CageStep::UserNamespace, own_user_namespace),
         (CageStep::Namespaces, own_namespaces),
