@@ -72,7 +72,7 @@ fn p1_p10_a_worker_killed_from_outside_costs_its_own_task_only() {
 
 #[test]
 fn s13_s14_what_a_guest_exits_with_or_prints_is_never_taken_for_a_signal() {
-    // The seed takes exit codes of 128 and more for signals, and calls every 137 killed.
+    // The original takes exit codes of 128 and more for signals, and calls every 137 killed.
     let runtime = Runtime::new().unwrap();
     for form in [Form::Process, Form::Module] {
         for (guest, label) in [

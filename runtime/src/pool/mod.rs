@@ -13,6 +13,8 @@ mod settings;
 pub(crate) mod shared;
 mod slots;
 mod source;
+#[cfg(test)]
+mod spans;
 pub(crate) mod state;
 mod ticket;
 mod worker;

@@ -32,7 +32,7 @@ fn s43_s59_the_breaker_opens_after_five_crashes_and_refuses_with_a_time() {
 
 #[test]
 fn s43_every_attempt_is_told_to_the_breaker_and_a_retry_stops_at_an_open_one() {
-    // The seed asks once before all attempts and tells once after them: three crashes are one failure to it.
+    // The original asks once before all attempts and tells once after them: three crashes are one failure to it.
     let wall = Acted::new();
     let breaker = Some(BreakerSettings::default());
     let executor = executor(&wall, ExecutorSettings { breaker, retry: quick(), ..bare() });
@@ -64,7 +64,7 @@ fn s17_s19_an_open_breaker_probes_and_closes() {
 
 #[test]
 fn s22_a_permit_comes_back_from_a_task_that_never_ran() {
-    // The seed asks and tells in two calls, and a caller that dies between them leaves no trace.
+    // The original asks and tells in two calls, and a caller that dies between them leaves no trace.
     let breaker =
         BreakerSettings { open_for: Duration::from_millis(1), ..BreakerSettings::default() };
     let executor = executor(&Acted::new(), ExecutorSettings { breaker: Some(breaker), ..bare() });
@@ -158,7 +158,7 @@ fn s10_s24_s29_s35_s56_health_knows_workers_devices_and_crashes() {
     let crashes =
         executor.crashes(&Filter { device: Some("cpu".into()), ..Filter::default() }, 100);
     assert_eq!((crashes.len(), crashes[0].attempt), (11, 1));
-    assert!(crashes[0].task.to_string().starts_with("task-"), "the seed has nil here");
+    assert!(crashes[0].task.to_string().starts_with("task-"), "the original has nil here");
     let alerts = told.names("health");
     assert!(alerts.len() <= 4 && alerts.iter().all(|name| *name == "health.alert"), "{alerts:?}");
 }

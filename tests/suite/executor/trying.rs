@@ -17,7 +17,7 @@ fn s36_s58_a_flaky_task_that_may_be_done_twice_succeeds_and_its_history_is_told(
         history,
         [(1, "crashed.memory-fault"), (2, "crashed.memory-fault"), (3, "completed")]
     );
-    // S55: the seed declares this event and never tells it.
+    // S55: the original declares this event and never tells it.
     assert_eq!(told.names("retry"), ["retry.attempt"; 2]);
 }
 

@@ -109,7 +109,7 @@ fn s7_two_starts_that_fail_cost_no_task() {
 
 #[test]
 fn s9_s45_a_worker_that_neither_answers_nor_dies_is_replaced() {
-    // The seed hands a worker whose task timed out back to the pool, still at work.
+    // The original hands a worker whose task timed out back to the pool, still at work.
     let (wall, told) = (Acted::new(), Told::default());
     let settings = PoolSettings {
         workers: 1,
@@ -210,7 +210,7 @@ fn s52_every_step_is_told() {
 
 #[test]
 fn s3_a_callback_that_panics_costs_no_worker_and_no_report() {
-    // In the seed a mistake in its monitor restarts every worker.
+    // In the original a mistake in its monitor restarts every worker.
     let wall = Acted::new();
     let telemetry = Telemetry::to(|happening| panic!("no listener for {}", happening.name()));
     let pool = pool(&wall, PoolSettings { telemetry, ..PoolSettings::with_workers(2) });

@@ -32,7 +32,7 @@ fn s47_s48_s49_s50_s51_the_crash_barriers_own_names_and_defaults_are_read() {
 
 #[test]
 fn s48_s51_every_one_of_those_names_changes_something() {
-    // The seed reads two of them nowhere. Its `health_check_interval_ms` has no meaning here: nothing is polled, a death
+    // The original reads two of them nowhere. Its `health_check_interval_ms` has no meaning here: nothing is polled, a death
     // is known when it happens, and so the key is refused instead of being ignored.
     let usual = ExecutorSettings::default().to_toml();
     for (name, ..) in ALIASES {

@@ -74,7 +74,7 @@ fn s16_s59_opens_after_five_failures_in_a_row_and_not_before() {
 
 #[test]
 fn s16_failures_far_apart_do_not_add_up() {
-    // The seed has no window, and a success takes off one failure only: five failures of ten thousand calls opened it.
+    // The original has no window, and a success takes off one failure only: five failures of ten thousand calls opened it.
     let mut rig = Rig::new();
     for _ in 0..10 {
         rig.calls(4, Weight::Failure).calls(5, Weight::Success).passes(31 * SECOND);
@@ -131,7 +131,7 @@ fn s18_stays_open_for_thirty_seconds_and_says_how_long() {
 
 #[test]
 fn s18_late_failures_do_not_hold_it_open() {
-    // In the seed each failure of an older call moves the end of the open time, and tells again that it opened.
+    // In the original each failure of an older call moves the end of the open time, and tells again that it opened.
     let mut rig = Rig::new();
     let late: Vec<Permit> = (0..9).map(|_| rig.ask().unwrap()).collect();
     rig.calls(5, Weight::Failure).passes(29 * SECOND);
@@ -157,7 +157,7 @@ fn s18_each_further_opening_lasts_longer_up_to_a_most_and_closing_starts_over() 
 
 #[test]
 fn s18_chance_is_added_at_the_cap_too() {
-    // The seed caps after its jitter, so that all who have reached the cap come back together.
+    // The original caps after its jitter, so that all who have reached the cap come back together.
     let mut breaker = Rig::new().breaker;
     let now = Instant::now();
     breaker.openings = 20;
@@ -167,7 +167,7 @@ fn s18_chance_is_added_at_the_cap_too() {
 
 #[test]
 fn s19_half_open_admits_three_probes() {
-    // The seed declares this number and never reads it: a thousand of a thousand calls got through.
+    // The original declares this number and never reads it: a thousand of a thousand calls got through.
     let mut rig = Rig::half_open();
     let probes: Vec<Permit> = (0..3).map(|_| rig.ask().unwrap()).collect();
     assert_eq!(rig.ask().unwrap_err().mode, Mode::HalfOpen);
@@ -206,7 +206,7 @@ fn s17_more_successes_than_probes_are_gathered_round_by_round() {
 
 #[test]
 fn s19_the_first_probe_that_fails_opens_again() {
-    // In the seed half-open could survive four failures, if late successes had lowered the count meanwhile.
+    // In the original half-open could survive four failures, if late successes had lowered the count meanwhile.
     let mut rig = Rig::half_open();
     rig.call(Weight::Success);
     let other = rig.ask().unwrap();
@@ -218,7 +218,7 @@ fn s19_the_first_probe_that_fails_opens_again() {
 
 #[test]
 fn s19_a_probe_whose_caller_died_has_failed_when_its_lease_is_over() {
-    // snakepit's breaker stays half-open for ever then.
+    // An earlier breaker stays half-open for ever then.
     let mut rig = Rig::half_open();
     let _never_told = rig.ask().unwrap();
     assert_eq!(rig.passes(10 * SECOND).mode(), Mode::Open);
@@ -265,7 +265,7 @@ fn s15_s18_states_set_by_hand_stay_until_they_are_set_again() {
 
 #[test]
 fn s23_s53_s54_every_transition_is_told_once_with_its_reason() {
-    // In the seed closing was declared as an event and never told.
+    // In the original closing was declared as an event and never told.
     let mut rig = Rig::half_open();
     rig.calls(3, Weight::Success);
     let told: Vec<(&str, &str)> =

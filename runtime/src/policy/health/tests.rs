@@ -67,7 +67,7 @@ impl Rig {
 
 #[test]
 fn s24_s30_records_carry_everything_and_are_found_by_it() {
-    // In the seed `request_info` is always nil, and there is a filter by device only.
+    // In the original `request_info` is always nil, and there is a filter by device only.
     let mut rig = Rig::new();
     for (device, label) in [
         (Some("cuda:0"), Label::CrashedAbort),
@@ -104,7 +104,7 @@ fn s31_s51_a_thousand_records_for_an_hour_and_no_more() {
 
 #[test]
 fn s25_s35_workers_are_counted_and_so_are_the_healthy_ones() {
-    // The seed never fills its table of workers, and calls all of them healthy.
+    // The original never fills its table of workers, and calls all of them healthy.
     let mut rig = Rig::new();
     rig.health.worker_started(1, rig.now);
     rig.health.worker_started(2, rig.now);
@@ -124,7 +124,7 @@ fn s25_s35_workers_are_counted_and_so_are_the_healthy_ones() {
 
 #[test]
 fn s26_s34_devices_are_known_and_count_what_ran_out_of_memory() {
-    // In the seed the device is always nil, and no exit status is ever called out of memory.
+    // In the original the device is always nil, and no exit status is ever called out of memory.
     let mut rig = Rig::new();
     rig.crash(Label::CrashedOutOfMemory, Some("cuda:0"));
     let device: Arc<str> = "cuda:0".into();
@@ -144,7 +144,7 @@ fn s26_s34_devices_are_known_and_count_what_ran_out_of_memory() {
 
 #[test]
 fn s27_s28_a_device_is_ill_for_as_long_as_it_crashes_and_recovers_by_itself() {
-    // In the seed its count never falls: it is unhealthy for ever.
+    // In the original its count never falls: it is unhealthy for ever.
     let mut rig = Rig::new();
     for expected in
         [(5, Level::Healthy), (6, Level::Degraded), (10, Level::Degraded), (11, Level::Unhealthy)]
@@ -182,7 +182,7 @@ fn s28_s29_more_than_ten_crashes_in_a_minute_are_critical_whatever_the_device() 
 
 #[test]
 fn s32_s56_a_storm_raises_one_alert_and_one_all_clear() {
-    // The seed alerts at the sixth crash, and at the seventh, and at each one after it.
+    // The original alerts at the sixth crash, and at the seventh, and at each one after it.
     let mut rig = Rig::new();
     for _ in 0..5 {
         rig.crash(Label::CrashedAbort, None);

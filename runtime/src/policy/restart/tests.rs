@@ -32,7 +32,7 @@ fn delays(settings: RestartSettings, random: f64, deaths: usize) -> Vec<u128> {
 fn s11_s48_the_first_restart_is_at_once_then_delays_double_up_to_five_seconds() {
     let settings = RestartSettings { deaths: 100, ..RestartSettings::default() };
     let grown = [0, 100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000];
-    // As if chance were always at its most; the seed has no chance in it, so all workers come back together.
+    // As if chance were always at its most; the original has no chance in it, so all workers come back together.
     assert_eq!(delays(settings, 1.0, 9), grown);
     assert_eq!(delays(settings, 0.5, 4), [0, 50, 100, 200]);
     let own = RestartSettings { first: SECOND, most: 3 * SECOND, ..settings };
@@ -41,7 +41,7 @@ fn s11_s48_the_first_restart_is_at_once_then_delays_double_up_to_five_seconds() 
 
 #[test]
 fn s11_a_worker_that_was_healthy_for_a_while_starts_over() {
-    // In the seed its count never falls: ten deaths in a year are the end of it.
+    // In the original its count never falls: ten deaths in a year are the end of it.
     let (mut restarts, mut past) = (Restarts::new(RestartSettings::default()), Past::default());
     let mut now = Instant::now();
     for _ in 0..3 {
@@ -87,7 +87,7 @@ fn s12_deaths_far_apart_are_never_too_many() {
 
 #[test]
 fn s12_a_pool_may_stop_instead_and_says_so_until_it_is_reset() {
-    // The seed stops a worker, and its supervisor starts it again with a count of nothing.
+    // The original stops a worker, and its supervisor starts it again with a count of nothing.
     let settings =
         RestartSettings { deaths: 2, on_excess: OnExcess::Stop, ..RestartSettings::default() };
     let (mut restarts, mut past, now) = (Restarts::new(settings), Past::default(), Instant::now());

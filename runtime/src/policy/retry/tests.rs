@@ -37,7 +37,7 @@ fn s37_s38_s50_delays_grow_as_asked_and_have_a_most() {
 
 #[test]
 fn s39_chance_spreads_the_whole_delay_at_the_cap_too() {
-    // The seed adds a quarter at most and caps the sum: at the cap everybody comes back at the same moment.
+    // The original adds a quarter at most and caps the sum: at the cap everybody comes back at the same moment.
     assert_eq!(delays(Backoff::Exponential, Jitter::Full, 0.0), [0; 9]);
     assert_eq!(delays(Backoff::Exponential, Jitter::Full, 0.5)[6..], [2_500, 2_500, 2_500]);
 }
