@@ -7,7 +7,8 @@ use std::path::Path;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandtrap::{
-    Label, Limits, Order, Pool, PoolSettings, Program, Runtime, Task, Ticket, Trust, WorkerState,
+    Label, Limits, Order, Permissions, Pool, PoolSettings, Program, Runtime, Task, Ticket, Trust,
+    WorkerState,
 };
 use sandtrap_tests::expect::{Expect, Input, table};
 use sandtrap_tests::guests::{self, Form};
@@ -19,6 +20,7 @@ const SLACK_KIB: u64 = 16 * 1024;
 struct Cast {
     name: String,
     pool: Pool,
+    args: Vec<&'static str>,
     ends: Label,
 }
 
@@ -36,17 +38,23 @@ fn cast(runtime: &Runtime, form: Form) -> Vec<Cast> {
         if !is_quick || ends == Label::CrashedOutOfMemory || !form.guest(row.guest).exists() {
             return None;
         }
-        let program = Program::file(form.guest(row.guest)).within(form.wall());
+        let mut permissions = Permissions::default();
+        if form == Form::Process {
+            (permissions.profile, permissions.net) = (row.profile, row.net);
+        }
+        let program =
+            Program::file(form.guest(row.guest)).within(form.wall()).permissions(permissions);
         // How it is compiled is not the question here.
         let loaded = runtime.load(program.limits(row.limits).trust(Trust::Own)).ok()?;
         let settings = PoolSettings { queue: 1_000, ..PoolSettings::with_workers(2) };
-        Some(Cast { name: format!("{form:?} {}", row.guest), pool: loaded.pool(settings), ends })
+        let name = format!("{form:?} {} {:?}", row.guest, row.args);
+        Some(Cast { name, pool: loaded.pool(settings), args: row.args, ends })
     })
     .collect()
 }
 
-fn command() -> Order {
-    Order::new(Task::command(["x"; 0]))
+fn command(args: &[&str]) -> Order {
+    Order::new(Task::command(args.iter().copied()))
 }
 
 /// Kills every process of this program, again and again, until its tasks have ended.
@@ -68,10 +76,11 @@ fn kill_all(program: &Path, tickets: &[Ticket]) {
 /// Runs everybody so many times, and says what was wrong.
 fn round(cast: &[Cast], victims: &Pool, program: &Path, times: usize) -> BTreeMap<String, usize> {
     let mut wrong = BTreeMap::new();
-    let killed: Vec<Ticket> = (0..times).map(|_| victims.try_submit(command()).unwrap()).collect();
+    let killed: Vec<Ticket> =
+        (0..times).map(|_| victims.try_submit(command(&[])).unwrap()).collect();
     let tickets: Vec<(&Cast, Ticket)> = (0..times)
         .flat_map(|_| cast)
-        .map(|one| (one, one.pool.try_submit(command()).unwrap()))
+        .map(|one| (one, one.pool.try_submit(command(&one.args)).unwrap()))
         .collect();
     kill_all(program, &killed);
     for ticket in killed {

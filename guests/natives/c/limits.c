@@ -83,7 +83,7 @@ static void executes_too_large(void) {
         .in_memory = 1UL << 30,
         .align = 4096,
     };
-    const char *name = "/tmp/large";
+    const char *name = "/scratch/large";
     int file = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0700);
     if (write(file, &image, 120) != 120 || close(file) != 0)
         _exit(8);

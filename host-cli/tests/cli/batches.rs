@@ -171,7 +171,9 @@ fn s70_the_first_ctrl_c_begins_nothing_more_the_second_stops_what_runs_and_resum
     let hello = guest(Wall::Native, "hello");
     let file = tasks(folder.path(), &[task(&hello), sleeps, task(&hello)]);
     let kept = folder.path().join("reports.jsonl");
+    let granted = format!("{}:rw", text_of(folder.path()));
     let flags = ["--workers", "1", "--wall", "10m", "--resume", text_of(&kept)];
+    let flags = [&flags[..], &["--dir", &granted, "--profile", "process"]].concat();
     let running = Running::start(sandtrap([&["batch", text_of(&file)], &flags[..]].concat()));
     wait_for(&runs);
     running.signal(Signal::SIGINT);
@@ -203,14 +205,15 @@ fn s36_s42_only_an_idempotent_task_is_tried_again_and_its_report_tells_of_it() {
         json!({"program": "/bin/sh", "args": ["-c", body], "idempotent": name != "once"})
     };
     let file = tasks(folder.path(), &[flaky("again"), flaky("once")]);
-    let ran = batch(&file, &[]);
+    let granted = format!("{}:rw", text_of(folder.path()));
+    let ran = batch(&file, &["--dir", &granted]);
     assert_eq!(labels(ran.text()), ["completed", "crashed.killed"]);
     let reports = reports(ran.text());
     assert_eq!((&reports[0]["attempts"], &reports[1]["attempts"]), (&json!(2), &json!(1)));
     assert_eq!(reports[0]["history"][0]["label"], "crashed.killed");
     assert_eq!(reports[0]["history"][1]["label"], "completed");
     let file = tasks(folder.path(), &[flaky("never")]);
-    let ran = batch(&file, &["--retries", "0"]);
+    let ran = batch(&file, &["--retries", "0", "--dir", &granted]);
     assert_eq!(labels(ran.text()), ["crashed.killed"]);
 }
 

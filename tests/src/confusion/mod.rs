@@ -117,7 +117,7 @@ impl Matrix {
 fn run(runtime: &Runtime, build: &Build, cause: &Cause, asked: Asked) -> Option<String> {
     let scratch = tempfile::tempdir().expect("a folder");
     let mut permissions = Permissions { profile: cause.profile, ..Permissions::default() };
-    permissions.grant_dir(scratch.path(), "/tmp", Access::ReadWrite);
+    permissions.grant_dir(scratch.path(), "/scratch", Access::ReadWrite);
     let program = Program::file(&build.path)
         .within(Wall::Native)
         .permissions(permissions)
