@@ -204,6 +204,8 @@ fn killed_unseen(death: &Death, evidence: &Evidence) -> Verdict {
 fn killed(death: &Death) -> Verdict {
     let by = match death.sender {
         Sender::Itself => Killer::Itself,
+        // Nobody outside of a namespace has a number in it.
+        Sender::Process(0) => Killer::Unknown,
         Sender::Process(pid) => Killer::Process(pid),
         Sender::Kernel | Sender::Unseen => Killer::Unknown,
     };

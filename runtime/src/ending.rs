@@ -69,7 +69,7 @@ pub enum Sender {
     Kernel,
     /// The guest itself.
     Itself,
-    /// Another process.
+    /// Another process, by its number in the guest's own namespace; 0 for one outside of it.
     Process(i32),
     /// Nobody saw.
     Unseen,

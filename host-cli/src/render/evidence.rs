@@ -69,6 +69,7 @@ fn signalled(death: &Death, facts: &Facts) -> String {
         return if same { text } else { format!("{text}, which ended as {signal}") };
     }
     let sender = match death.sender {
+        Sender::Process(0) => "a process outside of its cage".to_owned(),
         Sender::Process(pid) => format!("process {pid}"),
         Sender::Itself => "the guest itself".to_owned(),
         // A kill of ours has a reason that was written down before.

@@ -166,8 +166,6 @@ pub(super) fn sender(
             Sender::Kernel
         }
         libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL if info.sender == process => Sender::Itself,
-        // Nobody outside of a namespace has a number in it.
-        libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL if info.sender == 0 => Sender::Unseen,
         libc::SI_USER | libc::SI_QUEUE | libc::SI_TKILL => Sender::Process(info.sender),
         // Its own timers, its own input and output.
         _ => Sender::Itself,

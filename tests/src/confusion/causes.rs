@@ -273,7 +273,7 @@ fn memory() -> Vec<Cause> {
     vec![
         hog("hog"),
         hog("thread-hog"),
-        hog("kernel-hog").with(|limits| limits.open_files = 1000),
+        hog("kernel-hog").with(|limits| limits.open_files = 1000).in_memory(),
         cause("child-hogs", Completed).with_child(),
         cause("child-hogs-then-fails", FailedExit).code(3).with_child(),
         cause("child-hogs-then-kills-itself", CrashedKilled).by(Killer::Itself).with_child(),
