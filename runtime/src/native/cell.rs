@@ -11,8 +11,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::channel::{Outbox, Streams, Turn, Witness};
 use crate::event::Event;
 use crate::evidence::{
-    Basis, Death, Denied, Ending, Evidence, Guard, Refusal, RefusedMemory, Sender, Source, Step,
-    StopReason, Usage,
+    Basis, Death, Denied, Ending, Evidence, Guard, GuardState, Refusal, RefusedMemory, Sender,
+    Source, Step, StopReason, Usage,
 };
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::{Limits, OnMemoryLimit};
@@ -79,6 +79,10 @@ impl NativeCell {
         let Some((launched, mut guards)) = self.launch(&plan, attempt, stop, &family)? else {
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
+        // A filter forbids every birth that a tracer could not see.
+        let is_filtered =
+            guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
+        let sees_births = launched.traced && is_filtered;
         guards.insert(0, group_guard);
         // The guest's ends of its pipes are its own from here on.
         drop(plan);
@@ -96,6 +100,7 @@ impl NativeCell {
             witness: Witness::of(attempt, Turn::Only),
             outbox,
             census,
+            sees_births,
             killed: false,
         };
         let (streams, mut witness) = pump.run(ear);

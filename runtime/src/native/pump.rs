@@ -46,6 +46,8 @@ pub(super) struct Pump<'a> {
     pub(super) outbox: Outbox,
     /// Counts processes that no tracer sees.
     pub(super) census: Option<Census>,
+    /// Whether nobody can be born without the tracer: then the list need not be asked.
+    pub(super) sees_births: bool,
     pub(super) killed: bool,
 }
 
@@ -105,7 +107,8 @@ impl Pump<'_> {
             self.stop.stop(StopReason::CpuTime);
         }
         let crowd = Crowd::allowed(limits);
-        if let Some(reason) = self.census.as_ref().and_then(|census| census.excess(crowd)) {
+        let unseen = self.census.as_ref().filter(|_| !self.sees_births);
+        if let Some(reason) = unseen.and_then(|census| census.excess(crowd)) {
             self.stop.stop(reason);
         }
         if !self.killed && self.stop.reason().is_some() {
@@ -140,9 +143,11 @@ impl Pump<'_> {
             (true, self.stop_bell.as_fd()),
             (true, self.done_bell.as_fd()),
         ];
+        // A pipe that has ended is ready for ever, so it is not asked any more.
+        let done = self.done_bell.as_fd();
         let mut polled = watched.map(|(open, descriptor)| {
-            let events = if open { PollFlags::POLLIN } else { PollFlags::empty() };
-            PollFd::new(descriptor, events)
+            let descriptor = if open { descriptor } else { done };
+            PollFd::new(descriptor, if open { PollFlags::POLLIN } else { PollFlags::empty() })
         });
         if open[2] && !self.outbox.is_empty() {
             polled[2].set_events(PollFlags::POLLIN | PollFlags::POLLOUT);

@@ -21,6 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
                          processes, so there is nothing to build";
     [
         row("bus_error").native(CrashedMemoryFault).under(Profile::Jit),
+        row("closes_streams").native(StoppedWallTime).hangs(),
         row("cpu_hog_children").native(StoppedCpuTime).under(Profile::Process).with(|limits| {
             limits.processes = 3;
             limits.cpu = Duration::from_millis(100);

@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::evidence::Step;
 use crate::isolation::LoadError;
-use crate::permissions::{Access, DirGrant, Network, Permissions};
+use crate::permissions::{Access, DirGrant, Network, Permissions, Profile};
 
 use super::needs::{self, Needs};
 use super::{Deed, NEW_ROOT, OLD_ROOT, Seen};
@@ -70,7 +70,16 @@ impl Layout {
         let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         let mut layout = Self { folder: c"/".to_owned(), ..Self::default() };
         layout.system(permissions.net);
-        layout.needed(&needs::of(program))?;
+        let needs = needs::of(program);
+        if permissions.profile == Profile::Pure && !needs.executed.is_empty() {
+            let detail = format!(
+                "`{}` opens files to load itself (an interpreter, shared libraries), and the profile `pure` opens \
+                 none; link it statically, or take the profile `compute`",
+                program.display()
+            );
+            return Err(LoadError::at(Step::Accept, detail));
+        }
+        layout.needed(&needs)?;
         let mut grants: Vec<(PathBuf, &DirGrant)> =
             permissions.dirs.iter().map(|dir| (name_inside(&dir.guest, &here), dir)).collect();
         // A directory within another one is put upon it.
@@ -291,6 +300,17 @@ mod tests {
         let wanted = [("/newroot/data", Seen::ToRead), ("/newroot/data/sub", Seen::ToWrite)];
         assert_eq!(granted, wanted);
         assert!(!layout.deeds.contains(&Deed::Folder(c"/newroot/data/sub".to_owned())));
+    }
+
+    #[test]
+    fn what_opens_files_to_load_itself_is_not_pure() {
+        let permissions = Permissions { profile: Profile::Pure, ..Permissions::default() };
+        let program = Path::new("/bin/sh").canonicalize().unwrap();
+        // A statically linked shell is fine.
+        if !needs::of(&program).executed.is_empty() {
+            let error = Layout::of(&program, Some(&program), &permissions).unwrap_err();
+            assert!(error.to_string().contains("link it statically"), "{error}");
+        }
     }
 
     #[test]
