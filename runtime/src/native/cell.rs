@@ -11,8 +11,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use crate::channel::{Outbox, Streams, Turn, Witness};
 use crate::event::Event;
 use crate::evidence::{
-    Basis, Death, Denied, Ending, Evidence, Guard, GuardState, Refusal, RefusedMemory, Sender,
-    Source, Step, StopReason, Usage,
+    Basis, Death, Denied, Ending, Evidence, GuardState, Refusal, RefusedMemory, Sender, Source,
+    Step, StopReason, Usage,
 };
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::{Limits, OnMemoryLimit};
@@ -26,6 +26,7 @@ use super::image::Prepared;
 use super::keeper::{Job, Launched, NotLaunched};
 use super::plan::{Ends, Plan, Start};
 use super::pump::Pump;
+use super::standing::Standing;
 use super::watched::Watched;
 use super::{refusals, stdin};
 
@@ -76,9 +77,11 @@ impl NativeCell {
         }
         let family = Arc::new(Family::default());
         let host_kills = HostKills::so_far();
-        let Some((launched, mut guards)) = self.launch(&plan, attempt, stop, &family)? else {
+        let Some((launched, standing)) = self.launch(&plan, attempt, stop, &family)? else {
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
+        // The cage stands as long as its task runs, also if the next one gets another.
+        let mut guards = standing.guards.clone();
         // A filter forbids every birth that a tracer could not see.
         let is_filtered =
             guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
@@ -101,10 +104,12 @@ impl NativeCell {
             outbox,
             census,
             sees_births,
+            traced: launched.traced,
             killed: false,
         };
-        let (streams, mut witness) = pump.run(ear);
-        let mut evidence = gather(attempt, &launched, group.as_deref(), stop);
+        let (streams, mut witness, is_lost) = pump.run(ear);
+        let watched = launched.wait(is_lost);
+        let mut evidence = gather(attempt, &launched, watched, group.as_deref(), stop);
         if is_unexplained(&evidence, stop) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
         }
@@ -122,7 +127,7 @@ impl NativeCell {
         attempt: &Attempt<'_>,
         stop: &StopHandle,
         family: &Arc<Family>,
-    ) -> Result<Option<(Launched, Vec<Guard>)>, Refusal> {
+    ) -> Result<Option<(Launched, Arc<Standing>)>, Refusal> {
         let deadline = attempt.began.checked_add(attempt.limits.wall);
         let mut keepers_gone = 0;
         loop {
@@ -140,7 +145,7 @@ impl NativeCell {
                 tell_end: sync_channel(1).0,
             };
             match standing.keeper.launch(plan, standing.flags, job, deadline) {
-                Ok(launched) => return Ok(Some((launched, standing.guards.clone()))),
+                Ok(launched) => return Ok(Some((launched, standing))),
                 Err(NotLaunched::Stopped) => return Ok(None),
                 Err(NotLaunched::KeeperGone(error)) => {
                     keepers_gone += 1;
@@ -152,7 +157,7 @@ impl NativeCell {
                     if stop.reason().is_some() {
                         return Ok(None);
                     }
-                    if !self.image.do_without(step) {
+                    if !self.image.do_without(step, errno) {
                         let path = &self.image.path;
                         return Err(refusals::not_launched(path, step, errno, attempt.limits));
                     }
@@ -229,11 +234,12 @@ fn ring(bell: &EventFd) {
 fn gather(
     attempt: &Attempt<'_>,
     launched: &Launched,
+    watched: Option<Watched>,
     group: Option<&Group>,
     stop: &StopHandle,
 ) -> Evidence {
     let source = if launched.traced { Source::Ptrace } else { Source::Status };
-    let Some(watched) = launched.wait() else {
+    let Some(watched) = watched else {
         return Evidence::of(source, Ending::Vanished);
     };
     let counts = group.map(Group::counts);

@@ -90,6 +90,12 @@ impl Family {
         }
     }
 
+    /// Whether there is no process with this number, though none was seen to end.
+    pub(super) fn is_gone(&self, pid: i32) -> bool {
+        let members = self.members();
+        members.alive.contains_key(&pid) && !std::path::Path::new(&format!("/proc/{pid}")).exists()
+    }
+
     /// Processor time of all of them, the dead included.
     pub(super) fn cpu(&self) -> Duration {
         let members = self.members();

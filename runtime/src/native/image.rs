@@ -99,12 +99,17 @@ impl Prepared {
     }
 
     /// The next cage does without what a step of a child could not do. Says whether that is of any use.
-    pub(super) fn do_without(&self, step: u32) -> bool {
+    pub(super) fn do_without(&self, step: u32, errno: i32) -> bool {
         let mut state = self.state();
         let lack = match step {
             _ if self.mode == GuardMode::Required => return false,
             wire::step::TRACE => &mut state.lacks.tracing,
-            wire::step::CLONE => &mut state.lacks.own_pids,
+            // A lack of room passes; that it may not have a namespace doesn't.
+            wire::step::CLONE
+                if matches!(errno, libc::EPERM | libc::EINVAL | libc::ENOSYS | libc::ENOSPC) =>
+            {
+                &mut state.lacks.own_pids
+            }
             wire::step::FILTER => &mut state.lacks.filter,
             _ => return false,
         };

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -105,9 +105,10 @@ impl std::fmt::Debug for Jobs {
 }
 
 impl Launched {
-    /// What was seen. `None` only if the watching thread itself broke.
-    pub(super) fn wait(&self) -> Option<Watched> {
-        self.watched.recv().ok()
+    /// What was seen. `None` if the watching thread broke, or if the process is gone without its knowledge: a host that
+    /// ignores SIGCHLD, or waits for any child, takes ends that are not its own, where no tracer keeps them.
+    pub(super) fn wait(&self, is_lost: bool) -> Option<Watched> {
+        if is_lost { self.watched.try_recv().ok() } else { self.watched.recv().ok() }
     }
 }
 
@@ -141,7 +142,10 @@ impl Desk {
             jobs.launching = None;
             return None;
         }
-        jobs.launching.take().map(|job| (job, outcome.traced))
+        let job = jobs.launching.take()?;
+        // Here and not later: whoever launched it must find it in the family, or gone for good.
+        job.family.add(pid);
+        Some((job, outcome.traced))
     }
 
     /// No more tasks will come.
@@ -211,8 +215,12 @@ impl Keeper {
         let mut jobs = self.desk.jobs();
         match sent {
             Err(error) => {
-                jobs.launching = None;
-                return Err(NotLaunched::KeeperGone(error));
+                // It may have been born, and be watched, before the keeper was gone: nobody runs it twice.
+                let was_told_of = jobs.launching.take().is_some();
+                match watched.try_recv() {
+                    Err(TryRecvError::Empty) if !was_told_of => {}
+                    _ => return Err(NotLaunched::KeeperGone(error)),
+                }
             }
             Ok(false) => {
                 jobs.launching = None;
@@ -225,8 +233,8 @@ impl Keeper {
             jobs.launching = None;
             return Err(NotLaunched::Step(step, errno));
         }
-        family.add(outcome.pid);
         if let Some(job) = jobs.launching.take() {
+            family.add(outcome.pid);
             jobs.launched.push((outcome.pid, outcome.traced, job));
         }
         drop(jobs);

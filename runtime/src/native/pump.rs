@@ -31,6 +31,9 @@ const PIECE: usize = 64 * 1024;
 const LEAST_LOOK: Duration = Duration::from_micros(100);
 const MOST_LOOK: Duration = Duration::from_millis(100);
 
+/// So many looks at a process that isn't there any more, and its end was taken by somebody else.
+const MOST_LOOKS: u32 = 16;
+
 /// What the pump needs to know of the task besides its descriptors.
 pub(super) struct Pump<'a> {
     pub(super) attempt: &'a Attempt<'a>,
@@ -48,6 +51,8 @@ pub(super) struct Pump<'a> {
     pub(super) census: Option<Census>,
     /// Whether nobody can be born without the tracer: then the list need not be asked.
     pub(super) sees_births: bool,
+    /// Whether a tracer watches it.
+    pub(super) traced: bool,
     pub(super) killed: bool,
 }
 
@@ -61,9 +66,12 @@ enum Source {
 
 impl Pump<'_> {
     /// Serves until the watching thread says that nobody is left, then drains the rest.
-    pub(super) fn run(mut self, ear: &mut dyn Ear) -> (Streams, Witness) {
+    ///
+    /// Says whether it was lost: gone, and nobody told us.
+    pub(super) fn run(mut self, ear: &mut dyn Ear) -> (Streams, Witness, bool) {
         let mut open = [true; 3];
         let mut buffer = vec![0; PIECE];
+        let mut looks_without_it = 0;
         if self.outbox.is_empty() {
             // Nothing will be sent: a guest that waits for a call finds the end. It may be gone already.
             let _ = self.ends.channel.shutdown(Shutdown::Write);
@@ -82,9 +90,11 @@ impl Pump<'_> {
                 // The reason is in the handle; the bell has done its work.
                 let _ = self.stop_bell.read();
             }
-            if ready[4] {
+            if ready[4] || looks_without_it == MOST_LOOKS {
                 break;
             }
+            // A tracee is there until its tracer has taken its end.
+            looks_without_it += u32::from(!self.traced && self.family.is_gone(self.pid));
         }
         for source in [Source::Stdout, Source::Stderr, Source::Channel] {
             // Somebody who got away may hold the pipe open, so this ends where nothing is left to read.
@@ -94,7 +104,7 @@ impl Pump<'_> {
                 }
             }
         }
-        (self.streams, self.witness)
+        (self.streams, self.witness, looks_without_it == MOST_LOOKS)
     }
 
     /// Checks every clock and counter, and kills when there is a reason to.

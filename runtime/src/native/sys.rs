@@ -23,7 +23,7 @@ impl ChildStack {
 }
 
 /// Starts a child of this thread that shares this process's memory and runs `entry(argument)` until it executes
-/// another program or exits; this thread stands still until then. The host hears no signal of its end.
+/// another program or exits; this thread stands still until then.
 pub(super) fn start_child<T>(
     stack: &mut ChildStack,
     entry: extern "C" fn(&mut T) -> c_int,
@@ -86,6 +86,12 @@ pub(super) fn take_news(pid: pid_t) -> Option<Waited> {
     let answer = unsafe { libc::wait4(pid, &mut status, flags, &mut usage) };
     let cpu = time(usage.ru_utime) + time(usage.ru_stime);
     (answer == pid).then_some(Waited { pid, status, cpu })
+}
+
+/// The children of this thread: what it started, and what that made its siblings.
+pub(super) fn children() -> Vec<pid_t> {
+    let list = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Waits for the end of one child of this thread that is ending already.

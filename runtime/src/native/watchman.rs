@@ -21,6 +21,7 @@ use super::watched::Watched;
 pub(super) struct Watchman {
     keeper: pid_t,
     desk: Arc<Desk>,
+    keeper_is_gone: bool,
     tasks: HashMap<pid_t, Running>,
 }
 
@@ -33,7 +34,7 @@ struct Running {
 
 impl Watchman {
     pub(super) fn new(keeper: pid_t, desk: Arc<Desk>) -> Self {
-        Self { keeper, desk, tasks: HashMap::new() }
+        Self { keeper, desk, keeper_is_gone: false, tasks: HashMap::new() }
     }
 
     /// Blocks until the keeper and all its tasks are gone.
@@ -56,6 +57,20 @@ impl Watchman {
             if let Some(main) = main {
                 self.finish(main);
             }
+            if pid == self.keeper && ended {
+                self.keeper_is_gone = true;
+            }
+            if self.keeper_is_gone && self.tasks.is_empty() {
+                // Whoever is still there belongs to no task: no tracer saw its birth.
+                for stray in sys::children() {
+                    sys::send(stray, libc::SIGKILL);
+                }
+            }
+        }
+        // Ends of these were taken by somebody else.
+        self.desk.keeper_ended();
+        for (_, running) in self.tasks.drain() {
+            running.tell();
         }
     }
 
@@ -84,11 +99,18 @@ impl Watchman {
         if !self.tasks.get_mut(&main).is_some_and(|running| running.watch.is_over()) {
             return;
         }
-        let Some(Running { watch, tell_end, done }) = self.tasks.remove(&main) else { return };
+        if let Some(running) = self.tasks.remove(&main) {
+            running.tell();
+        }
+    }
+}
+
+impl Running {
+    fn tell(self) {
         // If the caller is gone, nobody wants it.
-        let _ = tell_end.send(watch.finish());
+        let _ = self.tell_end.send(self.watch.finish());
         // The counter of an eventfd can't overflow by one ring.
-        let _ = done.write(1);
+        let _ = self.done.write(1);
     }
 }
 

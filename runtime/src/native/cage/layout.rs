@@ -16,8 +16,7 @@ use crate::evidence::Step;
 use crate::isolation::LoadError;
 use crate::permissions::{Access, DirGrant, Network, Permissions, Profile};
 
-use super::needs::{self, Needs};
-use super::{Deed, NEW_ROOT, OLD_ROOT, Seen};
+use super::{Deed, NEW_ROOT, OLD_ROOT, Seen, needs};
 
 const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
 const STORES: [&str; 2] = ["/nix/store", "/gnu/store"];
@@ -71,7 +70,7 @@ impl Layout {
         let mut layout = Self { folder: c"/".to_owned(), ..Self::default() };
         layout.system(permissions.net);
         let needs = needs::of(program);
-        if permissions.profile == Profile::Pure && !needs.executed.is_empty() {
+        if permissions.profile == Profile::Pure && !needs.is_empty() {
             let detail = format!(
                 "`{}` opens files to load itself (an interpreter, shared libraries), and the profile `pure` opens \
                  none; link it statically, or take the profile `compute`",
@@ -79,7 +78,7 @@ impl Layout {
             );
             return Err(LoadError::at(Step::Accept, detail));
         }
-        layout.needed(&needs)?;
+        layout.needed(program, &needs);
         let mut grants: Vec<(PathBuf, &DirGrant)> =
             permissions.dirs.iter().map(|dir| (name_inside(&dir.guest, &here), dir)).collect();
         // A directory within another one is put upon it.
@@ -131,22 +130,19 @@ impl Layout {
         let _ = self.show(&real, path, Seen::ToRead);
     }
 
-    fn needed(&mut self, needs: &Needs) -> Result<(), LoadError> {
-        let all = || needs.executed.iter().chain(&needs.folders);
+    /// Loaders and interpreters are named by the guest itself, so they open nothing: one that is not among what
+    /// everybody sees is not there.
+    fn needed(&mut self, program: &Path, needs: &[PathBuf]) {
+        let found: Vec<PathBuf> =
+            needs.iter().filter_map(|path| path.canonicalize().ok()).collect();
         for store in STORES.map(Path::new) {
-            if all().any(|path| path.starts_with(store)) {
+            if found.iter().any(|path| path.starts_with(store)) || program.starts_with(store) {
                 self.show_if_there(store);
             }
         }
-        for path in all() {
-            let Ok(real) = path.canonicalize() else { continue };
-            self.show(&real, path, Seen::ToRead).map_err(|error| hidden(path, &error))?;
-            self.readable.push(real);
-        }
-        for path in &needs.executed {
-            self.executable.extend(path.canonicalize());
-        }
-        Ok(())
+        let is_seen = |path: &Path| self.readable.iter().any(|folder| path.starts_with(folder));
+        let seen: Vec<PathBuf> = found.into_iter().filter(|path| is_seen(path)).collect();
+        self.executable.extend(seen);
     }
 
     fn grant(&mut self, inside: &Path, dir: &DirGrant) -> Result<(), LoadError> {
@@ -303,11 +299,30 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_names_a_file_as_its_interpreter_does_not_get_to_see_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        let script = folder.path().join("script");
+        for named in [secret.as_path(), Path::new("/"), Path::new("/proc"), Path::new("/etc")] {
+            fs::write(&script, format!("#!{}\n", named.display())).unwrap();
+            let layout = Layout::of(&script, Some(&script), &Permissions::default()).unwrap();
+            let own = inside_name(&script);
+            let shown = binds(&layout).into_iter().filter(|(at, _)| own.to_str() != Ok(at));
+            let expected = laid_out(&[]).unwrap();
+            assert!(shown.clone().all(|it| binds(&expected).contains(&it)), "{named:?}");
+            let readable = |path: &Path| layout.readable.iter().any(|it| path.starts_with(it));
+            assert!(!readable(&secret) && !layout.executable.contains(&secret), "{named:?}");
+            assert!(!readable(Path::new("/etc/shadow")), "{named:?}");
+        }
+    }
+
+    #[test]
     fn what_opens_files_to_load_itself_is_not_pure() {
         let permissions = Permissions { profile: Profile::Pure, ..Permissions::default() };
         let program = Path::new("/bin/sh").canonicalize().unwrap();
         // A statically linked shell is fine.
-        if !needs::of(&program).executed.is_empty() {
+        if !needs::of(&program).is_empty() {
             let error = Layout::of(&program, Some(&program), &permissions).unwrap_err();
             assert!(error.to_string().contains("link it statically"), "{error}");
         }

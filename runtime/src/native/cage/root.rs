@@ -90,8 +90,13 @@ fn bound(from: &CStr, at: &CStr, access: Seen) -> Result<(), c_int> {
 }
 
 fn changed(at: &CStr, how: c_int, flags: u64) -> Result<(), c_int> {
-    let attributes =
-        libc::mount_attr { attr_set: flags, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attributes = libc::mount_attr {
+        attr_set: flags,
+        attr_clr: 0,
+        // What the host mounts below it later does not come in.
+        propagation: libc::MS_PRIVATE,
+        userns_fd: 0,
+    };
     // SAFETY: a text that ends with a null, and a struct of the size that is said.
     checked(unsafe {
         libc::syscall(

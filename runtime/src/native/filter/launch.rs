@@ -47,7 +47,8 @@ pub(super) const EXCEPTIONS: &[Rule] = &[
         title: "launching: orders",
         calls: "recvmsg sendmsg",
         whom: Whom::Launched,
-        // How the launcher gets descriptors and orders. A guest has no socket to use them on.
+        // How the launcher gets descriptors and orders. A guest has one socket, its channel, and its host takes no
+        // descriptors from it.
         cases: ALLOW,
     },
     Rule {
