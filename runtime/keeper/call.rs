@@ -14,7 +14,6 @@ pub(crate) mod number {
     pub(crate) const WRITE: usize = 1;
     pub(crate) const MMAP: usize = 9;
     pub(crate) const MUNMAP: usize = 11;
-    pub(crate) const RECVFROM: usize = 45;
     pub(crate) const RECVMSG: usize = 47;
     pub(crate) const CLONE: usize = 56;
     pub(crate) const PTRACE: usize = 101;
@@ -38,7 +37,6 @@ pub(crate) mod number {
     pub(crate) const WRITE: usize = 64;
     pub(crate) const MMAP: usize = 222;
     pub(crate) const MUNMAP: usize = 215;
-    pub(crate) const RECVFROM: usize = 207;
     pub(crate) const RECVMSG: usize = 212;
     pub(crate) const CLONE: usize = 220;
     pub(crate) const PTRACE: usize = 117;

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use crate::call::{call, clone_and_call, exit, number};
 use crate::wire::{
     BORN_INTO, BY_DESCRIPTOR, Board, FILTER, FIRST, Head, MOST_DOORS, OWN_PIDS, PLACES, PROGRAM,
-    RESTRICT, RULES, Rlimit, SOCKET, TRACE, UNTRACED_IS_FINE, step,
+    RESTRICT, RULES, Rlimit, TRACE, UNTRACED_IS_FINE, step,
 };
 
 const CLONE_VM: usize = 0x100;
@@ -19,6 +19,9 @@ const CLONE_PARENT_SETTID: usize = 0x10_0000;
 const CLONE_NEWPID: usize = 0x2000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const SIGCHLD: usize = 17;
+
+/// What the kernel adds to the number of a thread that is gone (`FUTEX_OWNER_DIED`).
+const WATCHER_DIED: u32 = 0x4000_0000;
 
 const MOST_TEXTS: usize = 128 * 1024;
 const STACK_BYTES: usize = 32 * 1024;
@@ -169,7 +172,7 @@ extern "C" fn child(birth: usize) -> ! {
 impl Order {
     /// Returns only with the step that failed.
     fn become_guest(&self, board: &Board) -> (u32, i32) {
-        let steps: [(u32, fn(&Self, &Board) -> Result<(), i32>); 8] = [
+        let steps: [(u32, fn(&Self, &Board) -> Result<(), i32>); 9] = [
             (step::PROCESS_GROUP, Self::stand_alone),
             (step::GROUP, Self::join_groups),
             (step::RULES, Self::restrict),
@@ -177,8 +180,9 @@ impl Order {
             (step::LIMITS, Self::lower_limits),
             (step::CAPABILITIES, Self::drop_capabilities),
             (step::FILTER, Self::filter),
-            // Last: from here on the host sees it, beginning with the exec itself.
+            // From here on the host sees it, beginning with the exec itself.
             (step::TRACE, Self::ask_to_be_traced),
+            (step::TRACE, Self::is_watched),
         ];
         for (which, act) in steps {
             if let Err(errno) = act(self, board) {
@@ -192,20 +196,11 @@ impl Order {
     fn stand_alone(&self, _: &Board) -> Result<(), i32> {
         const PDEATHSIG: usize = 1;
         const KILL: usize = 9;
-        const PEEK_AND_DO_NOT_WAIT: usize = 0x42;
         // SAFETY: makes this child the leader of a new group.
         unsafe { call(number::SETPGID, [0; 6]) }?;
         // SAFETY: asks for SIGKILL when the host's watching thread ends.
         unsafe { call(number::PRCTL, [PDEATHSIG, KILL, 0, 0, 0, 0]) }?;
-        // It may have ended before that: then the socket has, too.
-        let mut byte = 0_u8;
-        let arguments =
-            [SOCKET as usize, (&raw mut byte) as usize, 1, PEEK_AND_DO_NOT_WAIT, 0, 0];
-        // SAFETY: at most one byte is written to `byte`.
-        match unsafe { call(number::RECVFROM, arguments) } {
-            Ok(0) => exit(0),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn join_groups(&self, _: &Board) -> Result<(), i32> {
@@ -298,6 +293,15 @@ impl Order {
             Ok(_) => board.traced.store(1, Ordering::Release),
             Err(_) if self.has(UNTRACED_IS_FINE) => {}
             Err(errno) => return Err(errno),
+        }
+        Ok(())
+    }
+
+    /// Last: the thread that is to watch it may have ended before it was asked for anything. The kernel writes that
+    /// down before it gives this child another parent, so whoever reads nothing here has the right parent still.
+    fn is_watched(&self, board: &Board) -> Result<(), i32> {
+        if board.watcher.load(Ordering::Acquire) & WATCHER_DIED != 0 {
+            exit(0);
         }
         Ok(())
     }

@@ -92,6 +92,7 @@ pub(crate) struct Board {
     pub(crate) traced: AtomicU32,
     /// Instructions of the filter.
     pub(crate) filter: AtomicU32,
-    pub(crate) spare: AtomicU32,
+    /// The number of the thread that watches; the kernel adds its mark for dead owners when that thread ends.
+    pub(crate) watcher: AtomicU32,
     pub(crate) instructions: [AtomicU64; MOST_FILTER],
 }

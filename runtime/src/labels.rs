@@ -12,6 +12,20 @@ impl Labels {
     /// No label.
     pub const NONE: Self = Self(0);
 
+    /// Every crash.
+    pub const CRASHES: Self = Self::of(&[
+        Label::CrashedOutOfMemory,
+        Label::CrashedStackOverflow,
+        Label::CrashedMemoryFault,
+        Label::CrashedBadCall,
+        Label::CrashedArithmetic,
+        Label::CrashedAbort,
+        Label::CrashedIllegalInstruction,
+        Label::CrashedKilled,
+        Label::CrashedProtocol,
+        Label::CrashedUnknown,
+    ]);
+
     /// These labels.
     pub const fn of(labels: &[Label]) -> Self {
         let (mut bits, mut at) = (0, 0);

@@ -37,7 +37,7 @@ fn error() -> ErrorReport {
 }
 
 #[track_caller]
-fn assert_row(evidence: &Evidence, label: &str, certain: bool) {
+pub(super) fn assert_row(evidence: &Evidence, label: &str, certain: bool) {
     let verdict = classify(evidence);
     assert_eq!(
         (verdict.label().as_str(), verdict.is_certain()),

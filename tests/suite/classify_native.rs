@@ -5,6 +5,8 @@ use sandtrap::{
     Signal, Source, StackState, Verdict, classify,
 };
 
+use super::classify::assert_row;
+
 fn died(signal: Signal, sender: Sender, fault: Option<Fault>) -> Evidence {
     Evidence::of(Source::Ptrace, Ending::Signalled(Death { signal, code: None, sender, fault }))
 }
@@ -20,16 +22,6 @@ fn fault(address: Option<u64>, access: Option<AccessKind>) -> Fault {
         stack: StackState::Sound,
         opcode: Opcode::Other,
     }
-}
-
-#[track_caller]
-fn assert_row(evidence: &Evidence, label: &str, certain: bool) {
-    let verdict = classify(evidence);
-    assert_eq!(
-        (verdict.label().as_str(), verdict.is_certain()),
-        (label, certain),
-        "{evidence:#?}\n{verdict:?}"
-    );
 }
 
 /// 8 rows: what was wanted x whether the processor named an address.

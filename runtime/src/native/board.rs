@@ -11,7 +11,7 @@ use std::io;
 use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -64,6 +64,11 @@ impl Board {
         // SAFETY: the mapping is as large as a board, aligned to a page, and lives as long as `self`; every
         // value of its integers is valid.
         unsafe { self.page.as_ref() }
+    }
+
+    /// Where the thread that watches leaves its number, and its last will.
+    pub(super) fn watcher(&self) -> &AtomicU32 {
+        &self.page().watcher
     }
 
     /// Forgets the launch before.
@@ -120,6 +125,29 @@ mod tests {
 
     fn instruction(k: u32) -> libc::sock_filter {
         libc::sock_filter { code: 0, jt: 0, jf: 0, k }
+    }
+
+    /// Makes a will in a thread of its own, and gives the word when that thread has ended.
+    fn word_after(board: &Board, is_forgotten: bool) -> u32 {
+        let end = |board: &Board| {
+            let will = crate::native::sys::LastWill::make(board.watcher()).unwrap();
+            assert_eq!(board.watcher().load(Ordering::Acquire) & libc::FUTEX_OWNER_DIED, 0);
+            if is_forgotten {
+                std::mem::forget(will);
+            }
+        };
+        std::thread::scope(|scope| {
+            // Joined, and not only left by the scope: a scope ends a moment before its threads do.
+            scope.spawn(|| end(board)).join().unwrap();
+        });
+        board.watcher().load(Ordering::Acquire)
+    }
+
+    #[test]
+    fn a_thread_that_ends_leaves_its_mark_unless_it_took_its_will_back() {
+        let board = Board::new(&[]).unwrap();
+        assert_eq!(word_after(&board, false) & libc::FUTEX_OWNER_DIED, 0);
+        assert_ne!(word_after(&board, true) & libc::FUTEX_OWNER_DIED, 0);
     }
 
     #[test]

@@ -168,19 +168,7 @@ impl Keeper {
         drop(theirs);
         let (tell, told) = sync_channel(1);
         let watched_desk = Arc::clone(&desk);
-        let watch = move || {
-            // No handler of the host's may run here: between clone and exec a child shares this thread's
-            // memory. This fails only for an invalid set, and the full set is none.
-            let _ = SigSet::all().thread_block();
-            let started = prepared.start();
-            drop(prepared);
-            let keeper = started.as_ref().ok().copied();
-            // The caller waits for exactly this answer.
-            let _ = tell.send(started.map(|_| ()));
-            if let Some(keeper) = keeper {
-                Watchman::new(keeper, watched_desk).run();
-            }
-        };
+        let watch = move || watch(prepared, &watched_desk, &tell);
         let thread = std::thread::Builder::new().name("sandtrap-watch".into()).spawn(watch);
         let thread = thread.map_err(outside)?;
         let broke = || Err((None, io::Error::other("the watching thread broke")));
@@ -310,5 +298,28 @@ impl Drop for Keeper {
             // It panicked: there is nothing left to wait for.
             let _ = thread.join();
         }
+    }
+}
+
+/// The whole life of a watching thread.
+fn watch(
+    prepared: Prepared,
+    desk: &Arc<Desk>,
+    tell: &SyncSender<Result<(), (Option<CageStep>, io::Error)>>,
+) {
+    // No handler of the host's may run here: between clone and exec a child shares this thread's
+    // memory. This fails only for an invalid set, and the full set is none.
+    let _ = SigSet::all().thread_block();
+    let will = sys::LastWill::make(desk.board.watcher());
+    let started = match &will {
+        Ok(_) => prepared.start(),
+        Err(error) => Err((None, io::Error::new(error.kind(), error.to_string()))),
+    };
+    drop(prepared);
+    let keeper = started.as_ref().ok().copied();
+    // The caller waits for exactly this answer.
+    let _ = tell.send(started.map(|_| ()));
+    if let Some(keeper) = keeper {
+        Watchman::new(keeper, Arc::clone(desk)).run();
     }
 }

@@ -6,10 +6,12 @@
 #![expect(unsafe_code, reason = "raw clone and wait; see the contract at each block")]
 
 use std::io;
+use std::marker::PhantomData;
 use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use libc::{c_int, c_void, pid_t};
+use libc::{c_int, c_long, c_void, pid_t};
 
 /// The stack on which a child runs between clone and exec. Kept for the next child.
 pub(super) struct ChildStack(Box<[u128]>);
@@ -43,6 +45,50 @@ pub(super) fn start_child<T>(
     // memory. The stack is aligned to 16 by its element type.
     let pid = unsafe { libc::clone(entry, top, flags, std::ptr::from_mut(argument).cast()) };
     if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid) }
+}
+
+/// A word in shared memory into which the kernel writes when this thread ends, however it ends, and before anybody
+/// else hears of it or takes over its children: it takes the word for a lock that the thread held.
+pub(super) struct LastWill<'a> {
+    /// What the kernel was told; it reads this when the thread ends.
+    _list: Box<RobustList>,
+    _word: PhantomData<&'a AtomicU32>,
+}
+
+#[repr(C)]
+struct RobustList {
+    next: *const RobustList,
+    offset: c_long,
+    pending: *const AtomicU32,
+}
+
+impl<'a> LastWill<'a> {
+    pub(super) fn make(word: &'a AtomicU32) -> io::Result<Self> {
+        let list =
+            RobustList { next: std::ptr::null(), offset: 0, pending: std::ptr::from_ref(word) };
+        let mut list = Box::new(list);
+        // An empty list ends where it begins; the one lock is the one that is being taken.
+        list.next = std::ptr::from_ref(&*list);
+        // SAFETY: takes nothing and cannot fail.
+        let thread = unsafe { libc::gettid() };
+        word.store(thread.unsigned_abs(), Ordering::Release);
+        set_robust_list(&*list)?;
+        Ok(Self { _list: list, _word: PhantomData })
+    }
+}
+
+impl Drop for LastWill<'_> {
+    fn drop(&mut self) {
+        // It fails only where it was never made.
+        let _ = set_robust_list(std::ptr::null());
+    }
+}
+
+fn set_robust_list(list: *const RobustList) -> io::Result<()> {
+    // SAFETY: the kernel keeps the address for this thread and reads it at its end; whoever made it keeps it there
+    // until it is taken back. This thread holds no lock of the C library's that survives its owner.
+    let answer = unsafe { libc::syscall(libc::SYS_set_robust_list, list, size_of::<RobustList>()) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// One change of state of a child or tracee of this thread.

@@ -32,19 +32,7 @@ pub struct RetrySettings {
 
 impl RetrySettings {
     /// Crashes, and wall time that was up: with the right worker or at a better time they may not happen again.
-    pub const ON: Labels = Labels::of(&[
-        Label::CrashedOutOfMemory,
-        Label::CrashedStackOverflow,
-        Label::CrashedMemoryFault,
-        Label::CrashedBadCall,
-        Label::CrashedArithmetic,
-        Label::CrashedAbort,
-        Label::CrashedIllegalInstruction,
-        Label::CrashedKilled,
-        Label::CrashedProtocol,
-        Label::CrashedUnknown,
-        Label::StoppedWallTime,
-    ]);
+    pub const ON: Labels = Labels::CRASHES.and(Labels::of(&[Label::StoppedWallTime]));
 }
 
 impl Default for RetrySettings {

@@ -23,21 +23,11 @@ impl Weight {
     ///
     /// A task's own error is none of them (it answered), nor is a task that was refused or never ran: a full
     /// queue says nothing about a device.
-    pub const FAILURES: Labels = Labels::of(&[
-        Label::CrashedOutOfMemory,
-        Label::CrashedStackOverflow,
-        Label::CrashedMemoryFault,
-        Label::CrashedBadCall,
-        Label::CrashedArithmetic,
-        Label::CrashedAbort,
-        Label::CrashedIllegalInstruction,
-        Label::CrashedKilled,
-        Label::CrashedProtocol,
-        Label::CrashedUnknown,
+    pub const FAILURES: Labels = Labels::CRASHES.and(Labels::of(&[
         Label::StoppedWallTime,
         Label::StoppedCpuTime,
         Label::StoppedFuel,
-    ]);
+    ]));
 
     /// Weighs a verdict, where `failures` count as such.
     pub fn of(label: Label, failures: Labels) -> Self {

@@ -1,6 +1,5 @@
 //! The program against the table, and the table against what it is for.
 
-mod cost;
 mod documented;
 mod equal;
 mod named;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::label::Label;
 use crate::labels::Labels;
 
 /// What counts as ill, and for how long it is remembered.
@@ -42,18 +41,7 @@ pub struct HealthSettings {
 
 impl HealthSettings {
     /// The verdicts that are crashes.
-    pub const CRASHES: Labels = Labels::of(&[
-        Label::CrashedOutOfMemory,
-        Label::CrashedStackOverflow,
-        Label::CrashedMemoryFault,
-        Label::CrashedBadCall,
-        Label::CrashedArithmetic,
-        Label::CrashedAbort,
-        Label::CrashedIllegalInstruction,
-        Label::CrashedKilled,
-        Label::CrashedProtocol,
-        Label::CrashedUnknown,
-    ]);
+    pub const CRASHES: Labels = Labels::CRASHES;
 
     pub(super) fn level_of(&self, crashes: usize) -> Level {
         if crashes > self.unhealthy_above {
