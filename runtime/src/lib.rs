@@ -150,7 +150,7 @@ pub use pool::{
     WorkerStatus,
 };
 pub use probe::probe;
-pub use quantity::{ByteSize, QuantityError, parse_duration, show_duration};
+pub use quantity::{ByteSize, Cpus, QuantityError, parse_duration, show_duration};
 pub use record::Record;
 pub use rejection::Rejection;
 pub use report::{AttemptSummary, Facts, Report, TaskSummary};

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::quantity::{ByteSize, show_duration};
+use crate::quantity::{ByteSize, Cpus, show_duration};
 use crate::task::Wall;
 
 /// What a task may use. A limit that is hit has a verdict of its own.
@@ -17,6 +17,9 @@ pub struct Limits {
     pub wall: Duration,
     /// Processor time of all threads together.
     pub cpu: Duration,
+    /// How many processors its threads may use at once, a part of one included: they wait when they have had their
+    /// share of a tenth of a second. `None` leaves that to the host. Only processes can be held to it.
+    pub cpus: Option<Cpus>,
     /// Instructions of a module. `None` means that instructions are not counted, which is faster.
     pub fuel: Option<u64>,
     /// Stack of the main thread. Fixed when a program is loaded.
@@ -65,6 +68,7 @@ impl Default for Limits {
             on_memory_limit: OnMemoryLimit::Trap,
             wall: Duration::from_secs(30),
             cpu: Duration::from_secs(30),
+            cpus: None,
             fuel: None,
             stack: ByteSize::mib(1),
             output: ByteSize::mib(16),
@@ -82,6 +86,8 @@ pub const LEAST_MEMORY: ByteSize = ByteSize::kib(64);
 /// What a deterministic task gets to run on where its fuel is not said: seconds of work, and far less than the
 /// time on the clock that ends it otherwise.
 pub const DETERMINISTIC_FUEL: u64 = 5_000_000_000;
+/// The kernel gives out no less than a millisecond of a tenth of a second.
+const LEAST_CPUS: Cpus = Cpus::thousandths(10);
 const LEAST_STACK: ByteSize = ByteSize::kib(64);
 const MOST_STACK: ByteSize = ByteSize::mib(1024);
 const LEAST_OPEN_FILES: u32 = 5;
@@ -148,6 +154,11 @@ impl Limits {
             let (stack, memory) = (("stack", self.stack), ("memory", self.memory));
             return Err(LimitError::fight(stack, memory, why));
         }
+        if let (Wall::Wasm, Some(cpus)) = (wall, self.cpus) {
+            let fault = "is for processes: a module runs on a thread of its host's, which nobody holds back; \
+                         bound it by its cpu limit";
+            return Err(LimitError::alone("cpus", cpus, fault));
+        }
         Ok(())
     }
 
@@ -179,6 +190,10 @@ impl Limits {
             if count == 0 {
                 return Err(LimitError::alone(limit, 0, "lets nothing run; try at least 1"));
             }
+        }
+        if let Some(cpus) = self.cpus.filter(|cpus| *cpus < LEAST_CPUS) {
+            let fault = format!("is below {LEAST_CPUS}, the least that a host gives out; try 0.5");
+            return Err(LimitError::alone("cpus", cpus, fault));
         }
         if self.threads > MOST_THREADS {
             let fault = format!("is above {MOST_THREADS}, more than a host can count; try 256");
@@ -216,6 +231,7 @@ mod tests {
             (Limits { open_files: 2, ..base() }, &["open-files"], "is below 5"),
             (Limits { wall: Duration::ZERO, ..base() }, &["wall"], "try 5s"),
             (Limits { cpu: Duration::ZERO, ..base() }, &["cpu"], "try 5s"),
+            (Limits { cpus: Some(Cpus::thousandths(0)), ..base() }, &["cpus"], "try 0.5"),
             (Limits { processes: 0, ..base() }, &["processes"], "at least 1"),
             (Limits { threads: 0, ..base() }, &["threads"], "at least 1"),
             (Limits { threads: u32::MAX, ..base() }, &["threads"], "try 256"),
@@ -251,6 +267,7 @@ mod tests {
         let never_reached = Limits {
             wall: Duration::from_millis(1),
             cpu: Duration::from_secs(3600),
+            cpus: Some(Cpus::thousandths(4000)),
             threads: 1,
             output: ByteSize::bytes(0),
             result: ByteSize::bytes(0),
@@ -258,6 +275,14 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(never_reached.check_behind(Wall::Native), Ok(()));
+    }
+
+    #[test]
+    fn a_share_of_the_processors_is_for_processes() {
+        let limits = Limits { cpus: Some(Cpus::thousandths(500)), ..Limits::default() };
+        assert_eq!(limits.check_behind(Wall::Native), Ok(()));
+        let error = limits.check_behind(Wall::Wasm).unwrap_err().to_string();
+        assert!(error.starts_with("the cpus limit of 0.5 is for processes"), "{error}");
     }
 
     #[test]

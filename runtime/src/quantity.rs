@@ -71,6 +71,53 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// Processors at once, a part of one included: `0.5`, `2`. Exact to a thousandth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cpus(u32);
+
+impl Cpus {
+    /// That many thousandths of a processor.
+    pub const fn thousandths(count: u32) -> Self {
+        Self(count)
+    }
+
+    /// The plain number of thousandths.
+    pub const fn as_thousandths(self) -> u32 {
+        self.0
+    }
+
+    /// As a number of processors.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+}
+
+impl fmt::Display for Cpus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_f64().fmt(f)
+    }
+}
+
+impl FromStr for Cpus {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fail = |fault| QuantityError { text: text.to_owned(), fault, example: "0.5 or 2" };
+        let number: f64 = text.trim().parse().map_err(|_| fail("is not a number"))?;
+        let thousandths = (number * 1000.0).round();
+        if thousandths.is_nan() {
+            return Err(fail("is not a number"));
+        }
+        if thousandths < 0.0 {
+            return Err(fail("is below zero"));
+        }
+        if thousandths > f64::from(u32::MAX) {
+            return Err(fail("is too large"));
+        }
+        Ok(Self(thousandths as u32))
+    }
+}
+
 /// Why a quantity could not be read; the text says how to write it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` {fault}; write it as in {example}")]
@@ -169,6 +216,20 @@ mod tests {
         }
         for text in ["5", "-1s", "5sec", "0s", "s"] {
             assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn processors_are_read_and_shown_to_a_thousandth() {
+        for (text, thousandths, shown) in
+            [("0.5", 500, "0.5"), ("2", 2000, "2"), ("0.0004", 0, "0"), (" 1.25", 1250, "1.25")]
+        {
+            let cpus: Cpus = text.parse().unwrap();
+            assert_eq!((cpus.as_thousandths(), cpus.to_string().as_str()), (thousandths, shown));
+        }
+        for text in ["", "half", "-1", "NaN", "1e12", "inf"] {
+            let error = text.parse::<Cpus>().unwrap_err().to_string();
+            assert!(error.ends_with("write it as in 0.5 or 2"), "{error}");
         }
     }
 

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::evidence::{AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step};
 use crate::label::Label;
 use crate::limits::Limits;
+use crate::quantity::Cpus;
 use crate::report::{AttemptSummary, Report};
 use crate::trace::Frame;
 use crate::verdict::{CrashCause, Failure, Verdict};
@@ -137,6 +138,7 @@ struct LimitsRecord {
     on_memory_limit: &'static str,
     wall_us: u64,
     cpu_us: u64,
+    cpus: Option<f64>,
     fuel: Option<u64>,
     stack_bytes: u64,
     output_bytes: u64,
@@ -348,6 +350,7 @@ fn limits_record(limits: &Limits) -> LimitsRecord {
         on_memory_limit: limits.on_memory_limit.name(),
         wall_us: micros(limits.wall),
         cpu_us: micros(limits.cpu),
+        cpus: limits.cpus.map(Cpus::as_f64),
         fuel: limits.fuel,
         stack_bytes: limits.stack.as_u64(),
         output_bytes: limits.output.as_u64(),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 use sandtrap::{
-    ByteSize, Label, Limits, Permissions, Profile, Program, Report, Runtime, StopReason, Task,
+    ByteSize, Cpus, GuardState, Label, Limits, Permissions, Profile, Program, Report, Runtime,
+    StopReason, Task,
 };
 use sandtrap_tests::guests;
 
@@ -51,6 +52,30 @@ fn processor_time_is_that_of_the_whole_tree() {
     let (least, most) = overshoot("cpu_hog_children", &limits);
     assert!(least <= 0.25, "50 ms of 200: {least}");
     assert!(most <= 1.0, "{most}");
+}
+
+#[test]
+fn a_share_of_the_processors_holds_for_the_whole_tree() {
+    let cpus = Some(Cpus::thousandths(50));
+    let wall = Duration::from_secs(1);
+    for (guest, processes) in [("spin", 1), ("cpu_hog_children", 3)] {
+        let report = run(guest, Limits { cpus, wall, processes, ..unhurried() });
+        assert_eq!(report.verdict.label(), Label::StoppedWallTime, "{report:#?}");
+        let guard = report.guards.iter().find(|guard| guard.name == "cpu-group").unwrap();
+        match guard.state {
+            // A twentieth of its time, what each processor had taken ahead of it, and the way to its end.
+            GuardState::InForce => {
+                let share = report.usage.wall / 20 + Duration::from_millis(30);
+                assert!(report.usage.cpu <= share, "{guest}: {:?}", report.usage);
+            }
+            state => {
+                assert_eq!(state, GuardState::Missing);
+                assert!(guard.why.as_ref().unwrap().contains("may use all processors"));
+            }
+        }
+    }
+    let free = run("hello", unhurried());
+    assert!(free.guards.iter().all(|guard| guard.name != "cpu-group"), "nobody asked for it");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use sandtrap::{ByteSize, Limits, OnMemoryLimit, parse_duration, show_duration};
+use sandtrap::{ByteSize, Cpus, Limits, OnMemoryLimit, parse_duration, show_duration};
 
 use super::values;
 
@@ -71,6 +71,10 @@ pub(crate) struct ProcessLimitArgs {
     #[arg(default_value = Limits::default().threads.to_string())]
     threads: u32,
 
+    /// Processors that a process and its tree may use at once, as in 0.5 [default: all]
+    #[arg(long, value_name = "COUNT", value_parser = values::cpus, allow_hyphen_values = true)]
+    cpus: Option<Cpus>,
+
     /// Open files of one process
     #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
     #[arg(default_value = Limits::default().open_files.to_string())]
@@ -106,6 +110,7 @@ impl LimitArgs {
         Limits {
             processes: process.processes,
             threads: process.threads,
+            cpus: process.cpus,
             open_files: process.open_files,
             file_bytes: process.file_bytes,
             ..self.limits()
@@ -146,13 +151,14 @@ mod tests {
     #[test]
     fn every_flag_reaches_its_own_limit() {
         let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB \
-                    --result 7MiB --processes 8 --threads 11 --open-files 9 --file-bytes 10MiB --on-memory-limit refuse";
+                    --result 7MiB --processes 8 --threads 11 --open-files 9 --file-bytes 10MiB --cpus 1.5 --on-memory-limit refuse";
         let line = Line::parse_from(line.split_whitespace());
         let expected = Limits {
             memory: ByteSize::mib(1),
             on_memory_limit: OnMemoryLimit::Refuse,
             wall: Duration::from_secs(2),
             cpu: Duration::from_secs(3),
+            cpus: Some(Cpus::thousandths(1500)),
             fuel: Some(4),
             stack: ByteSize::mib(5),
             output: ByteSize::mib(6),

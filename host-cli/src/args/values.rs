@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use sandtrap::{Access, ByteSize, DirGrant, Label, QuantityError, Value};
+use sandtrap::{Access, ByteSize, Cpus, DirGrant, Label, QuantityError, Value};
 
 use crate::explain;
 
@@ -15,6 +15,11 @@ const ARGUMENT_EXAMPLE: &str = "write it as in i32:5 or f64:0.5";
 
 /// A size with its unit.
 pub(crate) fn size(text: &str) -> Result<ByteSize, QuantityError> {
+    text.parse()
+}
+
+/// A number of processors, or a part of one.
+pub(crate) fn cpus(text: &str) -> Result<Cpus, QuantityError> {
     text.parse()
 }
 

@@ -8,6 +8,7 @@ use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Profile, Trust, Wal
 pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
     let limits = policy.limits_for(None);
     let fuel = limits.fuel.map_or_else(|| "not counted".to_owned(), |fuel| fuel.to_string());
+    let cpus = limits.cpus.map_or_else(|| "all".to_owned(), |cpus| cpus.to_string());
     let names: Vec<String> =
         policy.permissions.env.iter().map(|(name, _)| name.display().to_string()).collect();
     let env = if names.is_empty() { "empty".to_owned() } else { names.join(", ") };
@@ -27,6 +28,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("on-memory-limit", limits.on_memory_limit.name().to_owned()),
                 ("wall", show_duration(limits.wall)),
                 ("cpu", show_duration(limits.cpu)),
+                ("cpus", cpus),
                 ("fuel", fuel),
                 ("stack", limits.stack.to_string()),
                 ("output", limits.output.to_string()),

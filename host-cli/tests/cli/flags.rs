@@ -79,6 +79,7 @@ fn the_policy_shows_every_default_and_runs_nothing() {
         "memory       256 MiB",
         "wall         30 s",
         "cpu          30 s",
+        "cpus         all",
         "fuel         not counted",
         "stack        1 MiB",
         "output       16 MiB",

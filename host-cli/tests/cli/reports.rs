@@ -229,7 +229,7 @@ fn the_limits_are_reported_as_they_were_given() {
     let mib = |count: u64| count << 20;
     for wall in WALLS {
         let limits = json!({
-            "memory_bytes": mib(65), "on_memory_limit": "refuse", "wall_us": 66_000_000, "cpu_us": 67_000_000, "fuel": null,
+            "memory_bytes": mib(65), "on_memory_limit": "refuse", "wall_us": 66_000_000, "cpu_us": 67_000_000, "cpus": null, "fuel": null,
             "stack_bytes": mib(2), "output_bytes": mib(3), "result_bytes": mib(4),
             "processes": 5, "threads": 6, "open_files": 16, "file_bytes": mib(7)
         });

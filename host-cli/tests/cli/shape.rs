@@ -83,6 +83,7 @@ const USAGE: &[Key] = &[
 
 const LIMITS: &[Key] = &[
     ("cpu_us", "integer"),
+    ("cpus", "number?"),
     ("file_bytes", "integer"),
     ("fuel", "integer?"),
     ("memory_bytes", "integer"),

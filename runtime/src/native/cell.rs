@@ -67,7 +67,7 @@ impl NativeCell {
             stop.stop(StopReason::WallTime);
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
-        let (group, group_guard) = self.image.group(attempt.limits)?;
+        let (group, group_guards) = self.image.group(attempt.limits)?;
         let group = group.map(Arc::new);
         let census = group.as_deref().map(Group::census);
         let (plan, ends) = self.plan(attempt, args, stdin, group.clone())?;
@@ -86,7 +86,7 @@ impl NativeCell {
         let is_filtered =
             guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
         let sees_births = launched.traced && is_filtered;
-        guards.insert(0, group_guard);
+        guards.splice(0..0, group_guards);
         // The guest's ends of its pipes are its own from here on.
         drop(plan);
         let pid = launched.pid.unsigned_abs();

@@ -12,11 +12,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::limits::Limits;
+use crate::quantity::Cpus;
 
 use super::census::{Census, Clock};
-use super::mounts;
+use super::leftovers::{is_orphan, kill_below, remove_below};
+use super::mounts::{self, Candidates};
+use super::share;
 
-const PREFIX: &str = "sandtrap-";
+/// What the names of all groups begin with; then comes the number of their host.
+pub(super) const PREFIX: &str = "sandtrap-";
 
 /// Tasks beyond those that the tracer ends a bomb at: it shall see the one too many before the kernel refuses
 /// it, so that the verdict doesn't depend on who was faster.
@@ -41,10 +45,12 @@ pub(super) struct Site {
     pids: Option<PathBuf>,
     /// The folder in which groups that count processor time are made, where that is another one.
     cpu: Option<PathBuf>,
+    /// The folder in which groups that share processors out are made, where that is another one.
+    share: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
+pub(super) enum Version {
     V1,
     V2,
 }
@@ -54,14 +60,14 @@ impl Site {
     pub(super) fn find() -> Result<Self, String> {
         let found = mounts::candidates()?;
         let mut reasons = Vec::new();
-        if let Some(memory) = found.unified {
+        if let Some(memory) = found.unified.clone() {
             match Self::v2(memory) {
                 Ok(site) => return Ok(site),
                 Err(why) => reasons.push(format!("v2: {why}")),
             }
         }
-        if let Some(memory) = found.memory {
-            match Self::v1(memory, found.pids, found.cpu) {
+        if let Some(memory) = found.memory.clone() {
+            match Self::v1(memory, &found) {
                 Ok(site) => return Ok(site),
                 Err(why) => reasons.push(format!("v1: {why}")),
             }
@@ -77,10 +83,9 @@ impl Site {
             Err(why) => return [Err(why.clone()), Err(why)],
         };
         let absent = "not mounted, or without a memory controller that is handed down to us";
-        let v2 = found.unified.map(|memory| Self::v2(memory).map(|site| site.shown()));
-        let v1 = found
-            .memory
-            .map(|memory| Self::v1(memory, found.pids, found.cpu).map(|site| site.shown()));
+        let v2 = found.unified.clone().map(|memory| Self::v2(memory).map(|site| site.shown()));
+        let v1 =
+            found.memory.clone().map(|memory| Self::v1(memory, &found).map(|site| site.shown()));
         [v2, v1].map(|tried| tried.unwrap_or_else(|| Err(absent.to_owned())))
     }
 
@@ -89,15 +94,16 @@ impl Site {
     }
 
     fn v2(memory: PathBuf) -> Result<Self, String> {
-        let site = Self { version: Version::V2, memory, pids: None, cpu: None };
+        let site = Self { version: Version::V2, memory, pids: None, cpu: None, share: None };
         match site.try_out() {
             Ok(()) => Ok(site),
             Err(error) => Err(error.to_string()),
         }
     }
 
-    fn v1(memory: PathBuf, pids: Option<PathBuf>, cpu: Option<PathBuf>) -> Result<Self, String> {
-        let mut site = Self { version: Version::V1, memory, pids, cpu };
+    fn v1(memory: PathBuf, found: &Candidates) -> Result<Self, String> {
+        let Candidates { pids, cpu, share, .. } = found.clone();
+        let mut site = Self { version: Version::V1, memory, pids, cpu, share };
         if site.try_out().is_err() {
             site.cpu = None;
         }
@@ -124,9 +130,8 @@ impl Site {
 
     /// Removes what hosts left behind that are no more. Only empty groups can be removed.
     fn sweep(&self) {
-        for folder in
-            [Some(&self.memory), self.pids.as_ref(), self.cpu.as_ref()].into_iter().flatten()
-        {
+        let others = [&self.pids, &self.cpu, &self.share];
+        for folder in others.into_iter().flatten().chain([&self.memory]) {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 if is_orphan(&entry.file_name().to_string_lossy()) {
                     // It is in use after all, or somebody else was faster: both are fine.
@@ -144,11 +149,14 @@ impl Site {
             memory,
             pids: None,
             cpu: None,
+            share: None,
+            cpus: None,
             clock: None,
             doors: Vec::new(),
         };
         group.pids = made_below(self.pids.as_ref(), &name)?;
-        if limits.processes > 1 {
+        let is_joint = limits.cpus.is_some() && self.share == self.cpu;
+        if limits.processes > 1 || is_joint {
             // The clock of a process is exact; those of many, some of them gone, can only be added up.
             group.cpu = made_below(self.cpu.as_ref(), &name)?;
             group.clock = match (self.version, &group.cpu) {
@@ -159,6 +167,7 @@ impl Site {
             };
         }
         group.set_limits(limits)?;
+        group.cpus = limits.cpus.map(|cpus| group.share_out(self, &name, cpus));
         group.open_doors()?;
         Ok(group)
     }
@@ -171,7 +180,7 @@ impl Site {
             let number = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
             let name = format!("{PREFIX}{}-{number}", std::process::id());
             let memory = self.memory.join(&name);
-            let others = [&self.pids, &self.cpu];
+            let others = [&self.pids, &self.cpu, &self.share];
             let taken = others.into_iter().flatten().any(|folder| folder.join(&name).exists());
             match fs::create_dir(&memory) {
                 Ok(()) if !taken => return Ok((name, memory)),
@@ -190,15 +199,6 @@ fn made_below(folder: Option<&PathBuf>, name: &str) -> io::Result<Option<PathBuf
     Ok(Some(made))
 }
 
-/// Whether a group's name says that its maker is dead.
-fn is_orphan(name: &str) -> bool {
-    let owner = name
-        .strip_prefix(PREFIX)
-        .and_then(|rest| rest.split('-').next())
-        .and_then(|pid| pid.parse::<u32>().ok());
-    owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
-}
-
 /// The group of one task. Removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -206,6 +206,9 @@ pub(super) struct Group {
     memory: PathBuf,
     pids: Option<PathBuf>,
     cpu: Option<PathBuf>,
+    share: Option<PathBuf>,
+    /// What came of its share of the processors, if it is to have one.
+    cpus: Option<Result<(), String>>,
     /// What counts the processor time of all of it, the dead and the unseen included.
     clock: Option<Clock>,
     /// Open files through which a child enters: `tasks` of v1, the folder itself of v2.
@@ -241,6 +244,24 @@ impl Group {
                 Ok(())
             }
         }
+    }
+
+    fn share_out(&mut self, site: &Site, name: &str, cpus: Cpus) -> Result<(), String> {
+        let folder = match self.version {
+            Version::V2 => Some(&self.memory),
+            Version::V1 if site.share == site.cpu => self.cpu.as_ref(),
+            Version::V1 => {
+                let made = made_below(site.share.as_ref(), name);
+                self.share = made.map_err(|error| error.to_string())?;
+                self.share.as_ref()
+            }
+        };
+        share::hold(folder.map(PathBuf::as_path), self.version, cpus)
+    }
+
+    /// Whether it is held to its share of the processors. `None` if it has none.
+    pub(super) fn is_shared_out(&self) -> Option<&Result<(), String>> {
+        self.cpus.as_ref()
     }
 
     fn open_doors(&mut self) -> io::Result<()> {
@@ -284,7 +305,8 @@ impl Group {
     }
 
     fn folders(&self) -> impl Iterator<Item = &PathBuf> {
-        [Some(&self.memory), self.pids.as_ref(), self.cpu.as_ref()].into_iter().flatten()
+        let others = [&self.pids, &self.cpu, &self.share];
+        [&self.memory].into_iter().chain(others.into_iter().flatten())
     }
 
     /// A way to ask who is in it, for one who doesn't hold it.
@@ -329,58 +351,17 @@ impl Group {
     }
 }
 
-fn kill_below(folder: &Path) -> usize {
-    let list = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-    let mut killed = 0;
-    for pid in list.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 1) {
-        super::sys::send(pid, libc::SIGKILL);
-        killed += 1;
-    }
-    for_each_below(folder, |below| killed += kill_below(below));
-    killed
-}
-
-fn remove_below(folder: &Path) {
-    for_each_below(folder, |below| {
-        remove_below(below);
-        // What is still in use is tried again.
-        let _ = fs::remove_dir(below);
-    });
-}
-
-fn for_each_below(folder: &Path, mut act: impl FnMut(&Path)) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            act(&entry.path());
-        }
-    }
-}
-
 impl Drop for Group {
     fn drop(&mut self) {
         self.remove();
     }
 }
 
-fn put(folder: &Path, file: &str, value: u64) -> io::Result<()> {
+pub(super) fn put(folder: &Path, file: &str, value: impl std::fmt::Display) -> io::Result<()> {
     let path = folder.join(file);
     let written = OpenOptions::new()
         .write(true)
         .open(&path)
         .and_then(|mut open| open.write_all(value.to_string().as_bytes()));
     written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_group_of_a_dead_host_is_known_by_its_name() {
-        let alive = std::process::id();
-        assert!(!is_orphan(&format!("sandtrap-{alive}-1")));
-        assert!(is_orphan("sandtrap-4194999-1"));
-        assert!(!is_orphan("sandtrap-x-1"));
-        assert!(!is_orphan("somebody-else"));
-    }
 }

@@ -128,22 +128,38 @@ impl Prepared {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the group for one task.
-    pub(super) fn group(&self, limits: &Limits) -> Result<(Option<Group>, Guard), Refusal> {
+    /// Makes the group for one task, and says which guards it is.
+    pub(super) fn group(&self, limits: &Limits) -> Result<(Option<Group>, Vec<Guard>), Refusal> {
         let made = match &*self.site {
             Ok(site) => site.make(limits).map_err(|error| error.to_string()),
             Err(why) => Err(why.clone()),
         };
-        match made {
-            Ok(group) => Ok((Some(group), Guard::in_force("memory-group"))),
-            Err(why) if self.mode == GuardMode::Required => {
-                Err(refusals::no_guard("memory-group", &why, None))
-            }
+        let is_required = self.mode == GuardMode::Required;
+        let shared_out = match (&made, limits.cpus) {
+            (_, None) => None,
+            (Ok(group), Some(_)) => group.is_shared_out().cloned(),
+            (Err(why), Some(_)) => Some(Err(why.clone())),
+        };
+        let (group, memory) = match made {
+            Ok(group) => (Some(group), Guard::in_force("memory-group")),
+            Err(why) if is_required => return Err(refusals::no_guard("memory-group", &why, None)),
             Err(why) => {
                 let why = format!("{why}; the address space of each process is capped instead");
-                Ok((None, Guard::missing("memory-group", why)))
+                (None, Guard::missing("memory-group", why))
             }
-        }
+        };
+        let cpu = match shared_out {
+            None => None,
+            Some(Ok(())) => Some(Guard::in_force("cpu-group")),
+            Some(Err(why)) if is_required => {
+                return Err(refusals::no_guard("cpu-group", &why, None));
+            }
+            Some(Err(why)) => {
+                let why = format!("{why}; it may use all processors");
+                Some(Guard::missing("cpu-group", why))
+            }
+        };
+        Ok((group, [memory].into_iter().chain(cpu).collect()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The folders of this process's own groups, where they are mounted.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Candidates {
     /// In the unified hierarchy, if memory can be capped there.
     pub(super) unified: Option<PathBuf>,
@@ -14,6 +14,8 @@ pub(super) struct Candidates {
     pub(super) pids: Option<PathBuf>,
     /// In the v1 hierarchy that counts processor time.
     pub(super) cpu: Option<PathBuf>,
+    /// In the v1 hierarchy that shares processors out, which is often the same.
+    pub(super) share: Option<PathBuf>,
 }
 
 /// Finds them in what the kernel says of this process.
@@ -44,6 +46,9 @@ fn parse(mounts: &str, groups: &str) -> Candidates {
                 }
                 if has("cpuacct") {
                     found.cpu = folder("cpuacct");
+                }
+                if has("cpu") {
+                    found.share = folder("cpu");
                 }
                 if has("pids") {
                     found.pids = folder("pids");
@@ -98,6 +103,7 @@ mod tests {
                 memory: Some("/sys/fs/cgroup/memory/b/c".into()),
                 pids: Some("/sys/fs/cgroup/pids/a".into()),
                 cpu: Some("/sys/fs/cgroup/cpu,cpuacct/e".into()),
+                share: Some("/sys/fs/cgroup/cpu,cpuacct/e".into()),
             }
         );
     }

@@ -90,7 +90,7 @@ pub(super) fn no_guard(guard: &'static str, why: &str, errno: Option<i32>) -> Re
 /// What whoever runs the host can do about a guard.
 fn remedy(guard: &str) -> &'static str {
     match guard {
-        "memory-group" => "run as a user who may make control groups",
+        "memory-group" | "cpu-group" => "run as a user who may make control groups",
         "landlock" => "run on a kernel with Landlock (5.13 or later)",
         "seccomp" => "run on a kernel that filters system calls",
         "tracing" => "allow ptrace",
