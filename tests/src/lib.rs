@@ -2,6 +2,7 @@
 
 pub mod acted;
 pub mod bombs;
+pub mod chaos;
 pub mod confusion;
 pub mod expect;
 pub mod guests;

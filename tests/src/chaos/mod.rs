@@ -1,0 +1,229 @@
+//! Chaos: thousands of tasks behind both walls, a third of which die in every way that the guests of the table know, while
+//! workers are killed from outside. Each task has to have the one report that is its own.
+//!
+//! ```text
+//!   the storm: a third crash guests, by turns ---+
+//!              a third well-behaved ones --------+--> pools of four workers, 64 tasks under way at most
+//!              a third kept modules and prey ----+         ^
+//!   two callers who want one task after another -----------+  (how long they wait is measured)
+//!   the hunter kills processes of the prey, found among this process's own children
+//! ```
+
+mod cast;
+mod hunt;
+mod pulse;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sandtrap::{Report, Runtime, Ticket, WorkerState};
+
+use crate::soak::Counted;
+use cast::{Cast, Company};
+use pulse::Pulse;
+
+/// Tasks that wait or run at the same time.
+const UNDER_WAY: usize = 64;
+
+/// Workers of each pool.
+const WORKERS: usize = 4;
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Chaos {
+    /// Tasks that had their report.
+    pub tasks: usize,
+    /// How many guests take part.
+    pub guests: usize,
+    /// Reports by their label.
+    pub labels: BTreeMap<&'static str, usize>,
+    /// Reports that were another task's, or said something wrong.
+    pub wrong: BTreeMap<String, usize>,
+    /// Workers that are not there at the end.
+    pub lost: Vec<String>,
+    /// Processes that were killed from outside.
+    pub killed: usize,
+    /// How long callers waited who wanted one well-behaved task after another: one behind each wall.
+    pub waited: Vec<Pulse>,
+    /// Before there was any pool, after a third of the tasks, after all of them, and when all pools are gone.
+    pub counted: [(Counted, usize); 4],
+    /// How long all of it took.
+    pub took: Duration,
+}
+
+impl Chaos {
+    /// Lets so many tasks loose.
+    pub fn run(tasks: usize) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let before = count();
+        let company = Company::gather(&runtime);
+        let hunt = &company.prey.hunt;
+        let is_over = AtomicBool::new(false);
+        let began = Instant::now();
+        let (mut tally, mut early) = (Tally::default(), None);
+        let mut waited = Vec::new();
+        thread::scope(|scope| {
+            let (beats, callers): (Vec<_>, Vec<_>) = company
+                .steady
+                .iter()
+                .map(|cast| {
+                    // A beat that finds its caller still waiting for the last one is left out.
+                    let (beat, beats) = mpsc::sync_channel(1);
+                    (beat, scope.spawn(move || Pulse::of(cast, &beats)))
+                })
+                .unzip();
+            scope.spawn(|| hunt.go_on(&is_over));
+            early = Some(storm(tasks, &company, beats, &mut tally));
+            is_over.store(true, Ordering::SeqCst);
+            hunt.wake();
+            for caller in callers {
+                match caller.join() {
+                    Ok(pulse) => waited.push(pulse),
+                    Err(_) => tally.wrong("a caller: it panicked".to_owned()),
+                }
+            }
+        });
+        for cast in company.everybody() {
+            tally.look_at(cast);
+        }
+        let late = count();
+        let (guests, killed) = (company.everybody().count(), hunt.killed());
+        drop(company);
+        Self {
+            tasks: tally.labels.values().sum(),
+            guests,
+            labels: tally.labels,
+            wrong: tally.wrong,
+            lost: tally.lost,
+            killed,
+            waited,
+            counted: [before, early.unwrap_or(late), late, count()],
+            took: began.elapsed(),
+        }
+    }
+
+    /// Whether every report was right, and everybody is still there.
+    pub fn is_right(&self) -> bool {
+        let has_right_reports =
+            self.wrong.is_empty() && self.waited.iter().all(|of| of.wrong.is_empty());
+        has_right_reports && self.lost.is_empty() && self.counted[2].0.children == 0
+    }
+}
+
+/// Submits all tasks, with no more than so many under way, and takes their reports. Gives what was counted after a third.
+fn storm(
+    tasks: usize,
+    company: &Company,
+    beats: Vec<SyncSender<()>>,
+    tally: &mut Tally,
+) -> (Counted, usize) {
+    let mut under_way: VecDeque<(&Cast, Ticket)> = VecDeque::new();
+    let mut early = None;
+    for number in 0..tasks {
+        let cast = company.turn_of(number);
+        match cast.pool.submit(cast.order(number)) {
+            Ok(ticket) => under_way.push_back((cast, ticket)),
+            Err(rejected) => tally.wrong(format!("{}: {}", cast.name, rejected.why)),
+        }
+        if under_way.len() >= UNDER_WAY
+            && let Some((cast, ticket)) = under_way.pop_front()
+        {
+            tally.take(cast, ticket);
+        }
+        for beat in &beats {
+            // The same.
+            let _ = beat.try_send(());
+        }
+        if number == tasks / 3 {
+            early = Some(count());
+        }
+    }
+    for (cast, ticket) in under_way {
+        tally.take(cast, ticket);
+    }
+    early.unwrap_or_else(count)
+}
+
+/// What there is now, and how many threads.
+fn count() -> (Counted, usize) {
+    (Counted::now(), std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count))
+}
+
+#[derive(Default)]
+struct Tally {
+    labels: BTreeMap<&'static str, usize>,
+    wrong: BTreeMap<String, usize>,
+    lost: Vec<String>,
+}
+
+impl Tally {
+    fn wrong(&mut self, what: String) {
+        *self.wrong.entry(what).or_insert(0) += 1;
+    }
+
+    fn take(&mut self, cast: &Cast, ticket: Ticket) {
+        let asked = ticket.task().clone();
+        let report: Report = ticket.wait();
+        let label = report.verdict.label();
+        *self.labels.entry(label.as_str()).or_insert(0) += 1;
+        if report.task.id != asked {
+            self.wrong(format!("{}: the report of another task", cast.name));
+        }
+        if !cast.may_end(label) {
+            self.wrong(format!("{}: {label}", cast.name));
+        }
+    }
+
+    fn look_at(&mut self, cast: &Cast) {
+        let status = cast.pool.status();
+        let is_there = |state| matches!(state, WorkerState::Idle | WorkerState::Starting);
+        let there = status.workers.iter().filter(|worker| is_there(worker.state)).count();
+        if there != WORKERS || status.abandoned != 0 || status.waiting != 0 {
+            self.lost.push(format!("{}: {status:?}", cast.name));
+        }
+    }
+}
+
+impl fmt::Display for Chaos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.took.as_secs_f64();
+        let rate = self.tasks as f64 / seconds;
+        writeln!(
+            f,
+            "{} tasks of {} guests in {seconds:.1} s, {rate:.0} a second",
+            self.tasks, self.guests
+        )?;
+        for (label, count) in &self.labels {
+            writeln!(f, "  {label:<28} {count:>8}")?;
+        }
+        writeln!(f, "killed from outside: {}", self.killed)?;
+        for pulse in &self.waited {
+            writeln!(f, "{pulse}")?;
+        }
+        let moments = ["before", "after a third", "at the end", "without pools"];
+        for (when, (counted, threads)) in moments.iter().zip(self.counted) {
+            let Counted { resident_kib, descriptors, children, groups } = counted;
+            writeln!(
+                f,
+                "{when}: resident {resident_kib} KiB, {descriptors} descriptors, {threads} threads, \
+                 {children} children, {groups} groups"
+            )?;
+        }
+        for (what, count) in &self.wrong {
+            writeln!(f, "wrong: {what} ({count})")?;
+        }
+        for lost in &self.lost {
+            writeln!(f, "lost: {lost}")?;
+        }
+        write!(
+            f,
+            "wrong reports: {}, pools that lost somebody: {}",
+            self.wrong.len(),
+            self.lost.len()
+        )
+    }
+}
