@@ -1,11 +1,16 @@
 //! How a runtime is made that is not the usual one.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::confined::{Confined, own_program};
 use crate::error::Error;
 use crate::evidence::Step;
+use crate::host::{HostContext, HostFunctions};
 use crate::isolation::{Isolation, LoadError};
 use crate::native::NativeWall;
 use crate::quantity::ByteSize;
@@ -30,11 +35,13 @@ pub struct RuntimeBuilder {
     instances: u32,
     compiler: Option<PathBuf>,
     cache: Option<(PathBuf, ByteSize)>,
+    host: HostFunctions,
 }
 
 impl Default for RuntimeBuilder {
     fn default() -> Self {
-        Self { instances: USUAL_INSTANCES, compiler: None, cache: None }
+        let host = HostFunctions::default();
+        Self { instances: USUAL_INSTANCES, compiler: None, cache: None, host }
     }
 }
 
@@ -67,6 +74,58 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Registers a function that guests may call (`cx.host().call("kv.get", &key)`), behind either wall, as far as their
+    /// program was granted it ([`Permissions::grant_host_function`](crate::Permissions::grant_host_function)). A
+    /// later one of the same name replaces the earlier one.
+    ///
+    /// It runs on a thread of its own, up to 256 of them at once, while the guest's deadline goes on: a guest whose
+    /// deadline comes meanwhile is ended, and [`HostContext`] tells the function so. If it panics, its guest
+    /// gets an error. What it takes comes from code that may be hostile, and any serde type may be taken.
+    ///
+    /// ```
+    /// use sandtrap::{Permissions, Program, Runtime};
+    ///
+    /// let runtime = Runtime::builder()
+    ///     .host("greet", |_, name: String| format!("hello, {name}"))
+    ///     .try_host("read", |cx, number: u32| match cx.is_cancelled() {
+    ///         false => Ok(number + 1),
+    ///         true => Err("nobody waits for it"),
+    ///     })
+    ///     .build()?;
+    /// let mut permissions = Permissions::default();
+    /// permissions.grant_host_function("greet");
+    /// let guest = Program::file("guest.wasm").permissions(permissions);
+    /// # drop((runtime, guest));
+    /// # Ok::<(), sandtrap::Error>(())
+    /// ```
+    pub fn host<In, Out>(
+        mut self,
+        name: impl Into<String>,
+        function: impl Fn(&HostContext, In) -> Out + Send + Sync + 'static,
+    ) -> Self
+    where
+        In: DeserializeOwned + 'static,
+        Out: Serialize + 'static,
+    {
+        self.host.add(name.into(), function);
+        self
+    }
+
+    /// The same with a function that may fail. The guest gets the error's text, and nothing else of it.
+    pub fn try_host<In, Out, E>(
+        mut self,
+        name: impl Into<String>,
+        function: impl Fn(&HostContext, In) -> Result<Out, E> + Send + Sync + 'static,
+    ) -> Self
+    where
+        In: DeserializeOwned + 'static,
+        Out: Serialize + 'static,
+        E: Display,
+    {
+        self.host.add_fallible(name.into(), function);
+        self
+    }
+
     /// Makes the runtime. Fails if the directory for the cache can't be used.
     pub fn build(self) -> Result<Runtime, Error> {
         let native: Arc<dyn Isolation> = Arc::new(NativeWall::new());
@@ -84,6 +143,7 @@ impl RuntimeBuilder {
         Ok(Runtime::of(
             Arc::new(WasmWall::new(Tools::new(confined, cache), self.instances)),
             native,
+            self.host,
         ))
     }
 }

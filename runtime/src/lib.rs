@@ -78,6 +78,7 @@ mod evidence;
 mod executor;
 mod finding;
 mod hooks;
+mod host;
 mod inspect;
 mod inspection;
 mod isolation;
@@ -126,6 +127,7 @@ pub use evidence::{
 pub use executor::{ConfigError, Executor, ExecutorSettings};
 pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};
 pub use hooks::Hooks;
+pub use host::HostContext;
 pub use inspect::inspect;
 pub use inspection::{
     ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,

@@ -4,7 +4,7 @@ use std::any::{Any, TypeId, type_name};
 use std::fmt;
 
 use bytes::Bytes;
-use sandtrap_protocol::{Codec, typed_bytes, typed_from_slice, typed_to_vec};
+use sandtrap_protocol::{Codec, typed_bytes, typed_bytes_to_vec, typed_from_slice, typed_to_vec};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
@@ -41,6 +41,25 @@ impl Payload {
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, ValueError> {
         let bytes = serde_json::to_vec(value);
         bytes.map(|bytes| Self::new(Codec::Json, bytes)).map_err(|e| unwritable::<T>(&e))
+    }
+
+    /// A value in this codec. Raw ones are bytes or text.
+    pub(crate) fn written<T: Serialize + 'static>(
+        codec: Codec,
+        value: T,
+    ) -> Result<Self, ValueError> {
+        match codec {
+            Codec::Raw => raw_of(value).map(Self::raw).ok_or_else(|| {
+                unwritable::<T>(&"it was asked for as raw bytes, and only bytes and text are that")
+            }),
+            Codec::Typed => match (&value as &dyn Any).downcast_ref::<Vec<u8>>() {
+                Some(bytes) => typed_bytes_to_vec(bytes)
+                    .map(|bytes| Self::new(Codec::Typed, bytes))
+                    .map_err(|error| unwritable::<T>(&error)),
+                None => Self::typed(&value),
+            },
+            Codec::Json => Self::json(&value),
+        }
     }
 
     /// Text that is to be JSON.
@@ -129,6 +148,19 @@ fn as_bytes<T: 'static>(bytes: &[u8]) -> Option<T> {
         return None;
     };
     found.downcast_mut::<Option<T>>()?.take()
+}
+
+/// The bytes of the types that are bytes.
+fn raw_of<T: 'static>(value: T) -> Option<Vec<u8>> {
+    let mut value: Option<T> = Some(value);
+    let value: &mut dyn Any = &mut value;
+    if let Some(bytes) = value.downcast_mut::<Option<Vec<u8>>>() {
+        return bytes.take();
+    }
+    if let Some(text) = value.downcast_mut::<Option<String>>() {
+        return text.take().map(String::into_bytes);
+    }
+    value.downcast_mut::<Option<()>>().map(|_| Vec::new())
 }
 
 #[cfg(test)]

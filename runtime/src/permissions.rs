@@ -20,6 +20,9 @@ pub struct Permissions {
     /// Whether it sees made-up clocks and random numbers, the same in every run, and from which seed they
     /// come. Only the wasm wall can do that.
     pub deterministic: Option<u64>,
+    /// The functions of the host that it may call, by the names that they were registered with
+    /// ([`RuntimeBuilder::host`](crate::RuntimeBuilder::host)).
+    pub host_functions: Vec<String>,
 }
 
 /// One directory of the host that a guest may reach, with everything in it.
@@ -162,6 +165,11 @@ impl Permissions {
         access: Access,
     ) {
         self.dirs.push(DirGrant { host: host.into(), guest: guest.into(), access });
+    }
+
+    /// Grants one function of the host. It has to be registered when a program is loaded.
+    pub fn grant_host_function(&mut self, name: impl Into<String>) {
+        self.host_functions.push(name.into());
     }
 
     /// Refuses grants that contradict each other or make no sense, without looking at the host.

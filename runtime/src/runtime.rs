@@ -15,6 +15,7 @@ use crate::classify::classify;
 use crate::error::Error;
 use crate::evidence::{Evidence, Step};
 use crate::executor::{Executor, ExecutorSettings};
+use crate::host::HostFunctions;
 use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle, admit};
 use crate::kept::Kept;
 use crate::limits::Limits;
@@ -31,6 +32,7 @@ pub struct Runtime {
     native: Arc<dyn Isolation>,
     /// The wasm wall once more, where it is ours.
     modules: Option<Arc<WasmWall>>,
+    host: HostFunctions,
 }
 
 /// A program made ready. Cheap to clone; many threads may run tasks of it at the same time.
@@ -52,14 +54,18 @@ impl Runtime {
         RuntimeBuilder::default()
     }
 
-    pub(crate) fn of(modules: Arc<WasmWall>, native: Arc<dyn Isolation>) -> Self {
+    pub(crate) fn of(
+        modules: Arc<WasmWall>,
+        native: Arc<dyn Isolation>,
+        host: HostFunctions,
+    ) -> Self {
         let wasm: Arc<dyn Isolation> = Arc::<WasmWall>::clone(&modules);
-        Self { wasm, native, modules: Some(modules) }
+        Self { wasm, native, modules: Some(modules), host }
     }
 
     /// A runtime whose walls are replaced by others: a scripted one for tests, or one of your own.
     pub fn with_walls(wasm: Arc<dyn Isolation>, native: Arc<dyn Isolation>) -> Self {
-        Self { wasm, native, modules: None }
+        Self { wasm, native, modules: None, host: HostFunctions::default() }
     }
 
     /// Makes a program ready: compiles the module, or looks at the executable. No code of it runs. Compiling
@@ -95,12 +101,28 @@ impl Runtime {
     ) -> Result<Loaded, Error> {
         check(wall, &program.policy().limits)?;
         program.policy().permissions.check().map_err(LoadError::from)?;
+        let program = self.with_host(program)?;
         let isolation = match wall {
             Wall::Wasm => &self.wasm,
             Wall::Native => &self.native,
         };
         let image = isolation.load_until(&program, stop)?;
         Ok(Loaded { image, program: Arc::new(program), wall })
+    }
+
+    /// The program, with the functions of the host that it was granted.
+    fn with_host(&self, program: Program) -> Result<Program, LoadError> {
+        let names = &program.policy().permissions.host_functions;
+        match self.host.granted(names) {
+            Ok(granted) => Ok(program.with_host(granted)),
+            Err(name) => {
+                let there = self.host.names();
+                let detail = format!(
+                    "the host's function `{name}` was granted, and there is none; registered: {there}"
+                );
+                Err(LoadError::at(Step::Accept, detail))
+            }
+        }
     }
 
     /// Loads and runs in one step. A program that can't be loaded is a report too.

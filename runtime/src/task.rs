@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
+use crate::host::{Granted, HostFunctions};
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
 use crate::payload::{Payload, ValueError};
 use crate::permissions::{GuardMode, Permissions};
@@ -64,6 +65,7 @@ pub struct Program {
     wall: Option<Wall>,
     policy: Policy,
     backtrace: bool,
+    host: HostFunctions,
 }
 
 /// Where the code of a program stands.
@@ -124,7 +126,8 @@ impl Program {
             ProgramSource::File(path) => path.display().to_string().into(),
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
-        Self { name, source, wall: None, policy: Policy::default(), backtrace: false }
+        let (policy, host) = (Policy::default(), HostFunctions::default());
+        Self { name, source, wall: None, policy, backtrace: false, host }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -169,6 +172,16 @@ impl Program {
     pub fn backtrace(mut self, wanted: bool) -> Self {
         self.backtrace = wanted;
         self
+    }
+
+    /// With the functions of the host that were granted to it.
+    pub(crate) fn with_host(self, host: HostFunctions) -> Self {
+        Self { host, ..self }
+    }
+
+    /// The functions of the host that it may call.
+    pub(crate) fn granted(&self) -> Granted {
+        Granted { program: Arc::clone(&self.name), functions: self.host.clone() }
     }
 
     /// Whether a report shall say where a process was.

@@ -120,6 +120,42 @@ static void reverse(uint64_t call, char *input, size_t length) {
     give(call, RAW, input, length);
 }
 
+/* Reads a whole frame. There is one more byte behind it, which is 0. */
+static unsigned char *get_frame(size_t *length) {
+    unsigned char prefix[4];
+    if (!get(prefix, sizeof prefix)) return NULL;
+    *length = prefix[0] | prefix[1] << 8 | prefix[2] << 16 | (size_t)prefix[3] << 24;
+    unsigned char *frame = malloc(*length + 1);
+    if (!frame || !get(frame, *length)) exit(1);
+    frame[*length] = 0;
+    return frame;
+}
+
+/* Whether the host has said that there will be no more calls. */
+static int is_last;
+
+/* Has the host look up a key, which is JSON. */
+static void look_up(uint64_t call, char *key) {
+    struct head question = {{10, 77, JSON}, 3};
+    put_text(&question, "kv.get");
+    send_frame(&question, key, strlen(key));
+    size_t length;
+    unsigned char *frame;
+    while ((frame = get_frame(&length))) {
+        const unsigned char *at = frame + 1;
+        if (frame[0] == 4) is_last = 1;
+        if (frame[0] == 2 && take_number(&at) == 77) {
+            int is_result = *at++;
+            uint64_t codec = take_number(&at);
+            if (is_result) give(call, (unsigned char)codec, at, length - (size_t)(at - frame));
+            else fail((const char *)at, NULL);
+            free(frame);
+            return;
+        }
+        free(frame);
+    }
+}
+
 static void answer(unsigned char *frame, size_t length) {
     const unsigned char *at = frame + 1;
     uint64_t call = take_number(&at), codec = take_number(&at);
@@ -133,8 +169,9 @@ static void answer(unsigned char *frame, size_t length) {
     if (!strcmp(name, "add") && codec == JSON) add(call, input);
     else if (!strcmp(name, "count") && codec == JSON) count(call, input);
     else if (!strcmp(name, "reverse") && codec == RAW) reverse(call, input, input_length);
+    else if (!strcmp(name, "look_up") && codec == JSON) look_up(call, input);
     else if (!strcmp(name, "fail")) fail("no number", "it is no digit");
-    else fail("there is no such function; there are add, count and fail, and reverse for raw bytes", NULL);
+    else fail("there is no such function; there are add, count, look_up and fail, and reverse for raw bytes", NULL);
 }
 
 int main(void) {
@@ -143,20 +180,18 @@ int main(void) {
     channel = atoi(number);
     struct head hello = {{0, 1}, 2}, functions = {{4}, 1};
     send_frame(&hello, NULL, 0);
-    put_number(&functions, 4);
+    put_number(&functions, 5);
     put_text(&functions, "add");
     put_text(&functions, "count");
     put_text(&functions, "reverse");
     put_text(&functions, "fail");
+    put_text(&functions, "look_up");
     send_frame(&functions, NULL, 0);
-    unsigned char prefix[4];
-    while (get(prefix, sizeof prefix)) {
-        size_t length = prefix[0] | prefix[1] << 8 | prefix[2] << 16 | (size_t)prefix[3] << 24;
-        unsigned char *frame = malloc(length + 1);
-        if (!frame || !get(frame, length)) return 1;
-        frame[length] = 0;
+    size_t length;
+    unsigned char *frame;
+    while (!is_last && (frame = get_frame(&length))) {
         if (frame[0] == 1) answer(frame, length);
-        if (frame[0] == 4) break;
+        if (frame[0] == 4) is_last = 1;
         free(frame);
     }
     return 0;

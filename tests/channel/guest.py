@@ -28,6 +28,7 @@ def texts(values):
 class Channel:
     def __init__(self):
         self.number = int(os.environ["SANDTRAP_CHANNEL"])
+        self.is_last = False
 
     def send(self, kind, fields=b"", tail=b""):
         head = bytes([kind]) + fields
@@ -49,6 +50,20 @@ class Channel:
     def frame(self):
         length = self.bytes(4)
         return length and self.bytes(struct.unpack("<I", length)[0])
+
+    def ask(self, function, value):
+        """Calls a function of the host."""
+        self.send(10, number(77) + bytes([JSON]) + text(function), json.dumps(value).encode())
+        while frame := self.frame():
+            self.is_last = self.is_last or frame[0] == 4
+            fields = Fields(frame)
+            if frame[0] == 2 and fields.number() == 77:
+                is_result, _ = fields.number(), fields.number()
+                tail = frame[fields.at:].decode()
+                if not is_result:
+                    raise RuntimeError(tail)
+                return json.loads(tail)
+        raise EOFError("the host has hung up")
 
 
 class Fields:
@@ -88,6 +103,10 @@ def reverse(channel, call, value):
     return value[::-1]
 
 
+def look_up(channel, call, value):
+    return channel.ask("kv.get", value)
+
+
 def fail(channel, call, value):
     try:
         int(value)
@@ -95,7 +114,7 @@ def fail(channel, call, value):
         raise RuntimeError("no number") from cause
 
 
-FUNCTIONS = {"add": add, "count": count, "reverse": reverse, "fail": fail}
+FUNCTIONS = {"add": add, "count": count, "reverse": reverse, "fail": fail, "look_up": look_up}
 
 
 def answer(channel, fields):
@@ -122,7 +141,7 @@ def main():
     channel = Channel()
     channel.send(0, number(1))
     channel.send(4, texts(list(FUNCTIONS)))
-    while frame := channel.frame():
+    while not channel.is_last and (frame := channel.frame()):
         if frame[0] == 1:
             answer(channel, Fields(frame))
         elif frame[0] == 4:

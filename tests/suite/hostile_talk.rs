@@ -76,6 +76,10 @@ fn panic() -> FromGuest {
     FromGuest::Panic(PanicReport { message: "x".into(), place: None, fatal: true })
 }
 
+fn host() -> FromGuest {
+    FromGuest::HostCall { id: 1, codec: Codec::Raw, function: "kv.get".into() }
+}
+
 /// A name, what is done, and how it ends.
 type Row = (&'static str, Script, &'static str);
 
@@ -137,7 +141,6 @@ fn broken_frames() -> Vec<Row> {
 /// Frames out of turn.
 fn out_of_turn() -> Vec<Row> {
     let hello = Script::hello;
-    let host = FromGuest::HostCall { id: 1, codec: Codec::Raw, function: "kv.get".into() };
     vec![
         ("a_result_before_the_greeting", Script::default().frame(&result()).hangs(), PROTOCOL),
         ("two_greetings", hello().frame(&FromGuest::Hello { version: VERSION }).hangs(), PROTOCOL),
@@ -175,8 +178,37 @@ fn out_of_turn() -> Vec<Row> {
             PROTOCOL,
         ),
         ("two_values_of_an_error", hello().frame(&value()).frame(&value()).hangs(), PROTOCOL),
-        ("a_function_of_the_host", hello().frame(&host).hangs(), PROTOCOL),
         ("noise_after_the_result", hello().frame(&result()).says(&[0xff; 5]).hangs(), PROTOCOL),
+    ]
+}
+
+/// Calls of the host's functions, none of which was granted.
+fn host_calls() -> Vec<Row> {
+    let hello = Script::hello;
+    let many = encode(&host()).unwrap().repeat(100);
+    let large = encode_with(&host(), &[7; 65_536]).unwrap();
+    let huge = u32::MAX.to_le_bytes();
+    vec![
+        (
+            "a_host_call_that_was_not_granted",
+            hello().frame(&host()).frame(&result()).exits(0),
+            "completed",
+        ),
+        ("a_host_call_before_the_greeting", Script::default().frame(&host()).hangs(), PROTOCOL),
+        ("a_host_call_after_the_result", hello().frame(&result()).frame(&host()).hangs(), PROTOCOL),
+        ("a_host_call_after_the_error", hello().frame(&error()).frame(&host()).hangs(), PROTOCOL),
+        (
+            "a_host_call_of_no_name",
+            hello().says(&[5, 0, 0, 0, 10, 1, 0, 1, 0xff]).hangs(),
+            PROTOCOL,
+        ),
+        ("a_host_call_of_4_gib", hello().says(&[&huge[..], &[10, 1, 0]].concat()).hangs(), LIMIT),
+        ("a_hundred_host_calls_at_once", hello().says(&many).hangs(), PROTOCOL),
+        ("endless_host_calls", hello().for_ever(&many), PROTOCOL),
+        ("endless_large_host_calls", hello().for_ever(&large), LIMIT),
+        ("an_exit_within_a_host_call", hello().says(&large[..3000]).exits(0), PROTOCOL),
+        ("a_host_call_and_no_result", hello().frame(&host()).exits(0), PROTOCOL),
+        ("a_reply_of_the_hosts", hello().says(&[4, 0, 0, 0, 2, 1, 1, 0]).hangs(), PROTOCOL),
     ]
 }
 
@@ -264,14 +296,19 @@ fn frames_out_of_turn_end_a_guest() {
 }
 
 #[test]
+fn calls_of_the_host_are_no_way_out() {
+    assert_eq!(wrong(host_calls()), Vec::<String>::new());
+}
+
+#[test]
 fn floods_end_at_their_limit_and_lies_change_nothing() {
     assert_eq!(wrong(floods_and_ends()), Vec::<String>::new());
 }
 
 #[test]
 fn there_are_many_misbehaviours_and_no_two_of_one_name() {
-    let rows: Vec<Row> =
-        [broken_frames(), out_of_turn(), floods_and_ends()].into_iter().flatten().collect();
+    let rows = [broken_frames(), out_of_turn(), host_calls(), floods_and_ends()];
+    let rows: Vec<Row> = rows.into_iter().flatten().collect();
     let names: std::collections::BTreeSet<_> = rows.iter().map(|row| row.0).collect();
     assert!(names.len() == rows.len() && rows.len() >= 40, "{}", rows.len());
 }

@@ -14,6 +14,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
             "event",
             "evidence",
             "finding",
+            "host",
             "inspection",
             "label",
             "labels",

@@ -17,6 +17,7 @@ mod fallbacks;
 mod file_limits;
 mod files;
 mod hooks;
+mod host_functions;
 mod hostile;
 mod hostile_talk;
 mod house_rules;

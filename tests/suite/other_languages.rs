@@ -15,6 +15,7 @@ fn guest(language: &str, folder: &Path) -> Option<Program> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("channel");
     let guest = folder.join(language);
     let mut permissions = Permissions::default();
+    permissions.grant_host_function("kv.get");
     match language {
         "c" => {
             let mut compiler = Command::new("cc");
@@ -53,7 +54,8 @@ fn for_each(test: impl Fn(&str, &Loaded)) {
             continue;
         };
         let limits = Limits { stack: ByteSize::mib(8), ..Limits::default() };
-        let loaded = Runtime::new().unwrap().load(guest.limits(limits)).unwrap();
+        let runtime = Runtime::builder().host("kv.get", |_, key: String| (key == "a").then_some(7));
+        let loaded = runtime.build().unwrap().load(guest.limits(limits)).unwrap();
         test(language, &loaded);
     }
 }
@@ -86,6 +88,19 @@ fn their_words_are_heard() {
         assert_eq!(report.value::<u64>(), Ok(2), "{language}");
         let words = ["0", "1Some(2)counting", "1", "2Some(2)counting", "warning that was all"];
         assert_eq!(heard, words, "{language}");
+    });
+}
+
+#[test]
+fn they_call_functions_of_the_host() {
+    for_each(|language, guest| {
+        for (key, value) in [("\"a\"", Some(7)), ("\"b\"", None)] {
+            let report = guest.run(&json("look_up", key));
+            assert_eq!(report.value::<Option<i32>>(), Ok(value), "{language}");
+        }
+        let report = guest.run(&json("look_up", "5"));
+        let words = report.verdict.to_string();
+        assert!(words.contains("`kv.get` takes a `alloc::string::String`"), "{language}: {words}");
     });
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sandtrap_protocol::{Codec, FromGuest, Level};
 use serde::Serialize;
 
+use crate::host::Host;
 use crate::testify::{say_text, say_value};
 use crate::value::{self, ValueError};
 use crate::{inbox, people};
@@ -73,6 +74,11 @@ impl Context {
         if self.has_host {
             say_value(&FromGuest::Beat, &[]);
         }
+    }
+
+    /// The host, whose functions it may call as far as they were granted.
+    pub fn host(&self) -> Host {
+        Host { is_there: self.has_host }
     }
 
     /// How long the call may still take. `None` without a limit.

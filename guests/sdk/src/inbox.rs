@@ -16,11 +16,13 @@ pub(crate) enum Order {
     Hello { version: u16 },
     /// It calls a function.
     Call { id: u64, codec: Codec, time_left: u64, function: String, input: Vec<u8> },
+    /// It answers a question: with a value, or with words that say why there is none.
+    Reply { id: u64, is_result: bool, codec: Codec, value: Vec<u8> },
     /// It waits no longer for this call.
     Cancel { id: u64 },
     /// There will be nothing more.
     Shutdown,
-    /// An answer to a question that nobody asked, or what is not known here.
+    /// What is not known here.
     Other,
 }
 
@@ -44,17 +46,34 @@ pub(crate) fn next() -> Option<Order> {
     })
 }
 
-/// Whether the host has cancelled this call. Waits for nothing.
-pub(crate) fn is_cancelled(call: u64) -> bool {
+/// Waits for the answer to this question. `None` where no more will come.
+pub(crate) fn answer(question: u64) -> Option<(bool, Codec, Vec<u8>)> {
     with(|inbox| {
-        while inbox.look() {
-            match inbox.read() {
-                Some(order) => inbox.seen.push(order),
-                None => break,
+        loop {
+            match inbox.read()? {
+                Order::Reply { id, is_result, codec, value } if id == question => {
+                    return Some((is_result, codec, value));
+                }
+                // To a question of a call that is over.
+                Order::Reply { .. } | Order::Other => {}
+                order => inbox.seen.push(order),
             }
         }
-        inbox.seen.contains(&Order::Cancel { id: call })
     })
+}
+
+/// Whether the host has cancelled this call. Waits for nothing.
+pub(crate) fn is_cancelled(call: u64) -> bool {
+    // While another thread waits for the host, the news comes to that one.
+    let Ok(mut inbox) = INBOX.try_lock() else { return false };
+    let inbox = inbox.get_or_insert_with(Inbox::new);
+    while inbox.look() {
+        match inbox.read() {
+            Some(order) => inbox.seen.push(order),
+            None => break,
+        }
+    }
+    inbox.seen.contains(&Order::Cancel { id: call })
 }
 
 fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
@@ -120,7 +139,9 @@ impl Inbox {
                 let (function, input) = (function.to_owned(), tail);
                 Order::Call { id, codec, time_left, function, input }
             }
-            ToGuest::HostReply { .. } => Order::Other,
+            ToGuest::HostReply { id, is_result, codec } => {
+                Order::Reply { id, is_result, codec, value: tail }
+            }
             ToGuest::Cancel { id } => Order::Cancel { id },
             ToGuest::Shutdown => Order::Shutdown,
         };
@@ -132,7 +153,7 @@ impl Inbox {
     fn rest(&self, mut order: Order, missing: usize) -> Option<Order> {
         let mut nobodys = Vec::new();
         let into = match &mut order {
-            Order::Call { input, .. } => input,
+            Order::Call { input, .. } | Order::Reply { value: input, .. } => input,
             _ => &mut nobodys,
         };
         (missing == 0 || wire::receive_all(into, missing)).then_some(order)

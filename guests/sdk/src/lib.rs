@@ -41,6 +41,7 @@
 //! ordinary program, and so does a component (wasm32-wasip2) anywhere: it has no channel to say any of this.
 
 mod context;
+mod host;
 mod inbox;
 mod memory;
 mod outcome;
@@ -51,6 +52,7 @@ mod value;
 mod wire;
 
 pub use context::Context;
+pub use host::{Host, HostError};
 pub use memory::TellingAllocator;
 pub use sandtrap_macros::{main, task};
 pub use sandtrap_protocol::Level;

@@ -26,23 +26,38 @@ pub(crate) fn read<T: DeserializeOwned + 'static>(
     function: &str,
 ) -> Result<T, ValueError> {
     let length = bytes.len();
-    let fail = |why: &dyn fmt::Display| {
+    value_of(codec, bytes).map_err(|why| {
         let (ty, codec) = (type_name::<T>(), codec.name());
         ValueError(format!(
             "`{function}` takes a `{ty}`, and its input ({length} bytes of {codec}) is none: {why}"
         ))
-    };
+    })
+}
+
+/// Reads what a function of the host has answered.
+pub(crate) fn answer<T: DeserializeOwned + 'static>(
+    codec: Codec,
+    bytes: Vec<u8>,
+) -> Result<T, ValueError> {
+    let length = bytes.len();
+    value_of(codec, bytes).map_err(|why| {
+        let (ty, codec) = (type_name::<T>(), codec.name());
+        ValueError(format!("its answer ({length} bytes of {codec}) is no `{ty}`: {why}"))
+    })
+}
+
+fn value_of<T: DeserializeOwned + 'static>(codec: Codec, bytes: Vec<u8>) -> Result<T, String> {
     match codec {
         Codec::Raw => {
-            let mut raw = Raw(Some(bytes));
-            raw.take::<T>().ok_or_else(|| fail(&"raw bytes are taken as bytes or text only"))
+            let value = Raw(Some(bytes)).take::<T>();
+            value.ok_or_else(|| "raw bytes are taken as bytes or text only".to_owned())
         }
         Codec::Typed if is::<T, Vec<u8>>() => match typed_bytes(&bytes) {
-            Ok(whole) => Raw(Some(whole.to_vec())).take::<T>().ok_or_else(|| fail(&"no bytes")),
-            Err(fault) => Err(fail(&fault)),
+            Ok(whole) => Raw(Some(whole.to_vec())).take::<T>().ok_or_else(|| "no bytes".to_owned()),
+            Err(fault) => Err(fault.to_string()),
         },
-        Codec::Typed => typed_from_slice(&bytes).map_err(|fault| fail(&fault)),
-        Codec::Json => serde_json::from_slice(&bytes).map_err(|error| fail(&error)),
+        Codec::Typed => typed_from_slice(&bytes).map_err(|fault| fault.to_string()),
+        Codec::Json => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
     }
 }
 

@@ -11,10 +11,29 @@ use crate::isolation::{Attempt, LoadError};
 use crate::payload::Payload;
 use crate::task::Entry;
 
+use super::desk::Reply;
+
+/// A value of so many bytes is sent together with its frame.
+const SMALL: usize = 4 * 1024;
+
 /// Bytes on their way to a guest. Large ones are never copied into it.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    parts: VecDeque<Bytes>,
+    parts: VecDeque<Part>,
+    /// How many of them end a reply.
+    replies: usize,
+}
+
+#[derive(Debug)]
+struct Part {
+    bytes: Bytes,
+    ends_reply: bool,
+}
+
+impl From<Bytes> for Part {
+    fn from(bytes: Bytes) -> Self {
+        Self { bytes, ends_reply: false }
+    }
 }
 
 /// Which of a guest's calls a call is.
@@ -53,7 +72,43 @@ impl Outbox {
 
     fn push(&mut self, frame: &ToGuest<'_>) -> Result<(), LoadError> {
         let bytes = encode(frame).map_err(rejected)?;
-        self.parts.push_back(bytes.into());
+        self.parts.push_back(Bytes::from(bytes).into());
+        Ok(())
+    }
+
+    /// Answers a call that the guest has made.
+    pub(crate) fn reply(&mut self, reply: Reply) {
+        let Reply { id, answer } = reply;
+        let (is_result, value) = match answer {
+            Ok(value) => (true, value),
+            Err(reason) => (false, Payload::raw(reason)),
+        };
+        let frame = |codec, is_result| ToGuest::HostReply { id, is_result, codec };
+        if self.frame(&frame(value.codec(), is_result), &value).is_err() {
+            let reason = Payload::raw("the answer is too long for the channel; 4 GiB are too many");
+            // A frame of a few words always fits.
+            let _ = self.frame(&frame(reason.codec(), false), &reason);
+        }
+        if let Some(last) = self.parts.back_mut() {
+            last.ends_reply = true;
+            self.replies += 1;
+        }
+    }
+
+    /// Replies that are not taken yet.
+    pub(crate) fn replies(&self) -> usize {
+        self.replies
+    }
+
+    fn frame(&mut self, frame: &ToGuest<'_>, value: &Payload) -> Result<(), FrameFault> {
+        let mut buffer = [0; MAX_HEAD];
+        let head = head_into(frame, value.bytes().len(), &mut buffer)?;
+        if value.bytes().len() <= SMALL {
+            self.parts.push_back(Bytes::from([head, value.bytes()].concat()).into());
+        } else {
+            self.parts.push_back(Bytes::copy_from_slice(head).into());
+            self.parts.push_back(value.shared().into());
+        }
         Ok(())
     }
 
@@ -66,25 +121,20 @@ impl Outbox {
     ) -> Result<(), LoadError> {
         let time_left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
         let call = ToGuest::Call { id, codec: input.codec(), time_left, function };
-        let mut buffer = [0; MAX_HEAD];
-        let head = head_into(&call, input.bytes().len(), &mut buffer);
-        self.parts.push_back(Bytes::copy_from_slice(head.map_err(rejected)?));
-        if !input.bytes().is_empty() {
-            self.parts.push_back(input.shared());
-        }
-        Ok(())
+        self.frame(&call, input).map_err(rejected)
     }
 
     /// What is to be sent next. Empty if nothing is.
     pub(crate) fn front(&self) -> &[u8] {
-        self.parts.front().map_or(&[], |part| part)
+        self.parts.front().map_or(&[], |part| &part.bytes)
     }
 
     /// So many bytes of the front were sent.
     pub(crate) fn sent(&mut self, count: usize) {
         if let Some(front) = self.parts.front_mut() {
-            front.advance(count);
-            if front.is_empty() {
+            front.bytes.advance(count);
+            if front.bytes.is_empty() {
+                self.replies -= usize::from(front.ends_reply);
                 self.parts.pop_front();
             }
         }

@@ -15,6 +15,7 @@ use crate::isolation::Attempt;
 use crate::payload::Payload;
 use crate::task::Entry;
 
+use super::desk::{Asked, MOST_OPEN};
 use super::outbox::Turn;
 
 /// Hears one guest from its start to its end. Without an attempt, hears nothing at all.
@@ -37,6 +38,8 @@ struct Talk {
     just_greeted: bool,
     /// The call that has to be answered, and its function.
     call: Option<(u64, String)>,
+    /// Calls of the host's functions that nobody has taken up yet.
+    asked: Vec<Asked>,
 }
 
 impl Witness {
@@ -92,6 +95,11 @@ impl Witness {
             Ok(()) => breach?,
         };
         Some(self.refuse(fault))
+    }
+
+    /// The calls of the host's functions that were heard since somebody asked.
+    pub(crate) fn asked(&mut self) -> Vec<Asked> {
+        std::mem::take(&mut self.talk.asked)
     }
 
     /// What arrived is so wrong that it can't even be heard: notes why.
@@ -180,11 +188,14 @@ impl Talk {
             FromGuest::Progress { done, total } => {
                 ear(Event::Progress { done, total, text: &String::from_utf8_lossy(&tail) });
             }
-            FromGuest::HostCall { function, .. } => {
-                let function: String = function.chars().take(64).collect();
-                return Some(format!(
-                    "it calls the host's function `{function}`, and it was granted none"
-                ));
+            FromGuest::HostCall { id, codec, function } => {
+                if self.call.is_none() {
+                    return Some("a call of the host while it serves no call itself".to_owned());
+                }
+                // One more than may be open: whoever counts them says what is wrong.
+                if self.asked.len() <= MOST_OPEN {
+                    self.asked.push(Asked { id, function, input: Payload::new(codec, tail) });
+                }
             }
             FromGuest::Beat => {}
         }

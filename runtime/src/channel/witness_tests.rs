@@ -87,7 +87,8 @@ fn every_breach_is_named() {
         (vec![hello(), functions(), functions()], "not follow the greeting"),
         (vec![hello(), value(), result(1)], "value without its error"),
         (vec![hello(), value(), value()], "value without its error"),
-        (vec![hello(), host], "`kv.get`"),
+        (vec![hello(), result(1), host.clone()], "after the result"),
+        (vec![hello(), error(), host], "after the task's error"),
     ] {
         let mut witness = called(ByteSize::mib(1), Turn::Only);
         assert_eq!(hear(&mut witness, &frames), Some(StopReason::Protocol), "{frames:?}");
@@ -257,4 +258,17 @@ fn whatever_is_said_is_heard_the_same_in_whatever_pieces() {
         }
     }
     assert!(breaches > 1_000 && sound > 100, "{breaches} breaches, {sound} sound talks");
+}
+
+#[test]
+fn a_call_of_the_host_is_handed_on_once_and_only_while_a_call_is_served() {
+    let host = || FromGuest::HostCall { id: 5, codec: Codec::Json, function: "kv.get".into() };
+    let mut called = called(ByteSize::mib(1), Turn::Only);
+    assert_eq!(hear(&mut called, &[hello(), host()]), None);
+    let asked = called.asked();
+    assert_eq!((asked.len(), asked[0].id, &*asked[0].function), (1, 5, "kv.get"));
+    assert!(called.asked().is_empty());
+    let mut command = command(ByteSize::mib(1));
+    assert_eq!(hear(&mut command, &[hello(), host()]), Some(StopReason::Protocol));
+    assert!(command.finish().broken.unwrap().contains("while it serves no call"));
 }

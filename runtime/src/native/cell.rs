@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use crate::channel::{Outbox, Streams, Turn, Witness};
+use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
 use crate::event::Event;
 use crate::evidence::{
     Basis, Death, Denied, Ending, Evidence, GuardState, Refusal, RefusedMemory, Sender, Source,
@@ -91,6 +91,8 @@ impl NativeCell {
         drop(plan);
         let pid = launched.pid.unsigned_abs();
         ear.hear(Event::Started { pid });
+        let woken = Arc::clone(&stop_bell);
+        let desk = Desk::open(&self.image.granted, attempt, stop, move || ring(&woken));
         let pump = Pump {
             attempt,
             stop,
@@ -102,6 +104,7 @@ impl NativeCell {
             streams: Streams::new(attempt),
             witness: Witness::of(attempt, Turn::Only),
             outbox,
+            desk,
             census,
             sees_births,
             traced: launched.traced,

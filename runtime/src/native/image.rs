@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::evidence::{Guard, Refusal, Step};
+use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::limits::Limits;
 use crate::permissions::{GuardMode, Permissions};
@@ -31,6 +32,8 @@ pub(super) struct Prepared {
     /// Where it really is. `None` where its name leads elsewhere inside: then it is executed by a descriptor.
     pub(super) place: Option<PathBuf>,
     pub(super) permissions: Permissions,
+    /// The functions of the host that its guests may call.
+    pub(super) granted: Granted,
     pub(super) mode: GuardMode,
     pub(super) layout: Layout,
     pub(super) terms: Terms,
@@ -74,6 +77,7 @@ impl NativeImage {
             path: path.to_owned(),
             place,
             permissions: policy.permissions.clone(),
+            granted: program.granted(),
             mode: policy.guards,
             layout,
             terms,

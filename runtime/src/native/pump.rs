@@ -15,7 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
 use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 
-use crate::channel::{Outbox, Stream, Streams, Witness};
+use crate::channel::{Desk, Outbox, Stream, Streams, Witness};
 use crate::evidence::StopReason;
 use crate::isolation::{Attempt, Ear, StopHandle};
 
@@ -47,6 +47,8 @@ pub(super) struct Pump<'a> {
     pub(super) streams: Streams,
     pub(super) witness: Witness,
     pub(super) outbox: Outbox,
+    /// Answers what the guest asks of its host. Rings the stop bell when there is an answer.
+    pub(super) desk: Desk,
     /// Counts processes that no tracer sees.
     pub(super) census: Option<Census>,
     /// Whether nobody can be born without the tracer: then the list need not be asked.
@@ -77,6 +79,7 @@ impl Pump<'_> {
             let _ = self.ends.channel.shutdown(Shutdown::Write);
         }
         loop {
+            self.desk.collect(&mut self.outbox);
             self.send();
             self.keep_limits();
             let ready = self.wait(open);
@@ -87,7 +90,7 @@ impl Pump<'_> {
                 }
             }
             if ready[3] {
-                // The reason is in the handle; the bell has done its work.
+                // The reason is in the handle, and an answer is at the desk; the bell has done its work.
                 let _ = self.stop_bell.read();
             }
             if ready[4] || looks_without_it == MOST_LOOKS {
@@ -96,6 +99,7 @@ impl Pump<'_> {
             // A tracee is there until its tracer has taken its end.
             looks_without_it += u32::from(!self.traced && self.family.is_gone(self.pid));
         }
+        self.desk.close();
         for source in [Source::Stdout, Source::Stderr, Source::Channel] {
             // Somebody who got away may hold the pipe open, so this ends where nothing is left to read.
             while open[source as usize] && self.read(source, &mut buffer, ear) {
@@ -202,7 +206,12 @@ impl Pump<'_> {
         let reason = match source {
             Source::Stdout => self.streams.take(Stream::Stdout, bytes, ear),
             Source::Stderr => self.streams.take(Stream::Stderr, bytes, ear),
-            Source::Channel => self.witness.hear(bytes, &mut |event| ear.hear(event)),
+            Source::Channel => {
+                let reason = self.witness.hear(bytes, &mut |event| ear.hear(event));
+                let asked = self.witness.asked();
+                let fault = self.desk.serve(asked, &mut self.outbox);
+                reason.or(fault.map(|fault| self.witness.refuse(fault)))
+            }
         };
         if let Some(reason) = reason {
             self.stop.stop(reason);

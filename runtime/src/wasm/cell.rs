@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::time::Instant;
 
-use crate::channel::{Outbox, Stream, Streams, Turn, Witness};
+use crate::channel::{Desk, Outbox, Stream, Streams, Turn, Witness};
 use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Source, Step, StopReason, TrapCause, Usage};
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
@@ -159,6 +159,8 @@ impl WasmCell {
             engine.increment_epoch();
             clock::hurry(alarm);
         });
+        let asked = Arc::clone(signal);
+        let desk = Desk::open(&self.image.granted, attempt, stop, move || asked.nudge());
         let run = Run {
             image: Arc::clone(&self.image),
             entrance,
@@ -169,6 +171,7 @@ impl WasmCell {
             stop: stop.clone(),
             witness: Witness::of(attempt, turn),
             outbox,
+            desk,
             room,
         };
         let mut streams = Streams::new(attempt);

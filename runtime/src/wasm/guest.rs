@@ -9,7 +9,7 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::channel::{Outbox, Witness};
+use crate::channel::{Desk, Outbox, Witness};
 use crate::evidence::{Ending, Outside, Refusal, RefusedMemory, Step, Testimony, TrapCause};
 use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
@@ -33,6 +33,9 @@ pub(super) struct GuestState {
     pub(super) stop: StopHandle,
     pub(super) witness: Witness,
     pub(super) outbox: Outbox,
+    /// Answers what the guest asks of its host.
+    pub(super) desk: Desk,
+    pub(super) signal: Arc<Signal>,
     pub(super) outlet: Arc<Outlet>,
     meter: Meter,
 }
@@ -54,6 +57,7 @@ pub(super) struct Run {
     pub(super) stop: StopHandle,
     pub(super) witness: Witness,
     pub(super) outbox: Outbox,
+    pub(super) desk: Desk,
     /// For a guest that is not there yet.
     pub(super) room: Option<Room>,
 }
@@ -127,6 +131,7 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
     let counted = run.limits.fuel.filter(|_| run.image.engine.configuration.counts_fuel);
     outcome.fuel = counted.and_then(|all| Some(all.saturating_sub(store.get_fuel().ok()?)));
     let state = store.data_mut();
+    state.desk.close();
     outcome.refused_memory = state.meter.refused();
     outcome.peak_memory = state.meter.peak();
     outcome.testimony = state.witness.finish();
@@ -144,6 +149,7 @@ fn go_on(run: &mut Run, mut kept: Guest) -> Guest {
     let state = kept.store.data_mut();
     state.witness = std::mem::take(&mut run.witness);
     state.outbox = std::mem::take(&mut run.outbox);
+    state.desk = std::mem::take(&mut run.desk);
     state.meter.renew(&run.limits);
     kept
 }
@@ -184,6 +190,8 @@ fn state(run: &mut Run) -> Result<GuestState, LoadError> {
         outlet: Arc::clone(&run.outlet),
         witness,
         outbox,
+        desk: std::mem::take(&mut run.desk),
+        signal: Arc::clone(&run.signal),
         meter: Meter::new(&run.limits),
     })
 }

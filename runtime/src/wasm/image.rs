@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wasmtime::{InstancePre, Module, UnknownImportError};
 
 use crate::evidence::{Guard, Step};
+use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::permissions::{Network, Permissions};
 use crate::task::{Entry, Program, ProgramSource};
@@ -42,6 +43,8 @@ pub(super) struct Prepared {
     pub(super) net: Network,
     /// The seed of what its guests see, if that is to be the same in every run.
     pub(super) deterministic: Option<u64>,
+    /// The functions of the host that its guests may call.
+    pub(super) granted: Granted,
 }
 
 /// What was loaded.
@@ -134,7 +137,9 @@ impl WasmImage {
         let argv0 = Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut guards = guards(engine.configuration, &code, &dirs);
         guards.push(guard);
-        let prepared = Prepared { engine, code, argv0, guards, env, dirs, net, deterministic };
+        let granted = program.granted();
+        let prepared =
+            Prepared { engine, code, argv0, guards, env, dirs, net, deterministic, granted };
         Ok(Self { prepared: Arc::new(prepared), threads })
     }
 }

@@ -34,7 +34,7 @@ fn send(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::R
         wasmtime::bail!("it uses its channel and exports no memory");
     };
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
-    let GuestState { witness, outlet, stop, .. } = state;
+    let GuestState { witness, outbox, desk, outlet, stop, .. } = state;
     let most = witness.most_at_once();
     let mut told = Ok(());
     let breach = if length as u64 > most {
@@ -43,11 +43,13 @@ fn send(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::R
         )))
     } else {
         let said = &bytes[range(at, length, bytes.len())?];
-        witness.hear(said, &mut |event| {
+        let breach = witness.hear(said, &mut |event| {
             if told.is_ok() {
                 told = outlet.tell(event);
             }
-        })
+        });
+        let fault = desk.serve(witness.asked(), outbox);
+        breach.or(fault.map(|fault| witness.refuse(fault)))
     };
     match breach {
         None => Ok(told?),
@@ -58,12 +60,19 @@ fn send(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::R
     }
 }
 
-/// Gives a guest what its host says to it: as much as there is and fits. 0 where nothing more is there.
+/// Gives a guest what its host says to it: as much as there is and fits. 0 where nothing more is there. An answer to
+/// what it has asked is waited for.
 fn receive(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::Result<i32> {
     let (at, length) = (at.cast_unsigned() as usize, length.cast_unsigned() as usize);
     let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
         wasmtime::bail!("it uses its channel and exports no memory");
     };
+    let GuestState { desk, outbox, signal, .. } = caller.data_mut();
+    desk.collect(outbox);
+    while outbox.is_empty() && desk.is_waiting() {
+        signal.wait_until(None, desk.has_answers())?;
+        desk.collect(outbox);
+    }
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
     let range = range(at, length, bytes.len())?;
     let count = state.outbox.take(&mut bytes[range]);

@@ -41,6 +41,11 @@ impl Signal {
         self.bell().ring();
     }
 
+    /// Has a guest that waits look again whether it has to.
+    pub(super) fn nudge(&self) {
+        self.bell().ring();
+    }
+
     /// The guest goes on, on a thread with this bell.
     pub(super) fn move_to(&self, bell: &Arc<Bell>) {
         self.has_waited.store(false, Ordering::Relaxed);

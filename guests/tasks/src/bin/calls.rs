@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use sandtrap_guest::{Context, Level, task};
+use sandtrap_guest::{Context, HostError, Level, task};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,6 +102,24 @@ fn left(cx: &mut Context) -> (Option<u64>, bool) {
     (left, cx.cancelled())
 }
 
+/// Calls a function of the host that takes text and gives text.
+#[task]
+fn asks((function, text): (String, String), cx: &mut Context) -> Result<String, HostError> {
+    cx.host().call(&function, &text)
+}
+
+/// The same with bytes.
+#[task]
+fn asks_bytes(bytes: Vec<u8>, cx: &mut Context) -> Result<Vec<u8>, HostError> {
+    cx.host().call_bytes("reverse", &bytes)
+}
+
+/// Adds up what the host says of each number.
+#[task]
+fn asks_often(count: u64, cx: &mut Context) -> Result<u64, HostError> {
+    (0..count).map(|number| cx.host().call::<_, u64>("double", &number)).sum()
+}
+
 /// Writes to both streams, and not to the end of a line.
 #[task]
 #[expect(clippy::print_stdout, reason = "it is the guest's own output")]
@@ -114,5 +132,5 @@ fn writes(text: String) {
 
 sandtrap_guest::serve!(
     add, echo, turn, divide, parse, refuse, nothing, panics, exits, overflows, allocates, count,
-    next, left, writes,
+    next, left, asks, asks_bytes, asks_often, writes,
 );

@@ -1,0 +1,103 @@
+//! The threads that run functions of the host for guests. Such a function is somebody else's code and may take as long
+//! as it likes, so it never runs where a guest's limits are kept.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// So many functions run at once in this process; more wait for their turn.
+const MOST: usize = 256;
+
+/// A thread that has nothing to do for so long ends.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// What a clerk does. It must not panic.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+struct Office {
+    desk: Mutex<State>,
+    came: Condvar,
+}
+
+struct State {
+    waiting: VecDeque<Job>,
+    idle: usize,
+    all: usize,
+}
+
+static OFFICE: Office = Office {
+    desk: Mutex::new(State { waiting: VecDeque::new(), idle: 0, all: 0 }),
+    came: Condvar::new(),
+};
+
+impl Office {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has a thread do it, soon. Fails where there is no thread, and none to be had.
+pub(super) fn hand_over(job: Job) -> io::Result<()> {
+    let mut state = OFFICE.state();
+    state.waiting.push_back(job);
+    if state.idle >= state.waiting.len() || state.all >= MOST {
+        OFFICE.came.notify_one();
+        return Ok(());
+    }
+    let started = thread::Builder::new().name("sandtrap-host".to_owned()).spawn(work);
+    match started {
+        Ok(_) => state.all += 1,
+        // Those that are there will come to it.
+        Err(_) if state.all > 0 => {}
+        Err(error) => {
+            state.waiting.pop_back();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+fn work() {
+    let mut state = OFFICE.state();
+    loop {
+        if let Some(job) = state.waiting.pop_front() {
+            drop(state);
+            job();
+            state = OFFICE.state();
+            continue;
+        }
+        state.idle += 1;
+        let waited = OFFICE.came.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
+        let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        state = woken;
+        state.idle -= 1;
+        if timeout.timed_out() && state.waiting.is_empty() {
+            state.all -= 1;
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_job_that_takes_long_holds_up_no_other() {
+        let (release, hold) = mpsc::channel::<()>();
+        hand_over(Box::new(move || assert!(hold.recv().is_err()))).unwrap();
+        let (tell, told) = mpsc::channel();
+        for number in 0..50 {
+            let tell = tell.clone();
+            hand_over(Box::new(move || tell.send(number).unwrap())).unwrap();
+        }
+        let mut done: Vec<i32> = told.iter().take(50).collect();
+        done.sort_unstable();
+        assert!(done.into_iter().eq(0..50));
+        drop(release);
+    }
+}

@@ -1,0 +1,92 @@
+//! Calls of host functions: begun, answered, given up.
+
+use super::*;
+use crate::limits::Limits;
+use crate::task::{Capture, Entry, TaskId};
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant};
+
+/// A desk, and who hears of its answers.
+fn desk(functions: HostFunctions) -> (Desk, Receiver<()>, StopHandle) {
+    let (tell, told) = mpsc::channel();
+    let tell = Mutex::new(tell);
+    let granted = Granted { program: "p".into(), functions };
+    let limits = Limits { wall: Duration::from_secs(100), ..Limits::default() };
+    let (task, stop, stdout) = (TaskId::next(), StopHandle::new(), Capture::Keep);
+    let entry = Entry::Invoke { function: "f".to_owned(), input: Payload::raw([]) };
+    let attempt =
+        Attempt { task: &task, entry: &entry, limits: &limits, stdout, began: Instant::now() };
+    // A test that is done hears no more.
+    let wake = move || tell.lock().unwrap().send(()).unwrap_or_default();
+    (Desk::open(&granted, &attempt, &stop, wake), told, stop)
+}
+
+fn call(id: u64, function: &str) -> Asked {
+    Asked { id, function: function.to_owned(), input: Payload::json(&id).unwrap() }
+}
+
+/// What is in an outbox, as text.
+fn sent(mut outbox: Outbox) -> String {
+    let mut bytes = vec![0; 1 << 16];
+    let count = outbox.take(&mut bytes);
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
+}
+
+#[test]
+fn calls_are_answered_and_a_panic_is_an_error_of_the_guests() {
+    let mut functions = HostFunctions::default();
+    functions.add("double".to_owned(), |_, number: u64| number * 2);
+    functions.add("panic".to_owned(), |_, _: u64| -> u64 { panic!("a secret") });
+    let (mut desk, told, _stop) = desk(functions);
+    let mut outbox = Outbox::default();
+    let calls = vec![call(21, "double"), call(1, "panic"), call(2, "other")];
+    assert_eq!(desk.serve(calls, &mut outbox), None);
+    assert_eq!(outbox.replies(), 1);
+    while desk.is_waiting() {
+        told.recv().unwrap();
+        desk.collect(&mut outbox);
+    }
+    let text = sent(outbox);
+    assert!(text.contains("42") && text.contains("`panic` panicked"), "{text:?}");
+    assert!(text.contains("`other` was not granted to this program; granted: `double`, `panic`"));
+    assert!(!text.contains("secret"), "{text:?}");
+}
+
+#[test]
+fn a_function_hears_that_its_guest_is_gone() {
+    for is_stopped in [false, true] {
+        let (release, hold) = mpsc::channel::<()>();
+        let (tell, seen) = mpsc::channel();
+        let ends = Mutex::new((hold, tell));
+        let mut functions = HostFunctions::default();
+        functions.add("wait".to_owned(), move |context, _: u64| {
+            let ends = ends.lock().unwrap();
+            let before = context.is_cancelled();
+            ends.1.send(before).unwrap();
+            ends.0.recv().unwrap();
+            ends.1.send(context.is_cancelled()).unwrap();
+        });
+        let (mut desk, _told, stop) = desk(functions);
+        desk.serve(vec![call(1, "wait")], &mut Outbox::default());
+        assert_eq!(seen.recv(), Ok(false));
+        if is_stopped {
+            stop.stop(crate::evidence::StopReason::Cancelled);
+        } else {
+            drop(desk);
+        }
+        release.send(()).unwrap();
+        assert_eq!(seen.recv(), Ok(true));
+    }
+}
+
+#[test]
+fn calls_without_end_are_refused() {
+    let (mut desk, _told, _stop) = desk(HostFunctions::default());
+    let mut outbox = Outbox::default();
+    let calls = |count| (0..count).map(|id| call(id, "none")).collect();
+    assert_eq!(desk.serve(calls(MOST_OPEN as u64), &mut outbox), None);
+    assert!(desk.serve(calls(1), &mut outbox).is_some_and(|fault| fault.contains("more than 64")));
+    let mut taken = vec![0; 1 << 16];
+    outbox.take(&mut taken);
+    assert_eq!((outbox.replies(), desk.serve(calls(1), &mut outbox)), (0, None));
+}
