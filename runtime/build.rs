@@ -4,8 +4,14 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCES: [&str; 5] =
-    ["keeper/main.rs", "keeper/call.rs", "keeper/launch.rs", "keeper/memory.rs", "keeper/wire.rs"];
+const SOURCES: [&str; 6] = [
+    "keeper/main.rs",
+    "keeper/call.rs",
+    "keeper/launch.rs",
+    "keeper/memory.rs",
+    "keeper/view.rs",
+    "keeper/wire.rs",
+];
 
 fn main() {
     for source in SOURCES {

@@ -14,19 +14,23 @@ pub(crate) mod number {
     pub(crate) const WRITE: usize = 1;
     pub(crate) const MMAP: usize = 9;
     pub(crate) const MUNMAP: usize = 11;
+    pub(crate) const SENDMSG: usize = 46;
     pub(crate) const RECVMSG: usize = 47;
     pub(crate) const CLONE: usize = 56;
     pub(crate) const PTRACE: usize = 101;
     pub(crate) const SETPGID: usize = 109;
     pub(crate) const CAPSET: usize = 126;
     pub(crate) const PRCTL: usize = 157;
+    pub(crate) const MOUNT: usize = 165;
     pub(crate) const EXIT_GROUP: usize = 231;
+    pub(crate) const OPENAT: usize = 257;
     pub(crate) const DUP3: usize = 292;
     pub(crate) const PRLIMIT64: usize = 302;
     pub(crate) const SECCOMP: usize = 317;
     pub(crate) const EXECVEAT: usize = 322;
     pub(crate) const CLONE3: usize = 435;
     pub(crate) const CLOSE_RANGE: usize = 436;
+    pub(crate) const LANDLOCK_ADD_RULE: usize = 445;
     pub(crate) const LANDLOCK_RESTRICT_SELF: usize = 446;
 }
 
@@ -37,19 +41,23 @@ pub(crate) mod number {
     pub(crate) const WRITE: usize = 64;
     pub(crate) const MMAP: usize = 222;
     pub(crate) const MUNMAP: usize = 215;
+    pub(crate) const SENDMSG: usize = 211;
     pub(crate) const RECVMSG: usize = 212;
     pub(crate) const CLONE: usize = 220;
     pub(crate) const PTRACE: usize = 117;
     pub(crate) const SETPGID: usize = 154;
     pub(crate) const CAPSET: usize = 91;
     pub(crate) const PRCTL: usize = 167;
+    pub(crate) const MOUNT: usize = 40;
     pub(crate) const EXIT_GROUP: usize = 94;
+    pub(crate) const OPENAT: usize = 56;
     pub(crate) const DUP3: usize = 24;
     pub(crate) const PRLIMIT64: usize = 261;
     pub(crate) const SECCOMP: usize = 277;
     pub(crate) const EXECVEAT: usize = 281;
     pub(crate) const CLONE3: usize = 435;
     pub(crate) const CLOSE_RANGE: usize = 436;
+    pub(crate) const LANDLOCK_ADD_RULE: usize = 445;
     pub(crate) const LANDLOCK_RESTRICT_SELF: usize = 446;
 }
 

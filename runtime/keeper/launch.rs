@@ -7,15 +7,17 @@
 use core::sync::atomic::Ordering;
 
 use crate::call::{call, clone_and_call, exit, number};
+use crate::view;
 use crate::wire::{
-    BORN_INTO, BY_DESCRIPTOR, Board, FILTER, FIRST, Head, MOST_DOORS, OWN_PIDS, PLACES, PROGRAM,
-    RESTRICT, RULES, Rlimit, TRACE, UNTRACED_IS_FINE, step,
+    BORN_INTO, BY_DESCRIPTOR, Board, EXECUTES, FILTER, FIRST, Head, MOST_DOORS, OWN_PIDS, OWN_RULES,
+    PLACES, PROC, PROGRAM, RESTRICT, RULES, Rlimit, SCRATCH, TRACE, UNTRACED_IS_FINE, step,
 };
 
 const CLONE_VM: usize = 0x100;
 const CLONE_VFORK: usize = 0x4000;
 const CLONE_PARENT: usize = 0x8000;
 const CLONE_PARENT_SETTID: usize = 0x10_0000;
+const CLONE_NEWNS: usize = 0x2_0000;
 const CLONE_NEWPID: usize = 0x2000_0000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 const SIGCHLD: usize = 17;
@@ -42,6 +44,8 @@ pub(crate) struct Order {
     /// Addresses of the arguments, a null, those of the variables, a null.
     arguments: *const usize,
     variables: *const usize,
+    /// The options of its scratch.
+    scratch: *const u8,
 }
 
 /// What a child is given.
@@ -95,7 +99,9 @@ impl Order {
         }
         note(0);
         let variables = list.wrapping_add(head.arguments as usize + 1);
-        Some(Self { head, rlimits, path, arguments: list, variables })
+        let scratch =
+            if head.flags & SCRATCH != 0 { text(bytes, length, &mut at)? } else { path };
+        Some(Self { head, rlimits, path, arguments: list, variables, scratch })
     }
 
     /// Starts it. What became of it is on the board.
@@ -107,6 +113,9 @@ impl Order {
         let mut flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID;
         if self.has(OWN_PIDS) {
             flags |= CLONE_NEWPID;
+        }
+        if self.has(SCRATCH) || self.has(PROC) {
+            flags |= CLONE_NEWNS;
         }
         let born = if self.has(BORN_INTO) {
             let arguments = CloneArguments {
@@ -172,9 +181,11 @@ extern "C" fn child(birth: usize) -> ! {
 impl Order {
     /// Returns only with the step that failed.
     fn become_guest(&self, board: &Board) -> (u32, i32) {
-        let steps: [(u32, fn(&Self, &Board) -> Result<(), i32>); 9] = [
+        let steps: [(u32, fn(&Self, &Board) -> Result<(), i32>); 11] = [
             (step::PROCESS_GROUP, Self::stand_alone),
             (step::GROUP, Self::join_groups),
+            (step::SCRATCH, Self::make_scratch),
+            (step::PROC, Self::show_processes),
             (step::RULES, Self::restrict),
             (step::DESCRIPTORS, Self::place_descriptors),
             (step::LIMITS, Self::lower_limits),
@@ -213,13 +224,34 @@ impl Order {
         Ok(())
     }
 
+    /// Rules to which something can be added, if it has any.
+    fn own_rules(&self) -> Option<usize> {
+        let behind_doors = FIRST as usize + PLACES + self.head.doors as usize;
+        self.has(OWN_RULES).then_some(behind_doors)
+    }
+
+    fn make_scratch(&self, _: &Board) -> Result<(), i32> {
+        if !self.has(SCRATCH) {
+            return Ok(());
+        }
+        let rules = self.own_rules();
+        let opened = view::scratch(self.scratch, rules, self.has(EXECUTES))?;
+        let behind_doors = FIRST as usize + PLACES + self.head.doors as usize;
+        view::hand_over(rules.map_or(behind_doors, |rules| rules + 1), opened)
+    }
+
+    fn show_processes(&self, _: &Board) -> Result<(), i32> {
+        if self.has(PROC) { view::processes(self.own_rules()) } else { Ok(()) }
+    }
+
     /// Before the descriptors are closed: the rules are one of them.
     fn restrict(&self, _: &Board) -> Result<(), i32> {
         if !self.has(RESTRICT) {
             return Ok(());
         }
+        let rules = self.own_rules().unwrap_or(RULES as usize);
         // SAFETY: takes a descriptor and no flags.
-        unsafe { call(number::LANDLOCK_RESTRICT_SELF, [RULES as usize, 0, 0, 0, 0, 0]) }?;
+        unsafe { call(number::LANDLOCK_RESTRICT_SELF, [rules, 0, 0, 0, 0, 0]) }?;
         Ok(())
     }
 

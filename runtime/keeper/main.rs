@@ -19,6 +19,7 @@
 mod call;
 mod launch;
 mod memory;
+mod view;
 mod wire;
 
 use call::{call, exit, number};

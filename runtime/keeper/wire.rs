@@ -1,7 +1,7 @@
 //! What the host and its keeper say to each other. Compiled into both.
 //!
 //! The host writes one order at a time to a socket: a [`Head`], then its [`Rlimit`]s, then texts that end with
-//! a null byte: the program, its arguments, its environment. The descriptors travel beside the first byte. The
+//! a null byte: the program, its arguments, its environment, what its scratch is to be. The descriptors travel beside the first byte. The
 //! keeper answers with one byte when the child has left its memory, and everything else is on the board, a
 //! page that both have in their memory.
 
@@ -42,6 +42,16 @@ pub(crate) const BORN_INTO: u32 = 32;
 /// Execute the descriptor [`PROGRAM`] and not the path.
 pub(crate) const BY_DESCRIPTOR: u32 = 64;
 
+/// The task gets a `/tmp` of its own: the order ends with the options of its mount, and the last descriptor is a socket
+/// on which the host gets it.
+pub(crate) const SCRATCH: u32 = 128;
+/// The task gets a `/proc` of its own processes.
+pub(crate) const PROC: u32 = 256;
+/// The rules are this task's own, and come behind the doors: what it gets for itself is added to them.
+pub(crate) const OWN_RULES: u32 = 512;
+/// Files of its own may be executed.
+pub(crate) const EXECUTES: u32 = 1024;
+
 /// The beginning of an order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,6 +87,8 @@ pub(crate) mod step {
     pub(crate) const TRACE: u32 = 9;
     pub(crate) const EXEC: u32 = 10;
     pub(crate) const ORDER: u32 = 11;
+    pub(crate) const SCRATCH: u32 = 12;
+    pub(crate) const PROC: u32 = 13;
 }
 
 /// What both see. The kernel writes `pid` before the child runs its first instruction.

@@ -75,7 +75,7 @@ fn lasting_stop(reason: StopReason) -> Option<Stop> {
         StopReason::Output => Some(Stop::Output),
         StopReason::Result => Some(Stop::Result),
         StopReason::Processes | StopReason::Threads => Some(Stop::Processes),
-        StopReason::Files => Some(Stop::Files),
+        StopReason::Files | StopReason::Scratch => Some(Stop::Files),
         StopReason::WallTime
         | StopReason::CpuTime
         | StopReason::Protocol
@@ -101,7 +101,7 @@ fn stopped_or(evidence: &Evidence, otherwise: impl FnOnce() -> Verdict) -> Verdi
         Some(StopReason::Output) => Verdict::Stopped(Stop::Output),
         Some(StopReason::Result) => Verdict::Stopped(Stop::Result),
         Some(StopReason::Processes | StopReason::Threads) => Verdict::Stopped(Stop::Processes),
-        Some(StopReason::Files) => Verdict::Stopped(Stop::Files),
+        Some(StopReason::Files | StopReason::Scratch) => Verdict::Stopped(Stop::Files),
         Some(StopReason::Denied) => denied_syscall(evidence),
         Some(StopReason::Cancelled) => Verdict::Stopped(Stop::Cancelled),
         Some(StopReason::Shutdown) => Verdict::Stopped(Stop::Shutdown),

@@ -147,6 +147,8 @@ pub enum StopReason {
     Threads,
     /// The limit of a file's size.
     Files,
+    /// The limit of its scratch, in bytes or in files.
+    Scratch,
     /// It broke the rules of its channel.
     Protocol,
     /// It made a system call that only its tracer could tell from a permitted one.
@@ -159,7 +161,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// Every reason, in a fixed order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::WallTime,
         Self::CpuTime,
         Self::Output,
@@ -167,6 +169,7 @@ impl StopReason {
         Self::Processes,
         Self::Threads,
         Self::Files,
+        Self::Scratch,
         Self::Protocol,
         Self::Denied,
         Self::Cancelled,
@@ -183,6 +186,7 @@ impl StopReason {
             Self::Processes => "processes",
             Self::Threads => "threads",
             Self::Files => "files",
+            Self::Scratch => "scratch",
             Self::Protocol => "protocol",
             Self::Denied => "denied",
             Self::Cancelled => "cancelled",

@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Guard, Refusal, Source, Step, StopReason};
 use crate::limits::Limits;
 use crate::permissions::GrantError;
+use crate::quantity::ByteSize;
 use crate::task::{Capture, Entry, Program, TaskId};
 
 /// One kind of wall.
@@ -120,6 +121,13 @@ pub(crate) fn admit(program: &Program, limits: &Limits) -> Result<(), LoadError>
         return Err(LoadError::at(
             Step::Accept,
             "the stack limit is fixed when a program is loaded; load it again with the other one",
+        ));
+    }
+    let has_none = program.policy().limits.scratch == ByteSize::bytes(0);
+    if has_none && limits.scratch > ByteSize::bytes(0) {
+        return Err(LoadError::at(
+            Step::Accept,
+            "whether a task has a scratch is fixed when a program is loaded; load it with a scratch limit",
         ));
     }
     Ok(())

@@ -154,7 +154,7 @@ impl Label {
             Self::StoppedOutput => ("stopped.output", "wrote more than it may"),
             Self::StoppedResult => ("stopped.result", "sent back more than it may"),
             Self::StoppedProcesses => ("stopped.processes", "started more processes than it may"),
-            Self::StoppedFiles => ("stopped.files", "wrote a larger file than it may"),
+            Self::StoppedFiles => ("stopped.files", "wrote more into files than it may"),
             Self::StoppedCancelled => ("stopped.cancelled", "cancelled"),
             Self::StoppedShutdown => ("stopped.shutdown", "the host is shutting down"),
             Self::DeniedSyscall => ("denied.syscall", "forbidden system call"),

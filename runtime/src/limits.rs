@@ -38,6 +38,12 @@ pub struct Limits {
     pub threads: u32,
     /// The largest file that may be written.
     pub file_bytes: ByteSize,
+    /// What there is room for in a `/tmp` of the guest's own, which is there for one task and gone with it. Nothing
+    /// means that there is none. Whether there is one is fixed when a program is loaded. It is part of the memory of
+    /// a process; a module can have none.
+    pub scratch: ByteSize,
+    /// Files and folders in there, if there is one.
+    pub scratch_files: u32,
 }
 
 /// What a guest meets that asks for more memory than its limit allows.
@@ -77,6 +83,8 @@ impl Default for Limits {
             processes: 1,
             threads: 256,
             file_bytes: ByteSize::mib(64),
+            scratch: ByteSize::bytes(0),
+            scratch_files: 4096,
         }
     }
 }
@@ -88,6 +96,8 @@ pub const LEAST_MEMORY: ByteSize = ByteSize::kib(64);
 pub const DETERMINISTIC_FUEL: u64 = 5_000_000_000;
 /// The kernel gives out no less than a millisecond of a tenth of a second.
 const LEAST_CPUS: Cpus = Cpus::thousandths(10);
+/// Room is given out in pages.
+const LEAST_SCRATCH: ByteSize = ByteSize::kib(4);
 const LEAST_STACK: ByteSize = ByteSize::kib(64);
 const MOST_STACK: ByteSize = ByteSize::mib(1024);
 const LEAST_OPEN_FILES: u32 = 5;
@@ -154,6 +164,17 @@ impl Limits {
             let (stack, memory) = (("stack", self.stack), ("memory", self.memory));
             return Err(LimitError::fight(stack, memory, why));
         }
+        if wall == Wall::Native && self.scratch > self.memory {
+            let why = "what a process keeps in its scratch is a part of its memory, and it could never be full; \
+                       lower the scratch limit, or raise the memory limit";
+            let (scratch, memory) = (("scratch", self.scratch), ("memory", self.memory));
+            return Err(LimitError::fight(scratch, memory, why));
+        }
+        if wall == Wall::Wasm && self.scratch > ByteSize::bytes(0) {
+            let fault =
+                "is for processes, which get a `/tmp` of their own; grant a module a directory";
+            return Err(LimitError::alone("scratch", self.scratch, fault));
+        }
         if let (Wall::Wasm, Some(cpus)) = (wall, self.cpus) {
             let fault = "is for processes: a module runs on a thread of its host's, which nobody holds back; \
                          bound it by its cpu limit";
@@ -171,6 +192,10 @@ impl Limits {
             let fault = format!("is not between {LEAST_STACK} and {MOST_STACK}; try 1MiB");
             return Err(LimitError::alone("stack", self.stack, fault));
         }
+        if self.scratch > ByteSize::bytes(0) && self.scratch < LEAST_SCRATCH {
+            let fault = format!("is below {LEAST_SCRATCH}, which one file takes; try 64MiB");
+            return Err(LimitError::alone("scratch", self.scratch, fault));
+        }
         Ok(())
     }
 
@@ -184,6 +209,7 @@ impl Limits {
         let counts = [
             ("processes", u64::from(self.processes)),
             ("threads", u64::from(self.threads)),
+            ("scratch-files", u64::from(self.scratch_files)),
             ("fuel", self.fuel.unwrap_or(1)),
         ];
         for (limit, count) in counts {
@@ -228,6 +254,8 @@ mod tests {
             (Limits { memory: ByteSize::bytes(0), ..base() }, &["memory"], "try 16MiB"),
             (Limits { stack: ByteSize::kib(1), ..base() }, &["stack"], "try 1MiB"),
             (Limits { stack: ByteSize::mib(4096), ..base() }, &["stack"], "try 1MiB"),
+            (Limits { scratch: ByteSize::bytes(1), ..base() }, &["scratch"], "try 64MiB"),
+            (Limits { scratch_files: 0, ..base() }, &["scratch-files"], "at least 1"),
             (Limits { open_files: 2, ..base() }, &["open-files"], "is below 5"),
             (Limits { wall: Duration::ZERO, ..base() }, &["wall"], "try 5s"),
             (Limits { cpu: Duration::ZERO, ..base() }, &["cpu"], "try 5s"),
@@ -248,6 +276,13 @@ mod tests {
                 "limit of 512 MiB and the memory limit of 256 MiB contradict each other: the stack \
                  of a process is a part of its memory, and could never be full; lower the stack \
                  limit, or raise the memory limit",
+            ),
+            (
+                Limits { scratch: ByteSize::mib(512), ..base() },
+                &["scratch", "memory"],
+                "limit of 512 MiB and the memory limit of 256 MiB contradict each other: what a process \
+                 keeps in its scratch is a part of its memory, and it could never be full; lower the \
+                 scratch limit, or raise the memory limit",
             ),
         ]
     }
@@ -275,6 +310,14 @@ mod tests {
             ..Limits::default()
         };
         assert_eq!(never_reached.check_behind(Wall::Native), Ok(()));
+    }
+
+    #[test]
+    fn a_scratch_is_for_processes() {
+        let limits = Limits { scratch: ByteSize::mib(1), ..Limits::default() };
+        assert_eq!(limits.check_behind(Wall::Native), Ok(()));
+        let error = limits.check_behind(Wall::Wasm).unwrap_err().to_string();
+        assert!(error.contains("grant a module a directory"), "{error}");
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Permissions {
     pub net: Network,
     /// Which system calls it may make. Only the native wall has any.
     pub profile: Profile,
+    /// Whether a process finds a `/proc` that has its own processes and nothing else, to be read. A module never does.
+    pub proc: bool,
     /// Whether it sees made-up clocks and random numbers, the same in every run, and from which seed they
     /// come. Only the wasm wall can do that.
     pub deterministic: Option<u64>,

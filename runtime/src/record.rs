@@ -147,6 +147,8 @@ struct LimitsRecord {
     processes: u32,
     threads: u32,
     file_bytes: u64,
+    scratch_bytes: u64,
+    scratch_files: u32,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -359,6 +361,8 @@ fn limits_record(limits: &Limits) -> LimitsRecord {
         processes: limits.processes,
         threads: limits.threads,
         file_bytes: limits.file_bytes.as_u64(),
+        scratch_bytes: limits.scratch.as_u64(),
+        scratch_files: limits.scratch_files,
     }
 }
 

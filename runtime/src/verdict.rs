@@ -126,7 +126,7 @@ pub enum Stop {
     Result,
     /// It started more processes than it may.
     Processes,
-    /// It wrote a larger file than it may.
+    /// It wrote a larger file than it may, or more into its scratch.
     Files,
     /// The caller asked for it.
     Cancelled,

@@ -30,4 +30,5 @@ mod pool_walls;
 mod probes;
 mod soak;
 mod specification;
+mod views;
 mod wasi_testsuite;

@@ -36,6 +36,10 @@ pub(crate) struct GrantArgs {
     #[arg(long, value_name = "PROFILE", default_value = "compute")]
     profile: ProfileArg,
 
+    /// Let a process find a /proc that has its own processes and nothing else, to be read
+    #[arg(long)]
+    proc: bool,
+
     /// Let a module see made-up clocks and random numbers, which are the same in every run, and spend no time
     /// asleep. What it reads is still its input. Without --fuel it gets 5000000000 [default seed: 0]
     #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
@@ -100,6 +104,7 @@ impl GrantArgs {
             NetArg::Host => Network::Host,
         };
         permissions.profile = self.profile.into();
+        permissions.proc = self.proc;
         permissions.deterministic = self.deterministic;
         permissions.check().map_err(|error| error.to_string())?;
         Ok(permissions)
@@ -171,6 +176,11 @@ mod tests {
             assert_eq!(permissions(&["--profile", profile.name()]).unwrap().profile, profile);
         }
         assert!(Line::try_parse_from(["x", "--profile", "all"]).is_err());
+    }
+
+    #[test]
+    fn a_list_of_its_own_processes_is_granted_by_its_flag() {
+        assert!(permissions(&["--proc"]).unwrap().proc);
     }
 
     #[test]

@@ -84,6 +84,15 @@ pub(crate) struct ProcessLimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     #[arg(default_value = size_text(Limits::default().file_bytes))]
     file_bytes: ByteSize,
+
+    /// Room in a /tmp of the guest's own, which is there for this task and gone with it [default: there is none]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    scratch: Option<ByteSize>,
+
+    /// Files and folders in there
+    #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
+    #[arg(default_value = Limits::default().scratch_files.to_string())]
+    scratch_files: u32,
 }
 
 impl LimitArgs {
@@ -113,6 +122,8 @@ impl LimitArgs {
             cpus: process.cpus,
             open_files: process.open_files,
             file_bytes: process.file_bytes,
+            scratch: process.scratch.unwrap_or(Limits::default().scratch),
+            scratch_files: process.scratch_files,
             ..self.limits()
         }
     }
@@ -151,7 +162,7 @@ mod tests {
     #[test]
     fn every_flag_reaches_its_own_limit() {
         let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB \
-                    --result 7MiB --processes 8 --threads 11 --open-files 9 --file-bytes 10MiB --cpus 1.5 --on-memory-limit refuse";
+                    --result 7MiB --processes 8 --threads 11 --open-files 9 --file-bytes 10MiB --cpus 1.5 --scratch 12MiB --scratch-files 13 --on-memory-limit refuse";
         let line = Line::parse_from(line.split_whitespace());
         let expected = Limits {
             memory: ByteSize::mib(1),
@@ -167,6 +178,8 @@ mod tests {
             threads: 11,
             open_files: 9,
             file_bytes: ByteSize::mib(10),
+            scratch: ByteSize::mib(12),
+            scratch_files: 13,
         };
         assert_eq!(line.limits.limits_with(&line.process), expected);
     }

@@ -98,14 +98,19 @@ pub(super) const PROCESSES: Page = Page {
 };
 
 pub(super) const FILES: Page = Page {
-    summary: "It wrote a larger file than it may.",
-    meaning: "One file grew beyond --file-bytes. The write that would have passed the limit was refused; what \
-              was written before it is there.",
+    summary: "It wrote more into files than it may.",
+    meaning: "One file grew beyond --file-bytes; or its own /tmp held more than --scratch, or more files than \
+              --scratch-files. The write that would have passed the limit was refused; what was written before it \
+              into a granted directory is there.",
     native: "SIGXFSZ from the kernel. A guest that ignores this signal gets an error from its write \
-             instead, and may go on.",
+             instead, and may go on. A full /tmp is an error for it, too (no space left on device), and is seen \
+             when the host looks: ten times a second, and at the end.",
     wasm: "A write, or a change of size, that would have passed the limit; nothing of that one was written.",
     causes: &["A log or a temporary file in a loop.", "A result that is legitimately large."],
-    advice: &["Raise it: --file-bytes 1GiB.", "Split what is written into several files."],
+    advice: &[
+        "Raise it: --file-bytes 1GiB, or --scratch 1GiB --scratch-files 100000.",
+        "Split what is written into several files.",
+    ],
 };
 
 pub(super) const CANCELLED: Page = Page {

@@ -132,6 +132,10 @@ fn why_stopped(report: &Report) -> Option<String> {
         (Verdict::Stopped(_), Some(StopReason::Threads)) => {
             Some(format!("at the threads limit of {}", limits.threads))
         }
+        (Verdict::Stopped(_), Some(StopReason::Scratch)) => {
+            let (room, files) = (limits.scratch, limits.scratch_files);
+            Some(format!("at the limits of its scratch, {room} and {files} files"))
+        }
         (Verdict::Stopped(stop), _) => Some(at_limit(*stop, limits)),
         (_, Some(StopReason::Protocol)) => {
             Some("ended for a breach of the channel's rules".to_owned())

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use sandtrap::{Access, DirGrant, GuardMode, Network, Policy, Profile, Trust, Wall, show_duration};
+use sandtrap::{
+    Access, DirGrant, GuardMode, Limits, Network, Policy, Profile, Trust, Wall, show_duration,
+};
 
 /// The policy as people read it. Values of variables are not shown: they may be secrets.
 pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
@@ -37,6 +39,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("threads", limits.threads.to_string()),
                 ("open-files", limits.open_files.to_string()),
                 ("file-bytes", limits.file_bytes.to_string()),
+                ("scratch", scratch(&limits)),
             ],
         ),
         (
@@ -46,6 +49,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("directories", directories(&policy.permissions.dirs)),
                 ("network", network(policy.permissions.net).to_owned()),
                 ("profile", profile(policy.permissions.profile)),
+                ("proc", proc(policy.permissions.proc).to_owned()),
                 ("clocks", clocks(policy.permissions.deterministic)),
                 ("guards", guards.to_owned()),
             ],
@@ -102,6 +106,17 @@ fn network(net: Network) -> &'static str {
         Network::None => "none",
         Network::Host => "the host's",
     }
+}
+
+fn scratch(limits: &Limits) -> String {
+    match limits.scratch.as_u64() {
+        0 => "none".to_owned(),
+        _ => format!("{} in {} files, as /tmp", limits.scratch, limits.scratch_files),
+    }
+}
+
+fn proc(is_granted: bool) -> &'static str {
+    if is_granted { "its own processes" } else { "none" }
 }
 
 fn profile(profile: Profile) -> String {

@@ -88,6 +88,8 @@ fn the_policy_shows_every_default_and_runs_nothing() {
         "threads      256",
         "open-files   64",
         "file-bytes   64 MiB",
+        "scratch      none",
+        "proc         none",
         "environment  empty",
         "directories  none",
         "network      none",

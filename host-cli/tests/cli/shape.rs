@@ -92,6 +92,8 @@ const LIMITS: &[Key] = &[
     ("output_bytes", "integer"),
     ("processes", "integer"),
     ("result_bytes", "integer"),
+    ("scratch_bytes", "integer"),
+    ("scratch_files", "integer"),
     ("stack_bytes", "integer"),
     ("threads", "integer"),
     ("wall_us", "integer"),

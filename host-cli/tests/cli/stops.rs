@@ -7,7 +7,7 @@ use std::thread;
 use nix::sys::signal::Signal;
 use sandtrap::Wall;
 
-use crate::kit::{WALLS, guest, run, run_command, text_of};
+use crate::kit::{WALLS, guest, host_has, run, run_command, text_of};
 use crate::report_files;
 use crate::running::{Running, groups_of, is_alive};
 
@@ -140,9 +140,18 @@ fn a_second_ctrl_c_ends_at_once_though_nobody_takes_the_output() {
 
 #[test]
 fn sandtrap_that_is_killed_takes_its_guest_with_it() {
-    let mut running = echoing(Wall::Native, &[]);
+    // Nobody else has a scratch of this size.
+    const SCRATCH: (&str, &str) = ("1236KiB", "size=1240k");
+    let scratches = || {
+        let lists = fs::read_dir("/proc").unwrap().flatten();
+        let lists = lists.filter_map(|it| fs::read_to_string(it.path().join("mountinfo")).ok());
+        lists.filter(|list| list.contains(SCRATCH.1)).count()
+    };
+    let flags = if host_has("mount-namespace") { &["--scratch", SCRATCH.0][..] } else { &[] };
+    let mut running = echoing(Wall::Native, flags);
     let children = running.children();
     assert!(!children.is_empty());
+    assert_eq!(scratches() > 0, !flags.is_empty());
     running.signal_until_it_ends(Signal::SIGKILL);
     assert_eq!(running.finish().code, None);
     for child in children {
@@ -150,6 +159,7 @@ fn sandtrap_that_is_killed_takes_its_guest_with_it() {
             thread::yield_now();
         }
     }
+    assert_eq!(scratches(), 0);
 }
 
 #[test]

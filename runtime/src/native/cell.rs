@@ -27,6 +27,7 @@ use super::keeper::{Job, Launched, NotLaunched};
 use super::plan::{Ends, Plan, Start};
 use super::pump::Pump;
 use super::standing::Standing;
+use super::view::View;
 use super::watched::Watched;
 use super::{refusals, stdin};
 
@@ -70,14 +71,14 @@ impl NativeCell {
         let (group, group_guards) = self.image.group(attempt.limits)?;
         let group = group.map(Arc::new);
         let census = group.as_deref().map(Group::census);
-        let (plan, ends) = self.plan(attempt, args, stdin, group.clone())?;
+        let (mut plan, ends) = self.plan(attempt, args, stdin, group.clone())?;
         if stop.reason().is_some() {
             // Stopped before there was anything to kill.
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         }
         let family = Arc::new(Family::default());
         let host_kills = HostKills::so_far();
-        let Some((launched, standing)) = self.launch(&plan, attempt, stop, &family)? else {
+        let Some((launched, standing)) = self.launch(&mut plan, attempt, stop, &family)? else {
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
         // The cage stands as long as its task runs, also if the next one gets another.
@@ -87,6 +88,7 @@ impl NativeCell {
             guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
         let sees_births = launched.traced && is_filtered;
         guards.splice(0..0, group_guards);
+        let scratch = plan.view.take().and_then(View::scratch);
         // The guest's ends of its pipes are its own from here on.
         drop(plan);
         let pid = launched.pid.unsigned_abs();
@@ -108,6 +110,7 @@ impl NativeCell {
             census,
             sees_births,
             traced: launched.traced,
+            scratch,
             killed: false,
         };
         let (streams, mut witness, is_lost) = pump.run(ear);
@@ -126,7 +129,7 @@ impl NativeCell {
     /// Has the keeper start it, with as much around it as this host allows. `None` if it was stopped meanwhile.
     fn launch(
         &self,
-        plan: &Plan,
+        plan: &mut Plan,
         attempt: &Attempt<'_>,
         stop: &StopHandle,
         family: &Arc<Family>,
@@ -135,6 +138,7 @@ impl NativeCell {
         let mut keepers_gone = 0;
         loop {
             let standing = self.image.standing()?;
+            plan.view = View::of(&self.image, &standing, attempt.limits)?;
             let job = Job {
                 own_pids: standing.own_pids,
                 terms: standing.terms,

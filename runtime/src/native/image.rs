@@ -18,7 +18,7 @@ use super::filter::Terms;
 use super::group::{Group, Site};
 use super::plan;
 use super::standing::{self, Lacks, Standing};
-use super::{refusals, wire};
+use super::{refusals, view, wire};
 
 /// One executable, and how its processes are started.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Prepared {
     pub(super) mode: GuardMode,
     pub(super) layout: Layout,
     pub(super) terms: Terms,
+    /// Whether each task has something in its root that others don't.
+    pub(super) has_views: bool,
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
     site: Arc<Result<Site, String>>,
@@ -70,7 +72,8 @@ impl NativeImage {
                           deterministically; run a module behind the wasm wall";
             return Err(LoadError::at(Step::Accept, detail));
         }
-        let place = place_of(path);
+        view::check(path, &policy.permissions, &policy.limits)?;
+        let place = place_of(path).filter(|place| !view::is_covered(place, &policy.limits));
         let layout = Layout::of(path, place.as_deref(), &policy.permissions)?;
         let terms = Terms::of(&policy.permissions);
         Ok(Self(Arc::new(Prepared {
@@ -81,6 +84,7 @@ impl NativeImage {
             mode: policy.guards,
             layout,
             terms,
+            has_views: view::is_wanted(&policy.permissions, &policy.limits),
             backtrace: program.wants_backtrace(),
             site,
             standing: Mutex::default(),
@@ -122,9 +126,10 @@ impl Prepared {
         is_new
     }
 
-    /// Whether tasks are born into their groups, by a call that no filter can look into.
-    pub(super) fn are_born_into_groups(&self) -> bool {
-        self.site.as_ref().as_ref().is_ok_and(Site::is_born_into)
+    /// Whether each task puts its filter upon itself: its child is born into its group by a call that no filter can
+    /// look into, or mounts what is its own, which no filter allows.
+    pub(super) fn filter_themselves(&self) -> bool {
+        self.has_views || self.site.as_ref().as_ref().is_ok_and(Site::is_born_into)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -52,6 +52,7 @@ mod tracee;
 mod tracing;
 mod unwind;
 mod unwind_rules;
+mod view;
 mod watch;
 mod watched;
 mod watchman;

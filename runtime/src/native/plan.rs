@@ -18,6 +18,7 @@ use crate::permissions::Permissions;
 use crate::quantity::ByteSize;
 
 use super::group::Group;
+use super::view::View;
 use super::wire::{self, Head, Rlimit};
 
 /// The guest's number for its end of the channel.
@@ -33,6 +34,8 @@ pub(super) struct Plan {
     texts: Vec<u8>,
     descriptors: [OwnedFd; wire::PLACES],
     pub(super) group: Option<Arc<Group>>,
+    /// What it has of its own in the cage in which it will be.
+    pub(super) view: Option<View>,
 }
 
 /// The host's ends of what the guest writes to. The channel goes both ways.
@@ -87,7 +90,7 @@ impl Plan {
         let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
         let rlimits = rlimits(limits, group.is_none() || may_cope);
         let arguments = start.arguments.len() as u32 + 1;
-        let plan = Self { rlimits, arguments, variables, texts, descriptors, group };
+        let plan = Self { rlimits, arguments, variables, texts, descriptors, group, view: None };
         Ok((plan, Ends { stdout, stderr, channel }))
     }
 
@@ -96,13 +99,16 @@ impl Plan {
         let doors = self.group.as_ref().map(|group| group.doors()).unwrap_or_default();
         let birth = self.group.as_ref().is_some_and(|group| group.is_born_into());
         let limits_bytes = self.rlimits.len() * size_of::<Rlimit>();
-        let bytes = size_of::<Head>() + limits_bytes + self.texts.len();
+        let own = self.view.as_ref();
+        let options = own.and_then(|view| view.options.as_deref()).map(|text| format!("{text}\0"));
+        let options = options.unwrap_or_default();
+        let bytes = size_of::<Head>() + limits_bytes + self.texts.len() + options.len();
         if bytes > wire::MOST_BYTES || doors.len() > wire::MOST_DOORS {
             return None;
         }
         let head = Head {
             bytes: bytes as u32,
-            flags: flags | if birth { wire::BORN_INTO } else { 0 },
+            flags: flags | if birth { wire::BORN_INTO } else { 0 } | own.map_or(0, |it| it.flags),
             rlimits: self.rlimits.len() as u32,
             arguments: self.arguments,
             variables: self.variables,
@@ -119,8 +125,9 @@ impl Plan {
             }
         }
         order.extend(&self.texts);
+        order.extend(options.as_bytes());
         let descriptors = self.descriptors.iter().map(|descriptor| descriptor.as_fd()).chain(doors);
-        Some((order, descriptors.collect()))
+        Some((order, descriptors.chain(own.into_iter().flat_map(View::descriptors)).collect()))
     }
 }
 

@@ -22,6 +22,7 @@ use crate::isolation::{Attempt, Ear, StopHandle};
 use super::census::Census;
 use super::family::{Crowd, Family};
 use super::plan::Ends;
+use super::view::Scratch;
 
 /// One read takes at most what a pipe holds.
 const PIECE: usize = 64 * 1024;
@@ -55,6 +56,8 @@ pub(super) struct Pump<'a> {
     pub(super) sees_births: bool,
     /// Whether a tracer watches it.
     pub(super) traced: bool,
+    /// Its private `/tmp`, if it has one.
+    pub(super) scratch: Option<Scratch>,
     pub(super) killed: bool,
 }
 
@@ -108,6 +111,10 @@ impl Pump<'_> {
                 }
             }
         }
+        // What is in it now, nobody will take out any more.
+        if self.scratch.as_ref().is_some_and(Scratch::is_exceeded) {
+            self.stop.stop(StopReason::Scratch);
+        }
         (self.streams, self.witness, looks_without_it == MOST_LOOKS)
     }
 
@@ -116,6 +123,9 @@ impl Pump<'_> {
         let limits = self.attempt.limits;
         if self.attempt.began.elapsed() >= limits.wall {
             self.stop.stop(StopReason::WallTime);
+        }
+        if self.scratch.as_ref().is_some_and(Scratch::is_exceeded) {
+            self.stop.stop(StopReason::Scratch);
         }
         if self.cpu() >= limits.cpu {
             self.stop.stop(StopReason::CpuTime);

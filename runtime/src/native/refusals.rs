@@ -56,6 +56,8 @@ pub(super) fn not_launched(path: &Path, step: u32, errno: i32, limits: &Limits) 
         step::LIMITS => "rlimits",
         step::DESCRIPTORS => "descriptors",
         step::RULES => "landlock",
+        step::SCRATCH => "scratch",
+        step::PROC => "proc",
         step::CAPABILITIES => "capabilities",
         step::FILTER => "seccomp",
         _ => "tracing",

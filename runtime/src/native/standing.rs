@@ -52,6 +52,10 @@ pub(super) struct Standing {
     /// Whether each task is the first of a namespace for processes.
     pub(super) own_pids: bool,
     pub(super) guards: Vec<Guard>,
+    /// The program itself, where it is executed by descriptor.
+    pub(super) program: Option<OwnedFd>,
+    /// Where there are rules: whether what can be read can be executed, too.
+    pub(super) may_execute_by_rules: Option<bool>,
 }
 
 /// Guards that stand around every process.
@@ -111,12 +115,14 @@ impl Trial<'_> {
         let Self { image, lacks, .. } = *self;
         if !namespaces.rest {
             keep_their_names(&image.permissions)?;
+            self.need_no_root()?;
         }
         let program = match image.place {
             Some(_) => None,
             None => Some(open(&image.path)?),
         };
-        let program = program.as_ref().map(|program| program.as_fd());
+        let opened = program;
+        let program = opened.as_ref().map(|program| program.as_fd());
         // The first process of a namespace is not hit by what it does to itself, unless a tracer sees to it,
         // and a filter calls the tracer.
         let own_pids =
@@ -126,13 +132,17 @@ impl Trial<'_> {
         // A tracer sees an exec that is not allowed, and says so; where there is none it is refused without words.
         let may_execute = terms.may_have_processes() || !lacks.tracing;
         let (rules, landlock) = landlock(image, program, namespaces.rest, may_execute)?;
+        if image.permissions.proc {
+            shows_processes(own_pids, rules.is_some())?;
+        }
+        let may_execute_by_rules = rules.is_some().then_some(may_execute);
         let cage = Cage {
             namespaces,
             layout: &image.layout,
             rules: rules.as_ref().map(|rules| rules.as_fd()),
             program,
             filter: if self.unfiltered.is_some() { &[] } else { filter.instructions() },
-            inherit_filter: !image.are_born_into_groups(),
+            inherit_filter: !image.filter_themselves(),
         };
         let keeper = match Keeper::start(&cage) {
             Ok(keeper) => keeper,
@@ -146,8 +156,40 @@ impl Trial<'_> {
         guards.push(filter_guard(self.unfiltered.clone()));
         guards.push(tracing_guard(lacks.tracing));
         let flags = flags(&cage, own_pids, lacks.tracing);
-        Ok(Ok(Standing { keeper, flags, terms, own_pids, guards }))
+        let standing = Standing {
+            keeper,
+            flags,
+            terms,
+            own_pids,
+            guards,
+            program: opened,
+            may_execute_by_rules,
+        };
+        Ok(Ok(standing))
     }
+
+    /// What takes a root of its own is refused where there is none.
+    fn need_no_root(&self) -> Result<(), Refusal> {
+        if !self.image.has_views {
+            return Ok(());
+        }
+        let what = if self.image.permissions.proc { "/proc" } else { "/tmp" };
+        let why = why_lesser(&self.image.layout.deeds, &self.reasons);
+        let detail =
+            format!("a `{what}` of its own takes a root of its own, which can't be made: {why}");
+        Err(Refusal { step: Step::Accept, errno: None, detail })
+    }
+}
+
+/// A `/proc` is only shown to a task that is alone in it, and that can't open by it what it was not given.
+fn shows_processes(own_pids: bool, has_rules: bool) -> Result<(), Refusal> {
+    let lacks = match (own_pids, has_rules) {
+        (true, true) => return Ok(()),
+        (false, _) => "a namespace of processes, which this host does not let us have",
+        (true, false) => "Landlock, which this kernel lacks",
+    };
+    let detail = format!("a `/proc` of its own takes {lacks}");
+    Err(Refusal { step: Step::Accept, errno: None, detail })
 }
 
 /// How every task of a cage is started.
@@ -224,7 +266,11 @@ fn words(step: CageStep, deeds: &[Deed]) -> String {
         CageStep::Root => "making a root".to_owned(),
         CageStep::Deed(index) => match deeds.get(index) {
             Some(
-                Deed::Bind { at, .. } | Deed::Folder(at) | Deed::File(at) | Deed::Link { at, .. },
+                Deed::Bind { at, .. }
+                | Deed::Folder(at)
+                | Deed::File(at)
+                | Deed::Link { at, .. }
+                | Deed::Proc { at },
             ) => {
                 let inside = at.to_string_lossy();
                 let inside = inside.strip_prefix(super::cage::NEW_ROOT).unwrap_or(&inside);
@@ -241,15 +287,18 @@ fn words(step: CageStep, deeds: &[Deed]) -> String {
     }
 }
 
+/// Why the best cage could not be built.
+fn why_lesser(deeds: &[Deed], reasons: &[(CageStep, io::Error)]) -> String {
+    let first = reasons.first();
+    first.map(|(step, error)| format!("{}: {error}", words(*step, deeds))).unwrap_or_default()
+}
+
 fn namespace_guards(
     made: Namespaces,
     image: &Prepared,
     reasons: &[(CageStep, io::Error)],
 ) -> Vec<Guard> {
-    let why = reasons
-        .first()
-        .map(|(step, error)| format!("{}: {error}", words(*step, &image.layout.deeds)))
-        .unwrap_or_default();
+    let why = why_lesser(&image.layout.deeds, reasons);
     let guard = |name, stands: bool| {
         if stands { Guard::in_force(name) } else { Guard::missing(name, why.clone()) }
     };

@@ -109,6 +109,7 @@ impl WasmWall {
     /// Compiles a program and links it.
     fn image(&self, program: &Program, stop: &StopHandle) -> Result<WasmImage, LoadError> {
         check_profile(program.policy().permissions.profile)?;
+        check_proc(program.policy().permissions.proc)?;
         let loaded = self.loader(program, stop)?.load(program)?;
         WasmImage::prepare(program, loaded, Arc::clone(&self.threads))
     }
@@ -145,6 +146,13 @@ fn check_profile(profile: Profile) -> Result<(), LoadError> {
          profile out, or run a process behind the native wall"
     );
     Err(LoadError::at(Step::Accept, detail))
+}
+
+/// The same.
+fn check_proc(proc: bool) -> Result<(), LoadError> {
+    let detail =
+        "a module finds no `/proc`; leave the grant out, or run a process behind the native wall";
+    if proc { Err(LoadError::at(Step::Accept, detail)) } else { Ok(()) }
 }
 
 impl Isolation for WasmWall {

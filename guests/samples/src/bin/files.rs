@@ -1,6 +1,6 @@
 //! Lives: does to files what its arguments say, one after another, and prints how each went.
 //!
-//! `read A`, `list A`, `write A TEXT`, `append A TEXT`, `write-at A OFFSET TEXT`, `resize A SIZE`, `touch A`,
+//! `read A`, `list A`, `write A TEXT`, `append A TEXT`, `write-at A OFFSET TEXT`, `fill A SIZE`, `resize A SIZE`, `touch A`,
 //! `make-dir A`, `remove A`, `remove-dir A`, `rename A B`, `hard-link A B`, `soft-link TARGET A`,
 //! `open-many A COUNT`, `read-on-and-on A`, `make-many A COUNT`, `count A`, `count-on-and-on A`.
 #![expect(clippy::print_stdout, reason = "printing is what this guest is for")]
@@ -23,6 +23,7 @@ fn main() {
                 let (path, offset) = (word(), number(&word()));
                 write(OpenOptions::new().write(true).create(true), &path, offset, &word())
             }
+            "fill" => fill(&word(), number(&word())),
             "resize" => resize(&word(), number(&word())),
             "touch" => touch(&word()),
             "make-dir" => fs::create_dir(word()).map(quietly),
@@ -70,6 +71,12 @@ fn write(how: &OpenOptions, path: &str, offset: u64, text: &str) -> io::Result<S
         file.seek(SeekFrom::Start(offset))?;
     }
     file.write_all(text.as_bytes()).map(quietly)
+}
+
+fn fill(path: &str, size: u64) -> io::Result<String> {
+    let mut file = File::create(path)?;
+    let piece = [b'x'; 4096];
+    (0..size / 4096).try_for_each(|_| file.write_all(&piece)).map(quietly)
 }
 
 fn resize(path: &str, size: u64) -> io::Result<String> {

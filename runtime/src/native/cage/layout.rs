@@ -79,6 +79,10 @@ impl Layout {
             return Err(LoadError::at(Step::Accept, detail));
         }
         layout.needed(program, &needs);
+        if permissions.proc {
+            let at = inside_name(Path::new("/proc"));
+            layout.deeds.extend([Deed::Folder(at.clone()), Deed::Proc { at }]);
+        }
         let mut grants: Vec<(PathBuf, &DirGrant)> =
             permissions.dirs.iter().map(|dir| (name_inside(&dir.guest, &here), dir)).collect();
         // A directory within another one is put upon it.

@@ -33,6 +33,8 @@ pub(super) enum Deed {
     Link { to: CString, at: CString },
     /// Something of the old root's, seen here, too.
     Bind { from: CString, at: CString, access: Seen },
+    /// A `/proc` in which nobody ever is: the kernel lets nobody see a new one who sees none yet.
+    Proc { at: CString },
 }
 
 /// How something of the host's is seen inside.

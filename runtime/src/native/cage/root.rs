@@ -55,6 +55,7 @@ pub(super) fn do_deeds(deeds: &[Deed]) -> Result<(), (CageStep, c_int)> {
             // SAFETY: two texts that end with nulls.
             Deed::Link { to, at } => checked(unsafe { libc::symlink(to.as_ptr(), at.as_ptr()) }),
             Deed::Bind { from, at, access } => bound(from, at, *access),
+            Deed::Proc { at } => shown_nobody(at),
         };
         done.map_err(|errno| (CageStep::Deed(index), errno))?;
     }
@@ -76,6 +77,37 @@ fn touched(at: &CStr) -> Result<(), c_int> {
     checked(file)?;
     // SAFETY: closes what was opened here.
     checked(unsafe { libc::close(file) })
+}
+
+/// What a child in a namespace of its own mounts, for the time after its end.
+struct Errand<'a> {
+    at: &'a CStr,
+    done: Result<(), c_int>,
+}
+
+/// Has the list of processes of a namespace mounted in which there is nobody any more.
+fn shown_nobody(at: &CStr) -> Result<(), c_int> {
+    // More than one call needs, and little of what this child has itself.
+    let mut stack = [0_u128; 512];
+    let mut errand = Errand { at, done: Err(libc::EINTR) };
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_NEWPID | libc::SIGCHLD;
+    let (top, argument) = (stack.as_mut_ptr_range().end, std::ptr::from_mut(&mut errand));
+    // SAFETY: the end of a stack, and an errand, which both live in this frame: this child stands still until the
+    // other one has ended.
+    let child = unsafe { libc::clone(mount_and_leave, top.cast(), flags, argument.cast()) };
+    checked(child)?;
+    // SAFETY: a null status is allowed. Nobody else waits for it, and it has ended.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::__WALL) };
+    errand.done
+}
+
+extern "C" fn mount_and_leave(errand: *mut libc::c_void) -> c_int {
+    // SAFETY: it is what `shown_nobody` gave, which stands still and touches nothing of it meanwhile.
+    let errand = unsafe { &mut *errand.cast::<Errand<'_>>() };
+    let flags = libc::MS_RDONLY | libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+    errand.done = mounted(c"proc", errand.at, c"proc", flags, c"subset=pid,hidepid=2");
+    // SAFETY: ends this child and runs nothing of the host's.
+    unsafe { libc::_exit(0) }
 }
 
 fn bound(from: &CStr, at: &CStr, access: Seen) -> Result<(), c_int> {
