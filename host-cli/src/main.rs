@@ -2,6 +2,7 @@
 
 mod abuse;
 mod args;
+mod bench;
 mod commands;
 mod exit_code;
 mod explain;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => commands::run(&args),
         Verb::Call(args) => commands::call(&args),
         Verb::Batch(args) => commands::batch(&args),
+        Verb::Bench(args) => commands::bench(&args),
         Verb::Inspect(args) => commands::inspect(&args),
         Verb::Compile(args) => commands::compile(&args),
         Verb::Doctor(args) => commands::doctor(&args),

@@ -93,6 +93,21 @@ impl Outcome {
 }
 
 impl Given {
+    /// For a case that tries itself on nothing.
+    pub(crate) fn alone(case: &str) -> Self {
+        let case = case.to_owned();
+        let (folder, directory) = (PathBuf::new(), PathBuf::new());
+        Self {
+            case,
+            host: 0,
+            port: 0,
+            abstract_name: String::new(),
+            folder,
+            directory,
+            open_files: 0,
+        }
+    }
+
     /// The line that starts it.
     pub(crate) fn command(&self) -> Vec<String> {
         [ENTRANCE.to_owned(), self.case.clone()].into_iter().chain(self.arguments()).collect()

@@ -1,6 +1,7 @@
 //! The command line as types: every verb, every flag, its default and its place in the help.
 
 mod batch;
+mod bench;
 mod compile;
 mod grants;
 mod host;
@@ -17,6 +18,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use sandtrap::{Label, Value, Wall};
 
 pub(crate) use batch::BatchArgs;
+pub(crate) use bench::BenchArgs;
 pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
 pub(crate) use host::{DoctorArgs, ManArgs, SelftestArgs};
@@ -57,6 +59,9 @@ pub(crate) enum Verb {
     /// Run many tasks, one JSON object on each line, and print their reports, one on each line
     #[command(before_help = batch::EXAMPLE, after_help = batch::FORMAT)]
     Batch(BatchArgs),
+    /// Hold the ways to run one guest against each other: both walls, fresh and kept
+    #[command(before_help = bench::EXAMPLE, after_help = bench::MEASURES)]
+    Bench(BenchArgs),
     /// Say what a file is and what it would need, and run nothing of it
     #[command(before_help = INSPECT_EXAMPLE, after_help = INSPECT_CODES)]
     Inspect(InspectArgs),

@@ -71,7 +71,7 @@ fn task(args: &CallArgs, file: &Path, function: &str) -> anyhow::Result<Task> {
 }
 
 /// What stands for the input: itself, a file, or what comes on stdin.
-fn read(input: &OsStr) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(input: &OsStr) -> anyhow::Result<Vec<u8>> {
     if input == OsStr::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).context("cannot read the input from stdin")?;
@@ -88,7 +88,7 @@ fn read(input: &OsStr) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Whether a program takes calls over its channel. Any process may; a module has to import what it hears them by.
-fn serves(program: &Path) -> bool {
+pub(super) fn serves(program: &Path) -> bool {
     let Ok(found) = sandtrap::inspect(program) else { return false };
     match found.kind {
         ProgramKind::Module | ProgramKind::Precompiled => {

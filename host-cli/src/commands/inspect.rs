@@ -4,6 +4,7 @@ use std::env;
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
+use sandtrap::Error;
 
 use super::run::find;
 use crate::args::InspectArgs;
@@ -19,15 +20,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
     let search_path = env::var_os("PATH").unwrap_or_default();
     let found = match sandtrap::inspect(find(&args.program, &search_path)) {
         Ok(found) => found,
-        Err(error) => {
-            let label = error.verdict().label();
-            // Nobody reads stderr; the exit code still says it.
-            let _ = writeln!(io::stderr(), "sandtrap: {error}  [{label}]");
-            return Ok(match exit_code::rule(label) {
-                Rule::Always(code) => code,
-                Rule::TheGuests | Rule::OfTheSignal => exit_code::OWN_FAILURE,
-            });
-        }
+        Err(error) => return Ok(unreadable(&error)),
     };
     let text = match args.json {
         true => serde_json::to_string_pretty(&found).context("cannot write what was found")? + "\n",
@@ -35,4 +28,15 @@ pub(crate) fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
     };
     streams::print(&text)?;
     Ok(if found.obstacle.is_some() { CANNOT_RUN } else { 0 })
+}
+
+/// Says why a file can't be looked at, and gives the exit code for it.
+pub(super) fn unreadable(error: &Error) -> u8 {
+    let label = error.verdict().label();
+    // Nobody reads stderr; the exit code still says it.
+    let _ = writeln!(io::stderr(), "sandtrap: {error}  [{label}]");
+    match exit_code::rule(label) {
+        Rule::Always(code) => code,
+        Rule::TheGuests | Rule::OfTheSignal => exit_code::OWN_FAILURE,
+    }
 }

@@ -1,6 +1,7 @@
 //! One file for each verb. Each gives the exit code, or an error that is sandtrap's own.
 
 mod batch;
+mod bench;
 mod call;
 mod compile;
 mod completions;
@@ -14,6 +15,7 @@ mod selftest;
 mod session;
 
 pub(crate) use batch::batch;
+pub(crate) use bench::bench;
 pub(crate) use call::call;
 pub(crate) use compile::compile;
 pub(crate) use completions::completions;

@@ -1,6 +1,7 @@
 //! The real binary, run as people run it: its exit codes, its report, its flags, its streams and its ends.
 
 mod batches;
+mod bench;
 mod calls;
 mod compiling;
 mod diagnosis;
