@@ -115,7 +115,12 @@ impl NativeCell {
         };
         let (streams, mut witness, is_lost) = pump.run(ear);
         let watched = launched.wait(is_lost);
+        // The kernel ends a namespace with its first process, and lets nobody hear of that before it has.
+        let nobody_is_left = standing.own_pids && watched.is_some();
         let mut evidence = gather(attempt, &launched, watched, group.as_deref(), stop);
+        if let Some(group) = group.and_then(Arc::into_inner).filter(|_| nobody_is_left) {
+            self.image.shelf.put(group);
+        }
         if is_unexplained(&evidence, stop) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
         }

@@ -43,22 +43,38 @@ fn lines(list: &Path) -> usize {
 
 /// The file in which a group's processor time stands.
 #[derive(Clone, Debug)]
-pub(super) enum Clock {
-    V1(PathBuf),
-    V2(PathBuf),
+pub(super) struct Clock {
+    file: PathBuf,
+    reads: fn(&str) -> Option<Duration>,
+    /// What tasks before had used.
+    before: Duration,
 }
 
 impl Clock {
+    pub(super) fn v1(file: PathBuf) -> Self {
+        let reads = |text: &str| text.trim().parse().ok().map(Duration::from_nanos);
+        Self { file, reads, before: Duration::ZERO }
+    }
+
+    pub(super) fn v2(file: PathBuf) -> Self {
+        let reads = |text: &str| {
+            let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+            used.trim().parse().ok().map(Duration::from_micros)
+        };
+        Self { file, reads, before: Duration::ZERO }
+    }
+
     pub(super) fn used(&self) -> Option<Duration> {
-        match self {
-            Self::V1(file) => {
-                fs::read_to_string(file).ok()?.trim().parse().ok().map(Duration::from_nanos)
-            }
-            Self::V2(file) => {
-                let text = fs::read_to_string(file).ok()?;
-                let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
-                used.trim().parse().ok().map(Duration::from_micros)
-            }
-        }
+        Some(self.stands_at()?.saturating_sub(self.before))
+    }
+
+    /// Counts for another task from now on.
+    pub(super) fn begin_anew(&mut self) -> Option<()> {
+        self.before = self.stands_at()?;
+        Some(())
+    }
+
+    fn stands_at(&self) -> Option<Duration> {
+        (self.reads)(&fs::read_to_string(&self.file).ok()?)
     }
 }

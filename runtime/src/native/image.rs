@@ -15,7 +15,7 @@ use crate::task::Program;
 use super::cage::Layout;
 use super::cell::NativeCell;
 use super::filter::Terms;
-use super::group::{Group, Site};
+use super::group::{Group, Shelf, Site};
 use super::plan;
 use super::standing::{self, Lacks, Standing};
 use super::{refusals, view, wire};
@@ -42,6 +42,8 @@ pub(super) struct Prepared {
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
     site: Arc<Result<Site, String>>,
+    /// Groups whose tasks are over.
+    pub(super) shelf: Shelf,
     standing: Mutex<State>,
 }
 
@@ -87,6 +89,7 @@ impl NativeImage {
             has_views: view::is_wanted(&policy.permissions, &policy.limits),
             backtrace: program.wants_backtrace(),
             site,
+            shelf: Shelf::default(),
             standing: Mutex::default(),
         })))
     }
@@ -137,11 +140,12 @@ impl Prepared {
         self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the group for one task, and says which guards it is.
+    /// The group for one task, one that is there already or a new one, and which guards it is.
     pub(super) fn group(&self, limits: &Limits) -> Result<(Option<Group>, Vec<Guard>), Refusal> {
-        let made = match &*self.site {
-            Ok(site) => site.make(limits).map_err(|error| error.to_string()),
-            Err(why) => Err(why.clone()),
+        let made = match (self.shelf.take(limits), &*self.site) {
+            (Some(group), _) => Ok(group),
+            (None, Ok(site)) => site.make(limits).map_err(|error| error.to_string()),
+            (None, Err(why)) => Err(why.clone()),
         };
         let is_required = self.mode == GuardMode::Required;
         let shared_out = match (&made, limits.cpus) {

@@ -14,7 +14,6 @@ use nix::sys::eventfd::EventFd;
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
-use crate::evidence::StopReason;
 use crate::isolation::StopHandle;
 
 use super::board::Board;
@@ -25,12 +24,10 @@ use super::group::Group;
 use super::plan::Plan;
 use super::prepared::{Cage, Prepared};
 use super::sys;
+use super::turns::{LOOK, Turns, is_over};
 use super::watched::Watched;
 use super::watchman::Watchman;
 use super::wire;
-
-/// How often a caller who waits for a launch looks whether it was stopped.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a launch that was killed may take to end.
 const GRACE: Duration = Duration::from_millis(500);
@@ -78,7 +75,7 @@ pub(super) enum NotLaunched {
 pub(super) struct Keeper {
     socket: UnixStream,
     desk: Arc<Desk>,
-    turn: Mutex<()>,
+    turn: Turns,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -173,7 +170,7 @@ impl Keeper {
         let thread = thread.map_err(outside)?;
         let broke = || Err((None, io::Error::other("the watching thread broke")));
         told.recv().unwrap_or_else(|_| broke())?;
-        Ok(Self { socket, desk, turn: Mutex::default(), thread: Some(thread) })
+        Ok(Self { socket, desk, turn: Turns::default(), thread: Some(thread) })
     }
 
     /// Whether it can't start anything any more.
@@ -195,7 +192,9 @@ impl Keeper {
         job.tell_end = tell_end;
         let (stop, family, done) =
             (job.stop.clone(), Arc::clone(&job.family), Arc::clone(&job.done));
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(_turn) = self.turn.take(&stop, deadline) else {
+            return Err(NotLaunched::Stopped);
+        };
         self.desk.board.clear();
         self.desk.jobs().launching = Some(job);
         let sent = self.send(&order, &descriptors).and_then(|()| self.answer(&stop, deadline));
@@ -258,11 +257,8 @@ impl Keeper {
                     _ => Ok(true),
                 };
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                stop.stop(StopReason::WallTime);
-            }
             match killed {
-                None if stop.reason().is_some() => {
+                None if is_over(stop, deadline) => {
                     killed = Some(Instant::now());
                     self.kill_launching();
                 }

@@ -50,6 +50,7 @@ mod symbols;
 mod sys;
 mod tracee;
 mod tracing;
+mod turns;
 mod unwind;
 mod unwind_rules;
 mod view;

@@ -292,7 +292,8 @@ impl Watch {
             self.clear();
         }
         let Some(tracee) = self.tracees.get_mut(&tid) else { return };
-        if tid == self.main {
+        // A group has counted it, and to read it costs more than most of what is done here.
+        if tid == self.main && self.group.is_none() {
             self.seen.peak = self.seen.peak.max(status::bytes(tid, "VmHWM:"));
         }
         match tracee.met.take() {
@@ -329,7 +330,7 @@ impl Watch {
         let was_tracee = self.tracees.remove(&waited.pid).is_some();
         let was_process = std::mem::take(&mut self.process_ends);
         if was_process && waited.pid != self.main && !self.clearing {
-            let kills = || self.group.as_deref().map_or(0, |group| group.counts().oom_kills);
+            let kills = || self.group.as_deref().map_or(0, Group::oom_kills);
             oom_kills::attribute(&mut self.seen.oom_kills_of_others, waited.status, kills);
         }
         self.ends_to_come = self.ends_to_come.saturating_sub(1);
@@ -341,7 +342,10 @@ impl Watch {
             } else {
                 Ending::Signalled(self.death(libc::WTERMSIG(waited.status)))
             };
-            return self.clear();
+            if !self.own_pids {
+                self.clear();
+            }
+            return;
         }
         // Somebody may have outrun the kill. To ask for the survivors after each of a thousand ends would cost
         // more than the ends; after every half of them it costs little.
