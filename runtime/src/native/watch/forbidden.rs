@@ -13,8 +13,12 @@ impl Watch {
     /// pass, it is seen here.
     pub(super) fn at_birth(&mut self, parent: pid_t, born: pid_t) {
         let is_process = || process_of(born) == Some(born);
-        if !self.terms.may_have_processes() && is_process() && self.stop.stop(StopReason::Denied) {
-            let call = tracing::call_within(parent);
+        if self.terms.may_have_processes() || !is_process() {
+            return;
+        }
+        // Before whoever serves it hears of it: he kills it, and then it stands still no more to be asked.
+        let call = tracing::call_within(parent);
+        if self.stop.stop(StopReason::Denied) {
             self.seen.denied = call.map(|call| self.terms.denied(&call));
             self.clear();
         }
