@@ -1,6 +1,6 @@
 //! A task as it is handed to a pool: with everything that decides when, where and how often it runs.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use crate::task::{Entry, Stdin, Task, Value};
@@ -38,13 +38,16 @@ pub enum Priority {
     Low,
 }
 
+/// Most tasks are on nobody's behalf, and share the word for it.
+static NOBODY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
+
 impl Order {
     /// A task like most: nothing special about it.
     pub fn new(task: Task) -> Self {
         Self {
             task,
             priority: Priority::Normal,
-            caller: "".into(),
+            caller: Arc::clone(&NOBODY),
             deadline: None,
             idempotent: false,
             kind: None,

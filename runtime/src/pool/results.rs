@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::task::{Wake, Waker};
 
 use crate::order::Order;
 use crate::report::Report;
@@ -70,6 +72,19 @@ pub struct AsCompleted<'a, I> {
     told: Receiver<usize>,
 }
 
+/// Says which report is there.
+struct Told {
+    number: usize,
+    tell: Sender<usize>,
+}
+
+impl Wake for Told {
+    fn wake(self: Arc<Self>) {
+        // Nobody wants it any more; that is fine.
+        let _ = self.tell.send(self.number);
+    }
+}
+
 impl<'a, I: Iterator<Item = Order>> AsCompleted<'a, I> {
     pub(super) fn new(pool: &'a Pool, orders: I) -> Self {
         let (tell, told) = mpsc::channel();
@@ -87,10 +102,7 @@ impl<'a, I: Iterator<Item = Order>> AsCompleted<'a, I> {
             match answer {
                 Ok(ticket) => {
                     let tell = self.tell.clone();
-                    ticket.on_ready(move || {
-                        // Nobody wants it any more; that is fine.
-                        let _ = tell.send(number);
-                    });
+                    ticket.wake_when_ready(Waker::from(Arc::new(Told { number, tell })));
                     self.out.insert(number, ticket);
                 }
                 Err(rejected) if rejected.why.is_full() => {

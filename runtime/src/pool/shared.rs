@@ -118,18 +118,17 @@ impl Shared {
             state.blocked -= 1;
         }
         let (task, promise) = (order.task.id.clone(), Arc::new(Promise::default()));
-        state.next_task += 1;
-        let (number, caller) = (state.next_task, Arc::clone(&order.caller));
-        let key = Key { number, priority: order.priority, caller };
-        if let Some(deadline) = order.deadline {
+        let (deadline, since) = (order.deadline, state.age(Instant::now()));
+        let key = state.queue.push(Waiting { order, promise: Arc::clone(&promise), since });
+        if let Some(deadline) = deadline {
             state.deadlines.insert((deadline, key.clone()));
             state.watch_at(self, deadline);
         }
-        let (since, kept) = (Instant::now(), Arc::clone(&promise));
-        state.queue.push(&key, bytes, Waiting { order, promise: kept, key: key.clone(), since });
         let waiting = state.queue.waiting();
         state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting });
-        self.work.notify_one();
+        if state.idle > 0 {
+            self.work.notify_one();
+        }
         self.release(state);
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
     }
@@ -149,8 +148,7 @@ impl Shared {
 
     pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
         let mut state = self.lock();
-        if let Some(waiting) = state.queue.remove(key) {
-            state.forget_deadline(&waiting);
+        if let Some(waiting) = state.take_out(key) {
             let report = self.source.unrun(&waiting.order, vanished(Some(reason)));
             state.answer(self, waiting.promise, report, None);
             state.let_in(self);
@@ -261,7 +259,7 @@ impl Shared {
         drop(state);
         for out in outbox {
             match out {
-                Out::Report(promise, done) => promise.keep(*done),
+                Out::Report(promise, done) => promise.keep(done),
                 Out::Tell(happening) => self.settings.telemetry.tell(&happening),
             }
         }
@@ -286,7 +284,10 @@ impl Shared {
         condvar.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    pub(super) fn notify_calm(&self) {
-        self.calm.notify_all();
+    /// A task has ended: whoever drains the pool may wait for it.
+    pub(super) fn notify_calm(&self, state: &State) {
+        if state.phase != Phase::Open {
+            self.calm.notify_all();
+        }
     }
 }

@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use crate::isolation::StopHandle;
 use crate::limits::Limits;
-use crate::order::Order;
+use crate::order::{Order, Priority};
 use crate::policy::restart::{Past, Restart};
 
-use super::queue::Key;
+use super::queue::{Key, Waits};
 use super::settings::{WorkerState, WorkerStatus};
 use super::ticket::Promise;
 
@@ -16,8 +16,22 @@ use super::ticket::Promise;
 pub(crate) struct Waiting {
     pub(crate) order: Order,
     pub(super) promise: Arc<Promise>,
-    pub(super) key: Key,
-    pub(super) since: Instant,
+    /// Since when, in nanoseconds of the pool's life.
+    pub(super) since: u64,
+}
+
+impl Waits for Waiting {
+    fn priority(&self) -> Priority {
+        self.order.priority
+    }
+
+    fn caller(&self) -> &Arc<str> {
+        &self.order.caller
+    }
+
+    fn bytes(&self) -> u64 {
+        self.order.bytes()
+    }
 }
 
 /// A task that runs.

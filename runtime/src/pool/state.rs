@@ -29,10 +29,13 @@ pub(crate) struct State {
     pub(super) next_spare: Option<Instant>,
     pub(super) finished: u64,
     pub(crate) abandoned: u64,
-    pub(super) next_task: u64,
+    /// When it was made.
+    pub(super) born: Instant,
     pub(super) next_worker: u64,
     /// Callers that wait for room.
     pub(super) blocked: usize,
+    /// Workers that wait for a task.
+    pub(super) idle: usize,
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
     /// What is to be told once the lock is free.
@@ -66,9 +69,10 @@ impl State {
             next_spare: None,
             finished: 0,
             abandoned: 0,
-            next_task: 0,
+            born: Instant::now(),
             next_worker: 0,
             blocked: 0,
+            idle: 0,
             watched_at: None,
             outbox: Vec::new(),
             threads: Vec::new(),
@@ -131,10 +135,27 @@ impl State {
         }
     }
 
-    pub(super) fn forget_deadline(&mut self, waiting: &Waiting) {
+    /// Nanoseconds of its life.
+    pub(super) fn age(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes the next task out of the queue.
+    pub(super) fn next(&mut self) -> Option<(Key, Waiting)> {
+        let (key, waiting) = self.queue.pop()?;
         if let Some(deadline) = waiting.order.deadline {
-            self.deadlines.remove(&(deadline, waiting.key.clone()));
+            self.deadlines.remove(&(deadline, key.clone()));
         }
+        Some((key, waiting))
+    }
+
+    /// Takes one task out of the queue, wherever it stands.
+    pub(super) fn take_out(&mut self, key: &Key) -> Option<Waiting> {
+        let waiting = self.queue.remove(key)?;
+        if let Some(deadline) = waiting.order.deadline {
+            self.deadlines.remove(&(deadline, key.clone()));
+        }
+        Some(waiting)
     }
 
     /// There is room in the queue.
@@ -145,7 +166,6 @@ impl State {
     }
 
     pub(crate) fn reject(&mut self, shared: &Shared, waiting: Waiting, why: &Rejection) {
-        self.forget_deadline(&waiting);
         let report = shared.source.unrun(&waiting.order, why.to_evidence());
         self.answer(shared, waiting.promise, report, None);
         self.let_in(shared);
@@ -153,7 +173,7 @@ impl State {
 
     pub(super) fn reject_waiting(&mut self, shared: &Shared, why: &Rejection) -> usize {
         let mut count = 0;
-        while let Some(waiting) = self.queue.pop() {
+        while let Some((_, waiting)) = self.next() {
             self.reject(shared, waiting, why);
             count += 1;
         }
@@ -167,7 +187,7 @@ impl State {
                 return Some(deadline);
             }
             self.deadlines.pop_first();
-            if let Some(waiting) = self.queue.remove(&key) {
+            if let Some(waiting) = self.take_out(&key) {
                 self.reject(shared, waiting, &Rejection::DeadlinePassed);
             }
         }

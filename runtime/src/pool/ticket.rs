@@ -5,8 +5,8 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
 use crate::report::Report;
@@ -22,48 +22,98 @@ pub(crate) struct Done {
     pub(crate) worker: Option<u64>,
 }
 
-/// Where a report is put, once.
+/// Where a report is put, once. There is one for each task that waits, so it is small.
 #[derive(Default)]
 pub(super) struct Promise {
     state: Mutex<State>,
-    kept: Condvar,
 }
 
 #[derive(Default)]
-struct State {
-    done: Option<Done>,
-    was_kept: bool,
-    waker: Option<Waker>,
-    listener: Option<Box<dyn FnOnce() + Send>>,
+enum State {
+    /// Nobody waits for it yet.
+    #[default]
+    Open,
+    /// Somebody does.
+    Awaited(Box<Waker>),
+    Kept(Box<Done>),
+    /// Somebody has it.
+    Taken,
 }
 
 impl Promise {
     /// Keeps the promise. Whoever comes second has come too late: a worker that was given up may still end.
-    pub(super) fn keep(&self, done: Done) {
-        let (waker, listener) = {
-            let mut state = self.state();
-            if state.was_kept {
-                return;
-            }
-            state.was_kept = true;
-            state.done = Some(done);
-            (state.waker.take(), state.listener.take())
-        };
-        self.kept.notify_all();
-        // Whose code panics here has its report all the same, and so has everybody after it.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-            if let Some(listener) = listener {
-                listener();
-            }
-        }));
+    pub(super) fn keep(&self, done: Box<Done>) {
+        let mut state = self.state();
+        if matches!(*state, State::Kept(_) | State::Taken) {
+            return;
+        }
+        let before = std::mem::replace(&mut *state, State::Kept(done));
+        drop(state);
+        if let State::Awaited(waker) = before {
+            // Whose code panics here has its report all the same, and so has everybody after it.
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
+    }
+
+    /// The report, once; until it is there, whoever asked last is woken for it.
+    fn take(&self, waker: &Waker) -> Option<Done> {
+        let mut state = self.state();
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Kept(done) => return Some(*done),
+            // Nobody asks again who has it. A future may be polled once too often, and waits then.
+            State::Taken => {}
+            State::Awaited(last) if last.will_wake(waker) => *state = State::Awaited(last),
+            State::Open | State::Awaited(_) => *state = State::Awaited(Box::new(waker.clone())),
+        }
+        None
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change is a single assignment: a panic elsewhere leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A thread that waits. Not by `park`: that is the caller's own.
+#[derive(Default)]
+struct Sleeper {
+    is_woken: Mutex<bool>,
+    woken: Condvar,
+}
+
+thread_local! {
+    static SLEEPER: Arc<Sleeper> = Arc::default();
+}
+
+impl Sleeper {
+    /// Asks again and again, and sleeps until it is woken or a time has come.
+    fn wait_for<T>(until: Option<Instant>, mut ask: impl FnMut(&Waker) -> Option<T>) -> Option<T> {
+        let sleeper = SLEEPER.with(Arc::clone);
+        let waker = Waker::from(Arc::clone(&sleeper));
+        loop {
+            if let Some(answer) = ask(&waker) {
+                return Some(answer);
+            }
+            let mut is_woken = sleeper.is_woken.lock().unwrap_or_else(PoisonError::into_inner);
+            while !std::mem::take(&mut *is_woken) {
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                is_woken = match left {
+                    Some(Duration::ZERO) => return None,
+                    Some(left) => {
+                        let waited = sleeper.woken.wait_timeout(is_woken, left);
+                        waited.unwrap_or_else(PoisonError::into_inner).0
+                    }
+                    None => sleeper.woken.wait(is_woken).unwrap_or_else(PoisonError::into_inner),
+                };
+            }
+        }
+    }
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        *self.is_woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.woken.notify_one();
     }
 }
 
@@ -90,37 +140,21 @@ impl Ticket {
     }
 
     pub(crate) fn wait_done(self) -> Done {
-        let mut state = self.promise.state();
-        loop {
-            match state.done.take() {
-                Some(done) => return done,
-                None => {
-                    state = self.promise.kept.wait(state).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
+        let done = Sleeper::wait_for(None, |waker| self.promise.take(waker));
+        done.expect("whoever waits without end is woken by the report alone")
     }
 
     /// Waits for the report until a time, and gives the ticket back if it isn't there then.
     pub fn wait_until(self, time: Instant) -> Result<Report, Self> {
-        let mut state = self.promise.state();
-        loop {
-            if let Some(done) = state.done.take() {
-                return Ok(done.report);
-            }
-            let left = time.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                drop(state);
-                return Err(self);
-            }
-            let waited = self.promise.kept.wait_timeout(state, left);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        match Sleeper::wait_for(Some(time), |waker| self.promise.take(waker)) {
+            Some(done) => Ok(done.report),
+            None => Err(self),
         }
     }
 
     /// Whether the report is there.
     pub fn is_ready(&self) -> bool {
-        self.promise.state().was_kept
+        matches!(*self.promise.state(), State::Kept(_) | State::Taken)
     }
 
     /// Ends the task: one that waits is reported at once, one that runs as soon as it has ended.
@@ -140,14 +174,14 @@ impl Ticket {
         }
     }
 
-    /// Calls `listener` when the report is there; at once if it is.
-    pub(super) fn on_ready(&self, listener: impl FnOnce() + Send + 'static) {
+    /// Wakes somebody when the report is there; at once if it is.
+    pub(super) fn wake_when_ready(&self, waker: Waker) {
         let mut state = self.promise.state();
-        if state.was_kept {
+        if matches!(*state, State::Kept(_) | State::Taken) {
             drop(state);
-            listener();
+            waker.wake();
         } else {
-            state.listener = Some(Box::new(listener));
+            *state = State::Awaited(Box::new(waker));
         }
     }
 }
@@ -156,13 +190,9 @@ impl Future for Ticket {
     type Output = Report;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Report> {
-        let mut state = self.promise.state();
-        match state.done.take() {
+        match self.promise.take(context.waker()) {
             Some(done) => Poll::Ready(done.report),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+            None => Poll::Pending,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
 use crate::isolation::{Cell, LoadError, StopHandle, Vitals};
@@ -140,7 +140,9 @@ impl Shared {
                 .settings
                 .keep
                 .and_then(|reuse| now.checked_add(reuse.max_age.saturating_sub(cell.vitals().age)));
+            state.idle += 1;
             state = self.pause(state, &self.work, until);
+            state.idle -= 1;
         }
     }
 
@@ -196,7 +198,7 @@ impl Shared {
                 state.slots[place.slot].worker = None;
             }
         }
-        self.notify_calm();
+        self.notify_calm(&state);
         self.release(state);
         true
     }
@@ -214,7 +216,7 @@ impl Shared {
             if state.slots[place.slot].state() != WorkerState::Crashed {
                 state.died(self, place);
             }
-            self.notify_calm();
+            self.notify_calm(&state);
         }
         self.release(state);
     }
@@ -261,12 +263,11 @@ impl State {
     /// The next task for a worker that is idle.
     fn take(&mut self, shared: &Shared, place: Place, now: Instant) -> Option<Turn> {
         loop {
-            let waiting = self.queue.pop()?;
+            let (key, waiting) = self.next()?;
             if waiting.order.deadline.is_some_and(|deadline| deadline <= now) {
                 self.reject(shared, waiting, &Rejection::DeadlinePassed);
                 continue;
             }
-            self.forget_deadline(&waiting);
             self.let_in(shared);
             let limits = shared.source.limits(&waiting.order, now);
             let (order, stop) = (Arc::new(waiting.order), StopHandle::new());
@@ -278,7 +279,7 @@ impl State {
             slot.running = Some(Running {
                 order: Arc::clone(&order),
                 promise: waiting.promise,
-                key: waiting.key,
+                key,
                 limits: limits.clone(),
                 stop: stop.clone(),
                 began: now,
@@ -287,7 +288,7 @@ impl State {
             });
             let (worker, task) = (slot.worker.unwrap_or_default(), order.task.id.clone());
             self.watch_at(shared, due);
-            let waited = now.saturating_duration_since(waiting.since);
+            let waited = Duration::from_nanos(self.age(now).saturating_sub(waiting.since));
             self.tell(shared, || Happening::TaskStarted { task, worker, waited });
             return Some(Turn::Run { order, limits, stop });
         }
@@ -337,8 +338,7 @@ impl State {
         slot.restart = Some(restart);
         slot.empty_since.get_or_insert(now);
         self.tell(shared, || Happening::WorkerFailedToStart { why: error.to_string() });
-        while tell && let Some(waiting) = self.queue.pop() {
-            self.forget_deadline(&waiting);
+        while tell && let Some((_, waiting)) = self.next() {
             let report = shared.source.unrun(&waiting.order, error.clone().into_evidence());
             self.answer(shared, waiting.promise, report, None);
             self.let_in(shared);
@@ -361,9 +361,9 @@ impl State {
         let generation = self.slots[slot].generation;
         self.died(shared, Place { slot, generation });
         shared.start_worker(self, slot);
-        shared.notify_calm();
+        shared.notify_calm(self);
     }
 }
 
 /// Longer than any task runs.
-const FAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3_600);
+const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);
