@@ -25,6 +25,7 @@ mod kept;
 mod labels;
 mod limits;
 mod other_languages;
+mod phases;
 mod pool;
 mod pool_walls;
 mod probes;

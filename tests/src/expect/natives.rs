@@ -26,6 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
             limits.processes = 3;
             limits.cpu = Duration::from_millis(100);
         }),
+        row("dies_in").native(Completed),
         row("exec_from_thread")
             .native(StoppedCpuTime)
             .under(Profile::Process)
