@@ -53,6 +53,11 @@ pub(crate) struct BatchArgs {
     #[arg(long)]
     pub(crate) show_config: bool,
 
+    /// Give out metrics at http://ADDR/metrics while it runs, as Prometheus reads them; `:PORT` is this host alone,
+    /// and port 0 any that is free
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<String>,
+
     /// Print neither progress nor summary
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -14,6 +14,7 @@ mod grants;
 mod inputs;
 mod inspect;
 mod kit;
+mod metrics;
 mod profiles;
 mod programs;
 mod report_files;

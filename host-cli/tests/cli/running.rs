@@ -48,6 +48,21 @@ impl Running {
         bytes
     }
 
+    /// Reads one line of its stderr.
+    #[track_caller]
+    pub(crate) fn hear_of_stderr(&mut self) -> String {
+        let stderr = self.child.stderr.as_mut().expect("stderr is open");
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        loop {
+            stderr.read_exact(&mut byte).expect("sandtrap writes");
+            match byte {
+                [b'\n'] => break,
+                [other] => line.push(other),
+            }
+        }
+        String::from_utf8(line).expect("stderr is text")
+    }
+
     /// Makes certain that an `echo` behind it runs, and waits for more to read.
     #[track_caller]
     pub(crate) fn expect_echo(&mut self) {

@@ -1,8 +1,37 @@
 //! What happens, as metrics. No task, worker, input or caller is ever a label: there would be endlessly many.
 
-use metrics::{counter, gauge, histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use super::Happening;
+
+/// Says what each of them means, to recorders that tell others.
+pub(super) fn describe() {
+    for (name, what) in [
+        ("workers_started", "workers that were there"),
+        ("worker_crashes", "workers that died, by the verdict of their task"),
+        ("workers_recycled", "workers that were replaced as planned"),
+        ("workers_abandoned", "workers that neither answered nor died, and were given up"),
+        ("worker_failed_starts", "workers that could not be started"),
+        ("tasks_queued", "tasks that were taken on"),
+        ("tasks_finished", "tasks that have their report, by verdict"),
+        ("tasks_rejected", "tasks that were not taken on, by the reason"),
+        ("breaker_changes", "circuit breakers that changed their state, by the new one"),
+        ("retries", "tasks that were tried again, by the verdict before"),
+        ("quarantine_added", "inputs that are refused since they killed worker after worker"),
+        ("quarantine_released", "inputs that were let go by hand"),
+    ] {
+        describe_counter!(format!("sandtrap_{name}_total"), what);
+    }
+    describe_gauge!("sandtrap_tasks_waiting", "tasks that wait for a worker");
+    describe_gauge!("sandtrap_tasks_running", "tasks that run");
+    describe_gauge!("sandtrap_health_alert", "1 while this pattern of crashes is there, else 0");
+    describe_histogram!("sandtrap_task_wait_seconds", "how long tasks waited for a worker");
+    describe_histogram!("sandtrap_task_seconds", "how long tasks ran");
+    describe_histogram!(
+        "sandtrap_worker_restart_seconds",
+        "how long the place of a dead worker was empty"
+    );
+}
 
 /// Counts one happening.
 pub(super) fn count(happening: &Happening) {
@@ -23,11 +52,13 @@ pub(super) fn count(happening: &Happening) {
         Happening::WorkerFailedToStart { .. } => {
             counter!("sandtrap_worker_failed_starts_total").increment(1);
         }
-        Happening::TaskQueued { waiting, .. } => {
+        // Several pools may count here, so each says what changes.
+        Happening::TaskQueued { .. } => {
             counter!("sandtrap_tasks_queued_total").increment(1);
-            gauge!("sandtrap_tasks_waiting").set(*waiting as f64);
+            gauge!("sandtrap_tasks_waiting").increment(1.0);
         }
         Happening::TaskStarted { waited, .. } => {
+            gauge!("sandtrap_tasks_waiting").decrement(1.0);
             gauge!("sandtrap_tasks_running").increment(1.0);
             histogram!("sandtrap_task_wait_seconds").record(waited.as_secs_f64());
         }
@@ -36,6 +67,9 @@ pub(super) fn count(happening: &Happening) {
             if worker.is_some() {
                 gauge!("sandtrap_tasks_running").decrement(1.0);
                 histogram!("sandtrap_task_seconds").record(took.as_secs_f64());
+            } else {
+                // It ended while it waited.
+                gauge!("sandtrap_tasks_waiting").decrement(1.0);
             }
         }
         Happening::TaskRejected { why, .. } => {
@@ -156,6 +190,7 @@ mod tests {
             }
         });
         let expected = [
+            "sandtrap_tasks_waiting{} -1",
             "sandtrap_tasks_running{} +1",
             "sandtrap_task_wait_seconds{} seen 1",
             "sandtrap_tasks_finished_total{verdict=crashed.abort} +1",

@@ -177,7 +177,9 @@ impl Telemetry {
     }
 
     /// Tells the `metrics` facade: counters, gauges and histograms, with labels of which there are only so many.
+    /// Whoever records them is to be there before.
     pub fn to_metrics() -> Self {
+        counted::describe();
         Self::to(counted::count)
     }
 

@@ -2,7 +2,9 @@
 
 mod intake;
 mod line;
+mod metrics;
 mod outlet;
+mod prometheus;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -35,7 +37,7 @@ const MOST_PROGRAMS: usize = 16;
 
 /// Runs all tasks and gives the exit code for all of them together.
 pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
-    let settings = settings(args)?;
+    let mut settings = settings(args)?;
     if args.show_config {
         streams::print(&settings.to_toml())?;
         return Ok(0);
@@ -47,6 +49,15 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     };
     let (lines, length) = open(&args.tasks)?;
     let workers = settings.pool.workers;
+    if let Some(address) = &args.metrics {
+        let endpoint = metrics::open(address)?;
+        settings.pool.telemetry = endpoint.telemetry;
+        if !args.quiet {
+            // Nobody reads stderr; whoever chose the port knows it.
+            let _ =
+                writeln!(io::stderr(), "sandtrap: metrics at http://{}/metrics", endpoint.address);
+        }
+    }
     let crew = Crew {
         runtime: args.compile.runtime_for(u32::try_from(workers).unwrap_or(u32::MAX))?,
         settings,
