@@ -7,6 +7,7 @@ pub mod confusion;
 pub mod expect;
 pub mod guests;
 pub mod hostile;
+pub mod late;
 pub mod scripted;
 pub mod soak;
 pub mod spec;

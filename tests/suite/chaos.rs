@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sandtrap_tests::chaos::Chaos;
+use sandtrap_tests::chaos::{Chaos, Extent};
 
 #[test]
 fn p01_p10_s01_tasks_die_in_every_way_and_each_has_its_own_report() {
-    let chaos = Chaos::run(1_000);
+    let chaos = Chaos::run(Extent::Tasks(1_000));
     assert_eq!(chaos.tasks, 1_000);
     assert_eq!(chaos.wrong, BTreeMap::new());
     assert_eq!(chaos.lost, Vec::<String>::new());

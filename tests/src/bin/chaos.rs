@@ -1,10 +1,11 @@
-//! Lets chaos loose and prints what came of it: `chaos [--tasks N]`. Fails where a report was wrong, a
+//! Lets chaos loose and prints what came of it: `chaos [--tasks N | --for TIME]`. Fails where a report was wrong, a
 //! worker was lost, or memory grew.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what it prints is what it is for")]
 
 use std::process::ExitCode;
 
-use sandtrap_tests::chaos::Chaos;
+use sandtrap::parse_duration;
+use sandtrap_tests::chaos::{Chaos, Extent};
 
 /// Allocators keep what they once had; a report that leaked for each of many tasks would be far above this. (Of few tasks, most
 /// are the first ones of their workers.)
@@ -13,19 +14,20 @@ const MANY: usize = 50_000;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let tasks = match &words[..] {
-        [] => Some(100_000),
-        [flag, number] if flag == "--tasks" => number.parse().ok(),
+    let extent = match &words[..] {
+        [] => Some(Extent::Tasks(100_000)),
+        [flag, number] if flag == "--tasks" => number.parse().ok().map(Extent::Tasks),
+        [flag, time] if flag == "--for" => parse_duration(time).ok().map(Extent::Time),
         _ => None,
     };
-    let Some(tasks) = tasks else {
-        eprintln!("write it as in `chaos --tasks 100000`");
+    let Some(extent) = extent else {
+        eprintln!("write it as in `chaos --tasks 100000` or `chaos --for 30m`");
         return ExitCode::from(2);
     };
-    let chaos = Chaos::run(tasks);
+    let chaos = Chaos::run(extent);
     println!("{chaos}");
     let [_, early, late, _] = chaos.counted;
-    let is_flat = tasks < MANY || late.0.resident_kib <= early.0.resident_kib + SLACK_KIB;
+    let is_flat = chaos.tasks < MANY || late.0.resident_kib <= early.0.resident_kib + SLACK_KIB;
     if !is_flat {
         println!("resident memory grew by more than {SLACK_KIB} KiB");
     }

@@ -1,12 +1,13 @@
 //! Who takes part: every guest of the table that ends soon, in each form, with four workers each.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sandtrap::policy::restart::{OnExcess, RestartSettings};
 use sandtrap::{
-    Label, Limits, Loaded, Order, Permissions, Pool, PoolSettings, Program, Reuse, Runtime, Task,
-    TaskId, Trust, Value,
+    Happening, Label, Limits, Loaded, Order, Permissions, Pool, PoolSettings, Program, Reuse,
+    Runtime, Task, TaskId, Telemetry, Trust, Value,
 };
 use tempfile::TempDir;
 
@@ -42,6 +43,7 @@ pub(super) struct Company {
     dear: Vec<Cast>,
     good: Vec<Cast>,
     kept: Vec<Cast>,
+    restarts: Arc<AtomicUsize>,
     /// For those who want one task after another, and are never killed.
     pub(super) steady: Vec<Cast>,
     pub(super) prey: Prey,
@@ -119,10 +121,22 @@ impl Cast {
     }
 
     /// Calls of a module whose guests are kept; a spare stands by.
-    fn kept(runtime: &Runtime, function: &'static str, ends: Label) -> Self {
+    fn kept(
+        runtime: &Runtime,
+        function: &'static str,
+        ends: Label,
+        restarts: &Arc<AtomicUsize>,
+    ) -> Self {
         let program = Program::module(function, KEPT.as_bytes()).trust(Trust::Own);
         let loaded = runtime.load(program).expect("the module is right");
+        let restarts = Arc::clone(restarts);
+        let telemetry = Telemetry::to(move |happening| {
+            if matches!(happening, Happening::WorkerRestarted { .. }) {
+                restarts.fetch_add(1, Ordering::SeqCst);
+            }
+        });
         let settings = PoolSettings {
+            telemetry,
             queue: UNDER_WAY,
             keep: Some(Reuse { max_tasks: 100, ..Reuse::default() }),
             spares: 1,
@@ -174,13 +188,15 @@ impl Company {
         });
         let (dear, mut crashers): (Vec<Cast>, Vec<Cast>) =
             crashers.into_iter().partition(Cast::is_dear);
-        crashers.push(Cast::kept(runtime, "traps", Label::CrashedAbort));
+        let restarts = Arc::default();
+        crashers.push(Cast::kept(runtime, "traps", Label::CrashedAbort, &restarts));
         assert!(crashers.len() > 60, "only {} ways to die", crashers.len());
         Self {
             crashers,
             dear,
             good,
-            kept: vec![Cast::kept(runtime, "next", Label::Completed)],
+            kept: vec![Cast::kept(runtime, "next", Label::Completed, &restarts)],
+            restarts,
             steady: forms.map(|form| Cast::steady(runtime, form)).into(),
             prey: Prey::new(runtime),
         }
@@ -197,6 +213,10 @@ impl Company {
             _ if turn.is_multiple_of(33) => &self.prey.cast,
             _ => &self.kept[turn % self.kept.len()],
         }
+    }
+
+    pub(super) fn restarts(&self) -> usize {
+        self.restarts.load(Ordering::SeqCst)
     }
 
     pub(super) fn everybody(&self) -> impl Iterator<Item = &Cast> {

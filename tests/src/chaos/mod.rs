@@ -32,6 +32,25 @@ const UNDER_WAY: usize = 64;
 /// Workers of each pool.
 const WORKERS: usize = 4;
 
+/// How much of it.
+#[derive(Clone, Copy, Debug)]
+pub enum Extent {
+    /// So many tasks.
+    Tasks(usize),
+    /// As many as there are in this time.
+    Time(Duration),
+}
+
+impl Extent {
+    /// Whether it is over, or a third of it.
+    fn is_over(self, part: u32, tasks: usize, began: Instant) -> bool {
+        match self {
+            Self::Tasks(all) => tasks >= all / part as usize,
+            Self::Time(time) => began.elapsed() >= time / part,
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Debug)]
 pub struct Chaos {
@@ -47,6 +66,8 @@ pub struct Chaos {
     pub lost: Vec<String>,
     /// Processes that were killed from outside.
     pub killed: usize,
+    /// Guests that were kept and died, and were replaced.
+    pub restarts: usize,
     /// How long callers waited who wanted one well-behaved task after another: one behind each wall.
     pub waited: Vec<Pulse>,
     /// Before there was any pool, after a third of the tasks, after all of them, and when all pools are gone.
@@ -56,8 +77,8 @@ pub struct Chaos {
 }
 
 impl Chaos {
-    /// Lets so many tasks loose.
-    pub fn run(tasks: usize) -> Self {
+    /// Lets them loose.
+    pub fn run(extent: Extent) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let before = count();
         let company = Company::gather(&runtime);
@@ -77,7 +98,7 @@ impl Chaos {
                 })
                 .unzip();
             scope.spawn(|| hunt.go_on(&is_over));
-            early = Some(storm(tasks, &company, beats, &mut tally));
+            early = storm(extent, &company, beats, &mut tally);
             is_over.store(true, Ordering::SeqCst);
             hunt.wake();
             for caller in callers {
@@ -91,7 +112,8 @@ impl Chaos {
             tally.look_at(cast);
         }
         let late = count();
-        let (guests, killed) = (company.everybody().count(), hunt.killed());
+        let (guests, killed, restarts) =
+            (company.everybody().count(), hunt.killed(), company.restarts());
         drop(company);
         Self {
             tasks: tally.labels.values().sum(),
@@ -100,6 +122,7 @@ impl Chaos {
             wrong: tally.wrong,
             lost: tally.lost,
             killed,
+            restarts,
             waited,
             counted: [before, early.unwrap_or(late), late, count()],
             took: began.elapsed(),
@@ -114,16 +137,23 @@ impl Chaos {
     }
 }
 
-/// Submits all tasks, with no more than so many under way, and takes their reports. Gives what was counted after a third.
+/// Submits task after task, with no more than so many under way, and takes their reports. Gives what was counted after a third.
 fn storm(
-    tasks: usize,
+    extent: Extent,
     company: &Company,
     beats: Vec<SyncSender<()>>,
     tally: &mut Tally,
-) -> (Counted, usize) {
+) -> Option<(Counted, usize)> {
+    let began = Instant::now();
     let mut under_way: VecDeque<(&Cast, Ticket)> = VecDeque::new();
     let mut early = None;
-    for number in 0..tasks {
+    for number in 0.. {
+        if extent.is_over(1, number, began) {
+            break;
+        }
+        if early.is_none() && extent.is_over(3, number, began) {
+            early = Some(count());
+        }
         let cast = company.turn_of(number);
         match cast.pool.submit(cast.order(number)) {
             Ok(ticket) => under_way.push_back((cast, ticket)),
@@ -138,14 +168,11 @@ fn storm(
             // The same.
             let _ = beat.try_send(());
         }
-        if number == tasks / 3 {
-            early = Some(count());
-        }
     }
     for (cast, ticket) in under_way {
         tally.take(cast, ticket);
     }
-    early.unwrap_or_else(count)
+    early
 }
 
 /// What there is now, and how many threads.
@@ -200,7 +227,17 @@ impl fmt::Display for Chaos {
         for (label, count) in &self.labels {
             writeln!(f, "  {label:<28} {count:>8}")?;
         }
-        writeln!(f, "killed from outside: {}", self.killed)?;
+        let crashes: usize = self
+            .labels
+            .iter()
+            .filter(|(label, _)| label.starts_with("crashed"))
+            .map(|(_, count)| count)
+            .sum();
+        writeln!(
+            f,
+            "crashes: {crashes}, killed from outside: {}, kept guests that were replaced: {}",
+            self.killed, self.restarts
+        )?;
         for pulse in &self.waited {
             writeln!(f, "{pulse}")?;
         }
