@@ -77,6 +77,7 @@ mod event;
 mod evidence;
 mod executor;
 mod finding;
+mod fleet;
 mod hooks;
 mod host;
 mod inspect;
@@ -126,6 +127,7 @@ pub use evidence::{
 };
 pub use executor::{ConfigError, Executor, ExecutorSettings};
 pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};
+pub use fleet::{Device, DeviceStatus, Fleet};
 pub use hooks::Hooks;
 pub use host::HostContext;
 pub use inspect::inspect;

@@ -42,6 +42,12 @@ pub enum Rejection {
         "too many workers died, and none is started any more; look at their reports, then reset the pool"
     )]
     NoWorkers,
+    /// It needs a device that is not there.
+    #[error("there is no device `{device}` here; name one of the fleet's, or none")]
+    NoDevice {
+        /// Its name.
+        device: Arc<str>,
+    },
     /// What it needs breaks again and again and is left alone for a while.
     #[error("the circuit `{key}` is {state}; {}", retry_words(*retry_after))]
     CircuitOpen {
@@ -73,6 +79,7 @@ impl Rejection {
             Self::DeadlinePassed => "deadline-passed",
             Self::Stopped => "stopped",
             Self::NoWorkers => "no-workers",
+            Self::NoDevice { .. } => "no-device",
             Self::CircuitOpen { .. } => "circuit-open",
             Self::Quarantined { .. } => "quarantined",
         }
@@ -89,6 +96,7 @@ impl Rejection {
             | Self::ShutDown
             | Self::DeadlinePassed
             | Self::Stopped
+            | Self::NoDevice { .. }
             | Self::NoWorkers => None,
         }
     }

@@ -15,6 +15,7 @@ use crate::classify::classify;
 use crate::error::Error;
 use crate::evidence::{Evidence, Step};
 use crate::executor::{Executor, ExecutorSettings};
+use crate::fleet::{Device, Fleet};
 use crate::host::HostFunctions;
 use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle, admit};
 use crate::kept::Kept;
@@ -123,6 +124,16 @@ impl Runtime {
                 Err(LoadError::at(Step::Accept, detail))
             }
         }
+    }
+
+    /// Loads a program once for each device, with workers and an environment of its own.
+    pub fn fleet(
+        &self,
+        program: Program,
+        devices: impl IntoIterator<Item = Device>,
+        settings: ExecutorSettings,
+    ) -> Result<Fleet, Error> {
+        Fleet::new(self, program, devices, settings)
     }
 
     /// Loads and runs in one step. A program that can't be loaded is a report too.

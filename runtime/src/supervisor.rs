@@ -11,6 +11,7 @@
 //! ```
 //!
 //! * A task that waits past its deadline is reported then, and not when a worker happens to be free.
+//! * Whoever waits for a time without a thread (the delay before a retry, the time after which a task is late) is woken.
 //! * A wall that keeps its promises ends a task at its wall time, and none of this happens. A thread that was given up
 //!   may come back much later: what it says counts no more, and it ends.
 //! * When workers are started again, how soon and how often, is the workers' own affair, by the policy of restarts.
@@ -37,6 +38,7 @@ fn watch(shared: &Arc<Shared>) {
     while state.phase != Phase::Closed {
         let now = Instant::now();
         let next_deadline = state.expire(shared, now);
+        let next_alarm = state.ring(now);
         let (late, next_late) = look(&mut state, shared, now);
         if !late.is_empty() {
             shared.release(state);
@@ -46,10 +48,12 @@ fn watch(shared: &Arc<Shared>) {
             state = shared.lock();
             continue;
         }
-        let next = [next_deadline, next_late].into_iter().flatten().min();
+        let next = [next_deadline, next_alarm, next_late].into_iter().flatten().min();
         state.watched_at = next;
         state = shared.pause(state, &shared.watch, next);
     }
+    // Nobody waits for a time any more.
+    state.ring(Instant::now());
     shared.release(state);
 }
 

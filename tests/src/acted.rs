@@ -3,6 +3,7 @@
 //! `ok` ends well, `fault` `abort` `memory` `killed` crash, `error` fails, `exit` leaves with code 3, `leaves` with code 0,
 //! `waits` ends when it is stopped, `deaf` goes on until [`Acted::let_go`], `gate` until the same but listens to a stop,
 //! `panics` panics in the wall itself, `flaky` faults until it was begun as often as [`Acted::flaky_for`] says,
+//! `stuck` waits until it is stopped, as often as [`Acted::stuck_for`] says, and then ends well, `doomed` the same and then faults,
 //! `hungry` runs out of memory below 128 MiB.
 
 use std::fmt;
@@ -35,6 +36,8 @@ struct Facts {
     fails: AtomicI64,
     /// So often `flaky` still faults.
     flaky: AtomicI64,
+    /// So often `stuck` still waits.
+    stuck: AtomicI64,
     /// Cells that panic when they are dropped.
     bursts: AtomicI64,
     /// What a kept cell says it holds, for each task it has run.
@@ -61,6 +64,11 @@ impl Acted {
     /// Has the next tasks that are `flaky` fault.
     pub fn flaky_for(&self, tasks: i64) {
         self.facts.flaky.store(tasks, Ordering::SeqCst);
+    }
+
+    /// Has the next tasks that get `stuck` wait until they are stopped.
+    pub fn stuck_for(&self, tasks: i64) {
+        self.facts.stuck.store(tasks, Ordering::SeqCst);
     }
 
     /// Has the next cells panic when they are dropped.
@@ -167,8 +175,12 @@ impl Cell for ActedCell {
             "flaky" if self.wall.facts.flaky.fetch_sub(1, Ordering::SeqCst) > 0 => {
                 self.act("fault", stop)
             }
+            "stuck" | "doomed" if self.wall.facts.stuck.fetch_sub(1, Ordering::SeqCst) > 0 => {
+                self.act("waits", stop)
+            }
             "hungry" if attempt.limits.memory < ByteSize::mib(128) => self.act("memory", stop),
-            "flaky" | "hungry" => exit(0),
+            "doomed" => self.act("fault", stop),
+            "flaky" | "stuck" | "hungry" => exit(0),
             word => self.act(word, stop),
         };
         self.is_gone = !matches!(word, "ok" | "error" | "gate") || stop.reason().is_some();

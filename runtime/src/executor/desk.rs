@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use crate::chance::Chance;
 use crate::policy::breaker::{Breaker, BreakerSettings, Change, Mode, Permit};
 use crate::policy::health::{CrashRecord, Ended, Health, HealthSettings};
+use crate::policy::hedge::Times;
 use crate::policy::keyed::Keyed;
 use crate::policy::quarantine::{Culprit, Death, Quarantine, Standing};
-use crate::policy::retry::{Decision, RetryBudget, Tried};
+use crate::policy::retry::{BudgetSettings, Decision, RetryBudget, Tried};
 use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
 use crate::telemetry::{Happening, Telemetry};
@@ -23,6 +24,9 @@ struct Breakers {
     kept: Mutex<Keyed<Arc<str>, Breaker>>,
 }
 
+/// Kinds of tasks whose times are remembered at most.
+const MOST_KINDS: usize = 1_000;
+
 /// Everything an executor decides by.
 pub(super) struct Desk {
     pub(super) settings: ExecutorSettings,
@@ -32,6 +36,8 @@ pub(super) struct Desk {
     quarantine: Option<Mutex<Quarantine>>,
     budget: Mutex<Option<RetryBudget>>,
     health: Option<Mutex<Health>>,
+    /// How long tasks took, by their kind; only where it is asked.
+    times: Option<Mutex<Keyed<Arc<str>, Times>>>,
 }
 
 /// Leave to try once, of every breaker that was asked. Dropped without a result, it changes nothing.
@@ -56,9 +62,15 @@ impl Desk {
                 .filter(|_| on)
                 .map(|of| Mutex::new(Quarantine::new(of))),
             budget: Mutex::new(
-                settings.retry.filter(|_| on).map(|retry| RetryBudget::new(retry.budget, now)),
+                settings
+                    .retry
+                    .map(|retry| retry.budget)
+                    .or(settings.hedge.map(|_| BudgetSettings::default()))
+                    .filter(|_| on)
+                    .map(|budget| RetryBudget::new(budget, now)),
             ),
             health: settings.health.filter(|_| on).map(|of| Mutex::new(Health::new(of))),
+            times: settings.hedge.filter(|_| on).map(|_| Mutex::new(Keyed::new(MOST_KINDS))),
             settings,
         }
     }
@@ -157,6 +169,24 @@ impl Desk {
         let settings = self.settings.retry?;
         let mut budget = lock(&self.budget);
         Some(settings.decide(tried, budget.as_mut()?, now, self.chance.next()))
+    }
+
+    /// Whether there may be one copy more.
+    pub(super) fn withdraw(&self, now: Instant) -> bool {
+        lock(&self.budget).as_mut().is_some_and(|budget| budget.withdraw(now))
+    }
+
+    /// A task of this kind ended well.
+    pub(super) fn took(&self, kind: &Arc<str>, took: Duration, now: Instant) {
+        if let Some(times) = &self.times {
+            lock(times).entry(kind, now, Times::default, |_| false).record(took);
+        }
+    }
+
+    /// When a task of this kind is late, if that is known.
+    pub(super) fn late_after(&self, kind: &Arc<str>, now: Instant) -> Option<Duration> {
+        let (settings, times) = (self.settings.hedge?, self.times.as_ref()?);
+        lock(times).entry(kind, now, Times::default, |_| false).late_after(&settings)
     }
 
     pub(super) fn with_health<T>(&self, act: impl FnOnce(&mut Health) -> T) -> Option<T> {

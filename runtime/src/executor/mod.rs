@@ -12,10 +12,14 @@
 mod config;
 mod culprit;
 mod desk;
+mod hedging;
 mod settings;
 
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
@@ -23,10 +27,11 @@ use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::policy::breaker::Mode;
 use crate::policy::health::{CrashRecord, Ended, Filter, HealthSettings, Status};
-use crate::policy::quarantine::{Culprit, Death, Quarantined, Standing};
+use crate::policy::quarantine::{Culprit, Death, Quarantined};
 use crate::policy::retry::{Decision, Tried};
-use crate::policy::weight::Weight;
-use crate::pool::{Done, Drained, Pool, PoolSettings, PoolStatus, Rejected, Source, vanished};
+use crate::pool::{
+    Bell, Done, Drained, Pool, PoolSettings, PoolStatus, Rejected, Source, vanished, wait,
+};
 use crate::rejection::Rejection;
 use crate::report::{AttemptSummary, Report};
 use crate::telemetry::{Happening, Telemetry};
@@ -84,7 +89,45 @@ impl Executor {
 
     /// The same, with a handle to stop it: while it waits, while it runs, and between two attempts.
     pub fn run_with(&self, order: impl Into<Order>, stop: &StopHandle) -> Report {
-        let mut order = order.into();
+        wait(self.submit_with(order, stop))
+    }
+
+    /// The same without a thread: a future for any runtime, which runs the task as far as it is polled. Dropping it stops
+    /// the task.
+    ///
+    /// ```
+    /// # use sandtrap::{ExecutorSettings, Program, Runtime, Task, Value};
+    /// # let module = r#"(module (func (export "seven") (result i32) i32.const 7))"#;
+    /// # let loaded = Runtime::new()?.load(Program::module("seven", module.as_bytes()))?;
+    /// let executor = loaded.executor(ExecutorSettings::with_workers(2));
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    /// let report = runtime.block_on(executor.submit(Task::call("seven", [])));
+    /// assert_eq!(report.output.values, [Value::I32(7)]);
+    /// # Ok::<(), sandtrap::Error>(())
+    /// ```
+    pub fn submit(&self, order: impl Into<Order>) -> impl Future<Output = Report> + Send {
+        let order = order.into();
+        async move {
+            let stop = StopHandle::new();
+            self.submit_with(order, &stop).await
+        }
+    }
+
+    /// The same, with a handle to stop it.
+    pub fn submit_with<'a>(
+        &'a self,
+        order: impl Into<Order>,
+        stop: &'a StopHandle,
+    ) -> impl Future<Output = Report> + Send + 'a {
+        let order = order.into();
+        async move { self.travel(self.journey(order, stop)).await }
+    }
+
+    pub(crate) fn report_of(&self, order: Order, why: Rejection) -> Report {
+        self.pool.report_of(&Rejected { why, order: Box::new(order) })
+    }
+
+    fn journey<'a>(&self, mut order: Order, stop: &'a StopHandle) -> Journey<'a> {
         let now = Instant::now();
         if order.deadline.is_none() && self.desk.settings.enabled {
             let deadline = self.desk.settings.deadline;
@@ -92,7 +135,8 @@ impl Executor {
         }
         let program: Arc<str> = Arc::clone(self.source.program.name());
         let keys = [Some(program), order.device.clone()].into_iter().flatten().collect();
-        let journey = Journey {
+        self.desk.deposit(now);
+        Journey {
             culprit: culprit::culprit(&self.source.program, &order),
             order,
             keys,
@@ -101,9 +145,7 @@ impl Executor {
             history: Vec::new(),
             delay: Duration::ZERO,
             raised: false,
-        };
-        self.desk.deposit(now);
-        self.travel(journey)
+        }
     }
 
     /// How everything is: workers, devices, patterns. `None` if health was left out.
@@ -167,46 +209,19 @@ impl Executor {
         self.pool.drain(grace)
     }
 
-    fn travel(&self, mut journey: Journey<'_>) -> Report {
+    async fn travel(&self, mut journey: Journey<'_>) -> Report {
         for attempt in 1.. {
-            let done = match self.attempt(&mut journey) {
+            let done = match self.attempt(&mut journey, attempt).await {
                 Ok(done) => done,
                 Err(why) => return self.refused(journey, why),
             };
             let next = self.settle(&mut journey, done, attempt);
             match next {
-                Some(after) if self.wait(&mut journey, after) => {}
+                Some(after) if self.wait(&mut journey, after).await => {}
                 Some(_) | None => break,
             }
         }
         self.last_words(journey)
-    }
-
-    /// One attempt: asked for, made, and told to the breakers.
-    fn attempt(&self, journey: &mut Journey<'_>) -> Result<Done, Rejection> {
-        let order = &journey.order;
-        let longest = self.source.limits(order, Instant::now()).wall;
-        let admission = self.desk.admit(&journey.keys, longest, Instant::now())?;
-        let standing = self.desk.standing(&journey.culprit, Instant::now())?;
-        let alone = order.alone || standing == Standing::Suspect;
-        let ticket = self
-            .pool
-            .submit_until(Order { alone, ..order.clone() }, journey.stop)
-            .map_err(|rejected| rejected.why)?;
-        let done = {
-            let (stopper, stop) = (ticket.stopper(), journey.stop.clone());
-            let _guard = journey.stop.on_stop(move || {
-                stopper(stop.reason().unwrap_or(StopReason::Cancelled));
-            });
-            ticket.wait_done()
-        };
-        if done.worker.is_some() {
-            let counts =
-                self.desk.settings.breaker.map_or(Weight::FAILURES, |breaker| breaker.counts);
-            let weight = Weight::of(done.report.verdict.label(), counts);
-            admission.record(weight, done.report.usage.wall, Instant::now());
-        }
-        Ok(done)
     }
 
     /// Takes in how an attempt ended; says after which time there is another one.
@@ -289,24 +304,21 @@ impl Executor {
     }
 
     /// Waits between two attempts. A stop ends the waiting, and the task.
-    fn wait(&self, journey: &mut Journey<'_>, after: Duration) -> bool {
+    async fn wait(&self, journey: &mut Journey<'_>, after: Duration) -> bool {
         journey.delay = after;
-        let bell = Arc::new((Mutex::new(()), Condvar::new()));
-        let ring = Arc::clone(&bell);
-        let _guard = journey.stop.on_stop(move || {
-            drop(ring.0.lock().unwrap_or_else(PoisonError::into_inner));
-            ring.1.notify_all();
-        });
-        let until = Instant::now() + after;
-        let mut held = bell.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while journey.stop.reason().is_none() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
+        let bell = Bell::default();
+        let _rings = bell.clone().rings_at(journey.stop);
+        let mut alarm = pin!(self.pool.alarm(Instant::now() + after));
+        let goes_on = poll_fn(|context| {
+            bell.is_heard_by(context.waker());
+            match journey.stop.reason() {
+                Some(_) => Poll::Ready(false),
+                None => alarm.as_mut().poll(context).map(|()| true),
             }
-            held = bell.1.wait_timeout(held, left).unwrap_or_else(PoisonError::into_inner).0;
+        });
+        if goes_on.await {
+            return true;
         }
-        drop(held);
         let evidence = vanished(journey.stop.reason().or(Some(StopReason::Cancelled)));
         journey.last = Some(self.source.unrun(&journey.order, evidence));
         false

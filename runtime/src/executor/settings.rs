@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::policy::breaker::BreakerSettings;
 use crate::policy::health::HealthSettings;
+use crate::policy::hedge::HedgeSettings;
 use crate::policy::quarantine::QuarantineSettings;
 use crate::policy::retry::RetrySettings;
 use crate::pool::PoolSettings;
@@ -23,6 +24,8 @@ pub struct ExecutorSettings {
     pub quarantine: Option<QuarantineSettings>,
     /// Tries again what may be done twice.
     pub retry: Option<RetrySettings>,
+    /// Sends a second copy of a task that is late and may be done twice; not unless it is asked for.
+    pub hedge: Option<HedgeSettings>,
     /// Remembers who died, and alarms.
     pub health: Option<HealthSettings>,
 }
@@ -36,6 +39,7 @@ impl Default for ExecutorSettings {
             breaker: Some(BreakerSettings::default()),
             quarantine: Some(QuarantineSettings::default()),
             retry: Some(RetrySettings::default()),
+            hedge: None,
             health: Some(HealthSettings::default()),
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod breaker;
 pub mod health;
+pub mod hedge;
 pub mod keyed;
 pub mod quarantine;
 pub mod restart;

@@ -7,6 +7,7 @@
 //!
 //! A task has exactly one report, whatever happens to it, its worker or the pool. It is delivered while no lock is held.
 
+mod awaiting;
 mod queue;
 mod results;
 mod settings;
@@ -24,11 +25,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::report::Report;
 use crate::supervisor;
 
+pub(crate) use awaiting::{Bell, wait};
 pub use results::{AsCompleted, InOrder};
 pub use settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState, WorkerStatus};
 pub(crate) use source::{Source, vanished};
@@ -76,10 +77,6 @@ impl Pool {
     /// Takes a task on, and waits for room in the queue until its deadline. Blocks.
     pub fn submit(&self, order: impl Into<Order>) -> Result<Ticket, Rejected> {
         self.shared.submit(order.into(), Wait::ForRoom)
-    }
-
-    pub(crate) fn submit_until(&self, order: Order, stop: &StopHandle) -> Result<Ticket, Rejected> {
-        self.shared.submit(order, Wait::Until(stop))
     }
 
     /// Runs one task. Blocks until it has ended; a task that is not taken on has a report, too.

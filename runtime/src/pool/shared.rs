@@ -1,13 +1,14 @@
 //! What a pool's threads share: one lock, and what is told when it is free again.
 
 use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use crate::chance::Chance;
 use crate::evidence::StopReason;
-use crate::isolation::{StopGuard, StopHandle};
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::rejection::Rejection;
@@ -38,20 +39,13 @@ pub(crate) struct Shared {
 }
 
 /// How long a caller waits for room in the queue.
-#[derive(Clone, Copy)]
 pub(super) enum Wait<'a> {
     /// Not at all.
     Never,
     /// Until there is some, or its deadline is over.
     ForRoom,
-    /// The same, or until it is stopped.
-    Until(&'a StopHandle),
-}
-
-impl Wait<'_> {
-    fn is_stopped(self) -> bool {
-        matches!(self, Self::Until(stop) if stop.reason().is_some())
-    }
+    /// It is woken when there is some. It keeps its place until then.
+    AtTheDoor(&'a Waker, &'a mut Option<u64>),
 }
 
 impl Shared {
@@ -100,22 +94,21 @@ impl Shared {
         order: Order,
         wait: Wait<'_>,
     ) -> Result<Ticket, Rejected> {
-        let _guard = self.wake_if_stopped(wait);
         let bytes = order.bytes();
         let mut state = self.lock();
-        loop {
-            let why = match state.admits(&order, bytes, Instant::now()) {
-                _ if wait.is_stopped() => Rejection::Stopped,
-                Ok(()) => break,
-                Err(why) => why,
-            };
-            if matches!(wait, Wait::Never) || !why.is_full() {
-                self.release(state);
-                return Err(Rejected { why, order: Box::new(order) });
+        while let Err(why) = state.admits(&order, bytes, Instant::now()) {
+            match wait {
+                Wait::ForRoom if why.is_full() => {
+                    state.blocked += 1;
+                    state = self.pause(state, &self.room, order.deadline);
+                    state.blocked -= 1;
+                    continue;
+                }
+                Wait::AtTheDoor(waker, place) if why.is_full() => state.wait_at_door(waker, place),
+                Wait::Never | Wait::ForRoom | Wait::AtTheDoor(..) => {}
             }
-            state.blocked += 1;
-            state = self.pause(state, &self.room, order.deadline);
-            state.blocked -= 1;
+            self.release(state);
+            return Err(Rejected { why, order: Box::new(order) });
         }
         let (task, promise) = (order.task.id.clone(), Arc::new(Promise::default()));
         let (deadline, since) = (order.deadline, state.age(Instant::now()));
@@ -131,19 +124,6 @@ impl Shared {
         }
         self.release(state);
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
-    }
-
-    /// Has a caller that waits for room look again when it is stopped.
-    fn wake_if_stopped<'a>(self: &Arc<Self>, wait: Wait<'a>) -> Option<StopGuard<'a>> {
-        let Wait::Until(stop) = wait else { return None };
-        let shared = Arc::downgrade(self);
-        Some(stop.on_stop(move || {
-            if let Some(shared) = shared.upgrade() {
-                // Taken and given back: nobody can be between looking and waiting.
-                drop(shared.lock());
-                shared.room.notify_all();
-            }
-        }))
     }
 
     pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
@@ -173,6 +153,9 @@ impl Shared {
             if slot.state() == WorkerState::Busy {
                 slot.turn(WorkerState::Draining);
             }
+        }
+        while !state.at_door.is_empty() {
+            state.wake_one_at_door();
         }
         self.wake_all();
         let mut is_stopped = false;
@@ -260,6 +243,8 @@ impl Shared {
         for out in outbox {
             match out {
                 Out::Report(promise, done) => promise.keep(done),
+                // Whose code panics here loses nothing of anybody else's.
+                Out::Wake(waker) => _ = catch_unwind(AssertUnwindSafe(|| waker.wake())),
                 Out::Tell(happening) => self.settings.telemetry.tell(&happening),
             }
         }

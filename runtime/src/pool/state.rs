@@ -1,7 +1,8 @@
 //! What is under a pool's lock, and each change of it that more than one of its threads makes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -34,6 +35,11 @@ pub(crate) struct State {
     pub(super) next_worker: u64,
     /// Callers that wait for room.
     pub(super) blocked: usize,
+    /// The same without a thread: each is woken in its turn.
+    pub(super) at_door: BTreeMap<u64, Waker>,
+    /// Whom the supervisor wakes, and when.
+    pub(super) alarms: BTreeMap<(Instant, u64), Waker>,
+    pub(super) next_waiter: u64,
     /// Workers that wait for a task.
     pub(super) idle: usize,
     /// When the supervisor looks again by itself.
@@ -54,6 +60,7 @@ pub(crate) enum Phase {
 pub(super) enum Out {
     Report(Arc<Promise>, Box<Done>),
     Tell(Happening),
+    Wake(Waker),
 }
 
 impl State {
@@ -72,6 +79,9 @@ impl State {
             born: Instant::now(),
             next_worker: 0,
             blocked: 0,
+            at_door: BTreeMap::new(),
+            alarms: BTreeMap::new(),
+            next_waiter: 0,
             idle: 0,
             watched_at: None,
             outbox: Vec::new(),
@@ -159,10 +169,11 @@ impl State {
     }
 
     /// There is room in the queue.
-    pub(super) fn let_in(&self, shared: &Shared) {
+    pub(super) fn let_in(&mut self, shared: &Shared) {
         if self.blocked > 0 {
             shared.room.notify_all();
         }
+        self.wake_one_at_door();
     }
 
     pub(crate) fn reject(&mut self, shared: &Shared, waiting: Waiting, why: &Rejection) {

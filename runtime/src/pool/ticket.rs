@@ -110,6 +110,11 @@ impl Sleeper {
     }
 }
 
+/// Asks again and again, whenever it is woken.
+pub(super) fn wait_for_ever<T>(ask: impl FnMut(&Waker) -> Option<T>) -> T {
+    Sleeper::wait_for(None, ask).expect("only a time ends it without an answer, and there is none")
+}
+
 impl Wake for Sleeper {
     fn wake(self: Arc<Self>) {
         *self.is_woken.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -136,12 +141,12 @@ impl Ticket {
 
     /// Waits for the report.
     pub fn wait(self) -> Report {
-        self.wait_done().report
+        wait_for_ever(|waker| self.promise.take(waker)).report
     }
 
-    pub(crate) fn wait_done(self) -> Done {
-        let done = Sleeper::wait_for(None, |waker| self.promise.take(waker));
-        done.expect("whoever waits without end is woken by the report alone")
+    /// The report, once; until then this waker is woken for it.
+    pub(crate) fn poll_done(&self, waker: &Waker) -> Option<Done> {
+        self.promise.take(waker)
     }
 
     /// Waits for the report until a time, and gives the ticket back if it isn't there then.

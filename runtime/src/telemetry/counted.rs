@@ -17,6 +17,8 @@ pub(super) fn describe() {
         ("tasks_rejected", "tasks that were not taken on, by the reason"),
         ("breaker_changes", "circuit breakers that changed their state, by the new one"),
         ("retries", "tasks that were tried again, by the verdict before"),
+        ("hedges", "second copies of tasks that were late"),
+        ("hedges_won", "second copies that answered before the first one"),
         ("quarantine_added", "inputs that are refused since they killed worker after worker"),
         ("quarantine_released", "inputs that were let go by hand"),
     ] {
@@ -81,6 +83,8 @@ pub(super) fn count(happening: &Happening) {
         Happening::RetryAttempt { label, .. } => {
             counter!("sandtrap_retries_total", "verdict" => label.as_str()).increment(1);
         }
+        Happening::HedgeSent { .. } => counter!("sandtrap_hedges_total").increment(1),
+        Happening::HedgeWon { .. } => counter!("sandtrap_hedges_won_total").increment(1),
         Happening::QuarantineAdded { .. } => {
             counter!("sandtrap_quarantine_added_total").increment(1)
         }

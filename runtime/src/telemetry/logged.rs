@@ -29,6 +29,7 @@ pub(super) fn log(happening: &Happening) {
         Happening::RetryAttempt { task, attempt, delay, label } => {
             info!(%task, attempt, ?delay, verdict = label.as_str(), "{name}");
         }
+        Happening::HedgeSent { task } | Happening::HedgeWon { task } => info!(%task, "{name}"),
         Happening::QuarantineAdded { culprit, deaths } => {
             warn!(kind = %culprit.kind, deaths, "{name}");
         }

@@ -111,6 +111,16 @@ pub enum Happening {
         /// How the last one ended.
         label: Label,
     },
+    /// A task is late, and a second copy of it was sent.
+    HedgeSent {
+        /// Which one.
+        task: TaskId,
+    },
+    /// The second copy of a task answered before the first one, which was stopped.
+    HedgeWon {
+        /// Which one.
+        task: TaskId,
+    },
     /// A task is poison from now on.
     QuarantineAdded {
         /// What kind of work, on which input.
@@ -148,6 +158,8 @@ impl Happening {
                 Mode::ForcedOpen | Mode::Disabled | Mode::MetricsOnly => "breaker.set",
             },
             Self::RetryAttempt { .. } => "retry.attempt",
+            Self::HedgeSent { .. } => "hedge.sent",
+            Self::HedgeWon { .. } => "hedge.won",
             Self::QuarantineAdded { .. } => "quarantine.added",
             Self::QuarantineReleased { .. } => "quarantine.released",
             Self::Health(alert) if alert.raised => "health.alert",

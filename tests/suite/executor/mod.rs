@@ -1,6 +1,9 @@
 //! The executor: breaker, quarantine, pool, retry and health together, over a wall that does what it is told.
 
+mod awaiting;
 mod breaking;
+mod fleet;
+mod hedging;
 mod trying;
 
 use std::sync::{Arc, Mutex};
@@ -55,6 +58,10 @@ impl Told {
     fn telemetry(&self) -> Telemetry {
         let told = Arc::clone(&self.0);
         Telemetry::to(move |happening| told.lock().unwrap().push(happening.clone()))
+    }
+
+    fn all(&self) -> Vec<Happening> {
+        self.0.lock().unwrap().clone()
     }
 
     fn names(&self, of: &str) -> Vec<&'static str> {

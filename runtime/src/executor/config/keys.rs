@@ -74,6 +74,10 @@ pub(super) const KEYS: &[Row] = &[
     ("quarantine", "most", Number(|draft| &mut draft.quarantine.most)),
     ("quarantine", "cluster", Count(|draft| &mut draft.quarantine.cluster)),
     ("quarantine", "together", Time(|draft| &mut draft.quarantine.together)),
+    ("hedge", "enabled", Flag(|draft| &mut draft.hedges)),
+    ("hedge", "percentile", Count(|draft| &mut draft.hedge.percentile)),
+    ("hedge", "samples", Count(|draft| &mut draft.hedge.samples)),
+    ("hedge", "least", Time(|draft| &mut draft.hedge.least)),
     ("health", "enabled", Flag(|draft| &mut draft.watches)),
     ("health", "keep", Number(|draft| &mut draft.health.keep)),
     ("health", "keep_for", Time(|draft| &mut draft.health.keep_for)),
@@ -175,6 +179,7 @@ impl Draft {
             "breaker" => !self.breaks,
             "retry" => !self.retries,
             "quarantine" => !self.quarantines,
+            "hedge" => !self.hedges,
             "health" => !self.watches,
             _ => false,
         }
@@ -238,6 +243,12 @@ impl Draft {
                 &["health.degraded_above", "health.unhealthy_above"],
                 "is more than `health.unhealthy_above`",
             ),
+            (
+                percent(Some(self.hedge.percentile)),
+                &["hedge.percentile"],
+                "is a number from 1 to 100",
+            ),
+            (self.hedge.samples == 0, &["hedge.samples"], "is at least 1"),
             (health.keep == 0, &["health.keep"], "is at least 1"),
             (health.slow_down < 1.0, &["health.slow_down"], "is at least 1"),
         ];

@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::policy::breaker::{BreakerSettings, SlowCalls};
 use crate::policy::health::HealthSettings;
+use crate::policy::hedge::HedgeSettings;
 use crate::policy::quarantine::QuarantineSettings;
 use crate::policy::restart::OnExcess;
 use crate::policy::retry::RetrySettings;
@@ -57,6 +58,8 @@ pub(super) struct Draft {
     pub(super) retry: RetrySettings,
     pub(super) quarantines: bool,
     pub(super) quarantine: QuarantineSettings,
+    pub(super) hedges: bool,
+    pub(super) hedge: HedgeSettings,
     pub(super) watches: bool,
     pub(super) health: HealthSettings,
 }
@@ -222,6 +225,8 @@ impl Draft {
             retry: all.retry.unwrap_or_default(),
             quarantines: all.quarantine.is_some(),
             quarantine: all.quarantine.unwrap_or_default(),
+            hedges: all.hedge.is_some(),
+            hedge: all.hedge.unwrap_or_default(),
             watches: all.health.is_some(),
             health: all.health.unwrap_or_default(),
             all,
@@ -240,6 +245,7 @@ impl Draft {
             breaker: self.breaks.then_some(self.breaker),
             retry: self.retries.then_some(self.retry),
             quarantine: self.quarantines.then_some(self.quarantine),
+            hedge: self.hedges.then_some(self.hedge),
             health: self.watches.then_some(self.health),
             ..self.all
         }

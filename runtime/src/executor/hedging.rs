@@ -1,0 +1,179 @@
+//! One attempt: asked for, made, and told to the breakers; with a second copy where the first one is late.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Instant;
+
+use crate::evidence::StopReason;
+use crate::isolation::{StopGuard, StopHandle};
+use crate::label::Label;
+use crate::order::Order;
+use crate::policy::quarantine::Standing;
+use crate::policy::weight::Weight;
+use crate::pool::{Done, Ticket, WorkerState};
+use crate::rejection::Rejection;
+use crate::telemetry::Happening;
+
+use super::{Executor, Journey};
+
+/// A copy of a task that is under way. Whoever drops it before it has ended, stops it.
+struct UnderWay<'a> {
+    ticket: Ticket,
+    _stopped_with: StopGuard<'a>,
+    has_ended: bool,
+}
+
+impl<'a> UnderWay<'a> {
+    fn new(ticket: Ticket, stop: &'a StopHandle) -> Self {
+        let (stopper, of) = (ticket.stopper(), stop.clone());
+        let stopped_with = stop.on_stop(move || {
+            stopper(of.reason().unwrap_or(StopReason::Cancelled));
+        });
+        Self { ticket, _stopped_with: stopped_with, has_ended: false }
+    }
+
+    fn poll(&mut self, context: &std::task::Context<'_>) -> Poll<Done> {
+        match self.ticket.poll_done(context.waker()) {
+            Some(done) => {
+                self.has_ended = true;
+                Poll::Ready(done)
+            }
+            None => Poll::Pending,
+        }
+    }
+
+    async fn done(&mut self) -> Done {
+        poll_fn(|context| self.poll(context)).await
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.ticket.cancel();
+        }
+    }
+}
+
+impl Executor {
+    pub(super) async fn attempt(
+        &self,
+        journey: &mut Journey<'_>,
+        attempt: u32,
+    ) -> Result<Done, Rejection> {
+        let order = &journey.order;
+        let longest = self.source.limits(order, Instant::now()).wall;
+        let admission = self.desk.admit(&journey.keys, longest, Instant::now())?;
+        let standing = self.desk.standing(&journey.culprit, Instant::now())?;
+        let alone = order.alone || standing == Standing::Suspect;
+        let order = Order { alone, ..order.clone() };
+        let ticket = self.pool.enter(order, journey.stop).await.map_err(|rejected| rejected.why)?;
+        let first = UnderWay::new(ticket, journey.stop);
+        // What is suspected of killing guests is not sent to two of them.
+        let done = match alone {
+            true => { first }.done().await,
+            false => self.answer(journey, first, attempt).await,
+        };
+        if done.worker.is_some() {
+            let counts =
+                self.desk.settings.breaker.map_or(Weight::FAILURES, |breaker| breaker.counts);
+            let weight = Weight::of(done.report.verdict.label(), counts);
+            admission.record(weight, done.report.usage.wall, Instant::now());
+        }
+        if done.report.verdict.label() == Label::Completed {
+            self.desk.took(&journey.culprit.kind, done.report.usage.wall, Instant::now());
+        }
+        Ok(done)
+    }
+
+    /// The answer of a copy, or of the second one if that is there before it.
+    async fn answer(&self, journey: &Journey<'_>, mut first: UnderWay<'_>, attempt: u32) -> Done {
+        let late = self.desk.late_after(&journey.culprit.kind, Instant::now());
+        let Some(late) = late.filter(|_| journey.order.idempotent) else {
+            return first.done().await;
+        };
+        let mut at = Instant::now() + late;
+        loop {
+            if let Some(done) = self.until(&mut first, at).await {
+                return done;
+            }
+            let now = Instant::now();
+            at = match self.pool.runs_since(&first.ticket) {
+                Some(since) if since + late > now => since + late,
+                Some(_) => match self.second(journey) {
+                    Some(second) => return self.first_of(journey, first, second, attempt).await,
+                    // There may be a worker for it, or a budget, some time later.
+                    None => now + late,
+                },
+                // Behind it a copy would wait, too.
+                None => now + late,
+            };
+        }
+    }
+
+    /// What a copy says until a time.
+    async fn until(&self, copy: &mut UnderWay<'_>, at: Instant) -> Option<Done> {
+        let mut alarm = pin!(self.pool.alarm(at));
+        poll_fn(|context| match copy.poll(context) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => alarm.as_mut().poll(context).map(|()| None),
+        })
+        .await
+    }
+
+    /// Sends a second copy, if there is a worker for it at once and copies may be paid.
+    fn second<'a>(&self, journey: &Journey<'a>) -> Option<UnderWay<'a>> {
+        let status = self.pool.status();
+        let is_idle = |state| state == WorkerState::Idle;
+        if status.waiting > 0 || !status.workers.iter().any(|worker| is_idle(worker.state)) {
+            return None;
+        }
+        let now = Instant::now();
+        let longest = self.source.limits(&journey.order, now).wall;
+        // An open breaker has no copies, and a half-open one needs its probes. The permit comes back at once: how the copy
+        // ends is told with that of the task.
+        drop(self.desk.admit(&journey.keys, longest, now).ok()?);
+        if !self.desk.withdraw(now) {
+            return None;
+        }
+        let ticket = self.pool.try_submit(journey.order.clone()).ok()?;
+        self.desk.telemetry.tell(&Happening::HedgeSent { task: journey.order.task.id.clone() });
+        Some(UnderWay::new(ticket, journey.stop))
+    }
+
+    /// The first answer of two. A copy that died is none as long as there is another one.
+    async fn first_of(
+        &self,
+        journey: &Journey<'_>,
+        first: UnderWay<'_>,
+        second: UnderWay<'_>,
+        attempt: u32,
+    ) -> Done {
+        let mut copies = [first, second];
+        let (at, done) = poll_fn(|context| {
+            let [first, second] = &mut copies;
+            if let Poll::Ready(done) = first.poll(context) {
+                return Poll::Ready((0, done));
+            }
+            second.poll(context).map(|done| (1, done))
+        })
+        .await;
+        let failed = Weight::of(done.report.verdict.label(), Weight::FAILURES) == Weight::Failure;
+        let (winner, done) = match failed {
+            false => (at, done),
+            true => {
+                let (died, worker) = (done.report, done.worker);
+                if let Some(worker) = worker {
+                    self.tell_of(journey, &died, worker, attempt, Instant::now());
+                }
+                (1 - at, copies[1 - at].done().await)
+            }
+        };
+        if winner == 1 {
+            let task = journey.order.task.id.clone();
+            self.desk.telemetry.tell(&Happening::HedgeWon { task });
+        }
+        done
+    }
+}
