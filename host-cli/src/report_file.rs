@@ -1,4 +1,4 @@
-//! The report in a file: there whole or not at all.
+//! The report, or a core dump, in a file: there whole or not at all.
 //!
 //! Whether it can be written is found out before anything runs: a guest's work must not be lost because
 //! its report has no place. A plain file is written beside its place and then renamed. Devices, pipes
@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// A place for a report that is known to be writable.
+/// A place for a report, or for what belongs to one, that is known to be writable.
 #[derive(Debug)]
 pub(crate) struct ReportFile {
+    what: &'static str,
     shown: String,
     place: Place,
 }
@@ -25,22 +26,22 @@ enum Place {
 }
 
 impl ReportFile {
-    /// Makes sure that the report can be written there.
-    pub(crate) fn prepare(path: &Path) -> anyhow::Result<Self> {
+    /// Makes sure that this can be written there.
+    pub(crate) fn prepare(what: &'static str, path: &Path) -> anyhow::Result<Self> {
         let shown = path.display().to_string();
         let place = prepare(path).with_context(|| {
-            format!("cannot write the report to `{shown}`, so nothing was run; name a file in a directory you can write to")
+            format!("cannot write the {what} to `{shown}`, so nothing was run; name a file in a directory you can write to")
         })?;
-        Ok(Self { shown, place })
+        Ok(Self { what, shown, place })
     }
 
-    /// Writes the report.
-    pub(crate) fn write(self, text: &str) -> anyhow::Result<()> {
+    /// Writes it.
+    pub(crate) fn write(self, content: &[u8]) -> anyhow::Result<()> {
         match self.place {
-            Place::Open(mut file) => file.write_all(text.as_bytes()),
-            Place::Beside { target, draft } => replace(&target, &draft, text),
+            Place::Open(mut file) => file.write_all(content),
+            Place::Beside { target, draft } => replace(&target, &draft, content),
         }
-        .with_context(|| format!("cannot write the report to `{}`", self.shown))
+        .with_context(|| format!("cannot write the {} to `{}`", self.what, self.shown))
     }
 }
 
@@ -73,8 +74,8 @@ fn draft_beside(target: &Path) -> io::Result<PathBuf> {
     Ok(target.with_file_name(draft))
 }
 
-fn replace(target: &Path, draft: &Path, text: &str) -> io::Result<()> {
-    let written = fs::write(draft, text).and_then(|()| fs::rename(draft, target));
+fn replace(target: &Path, draft: &Path, content: &[u8]) -> io::Result<()> {
+    let written = fs::write(draft, content).and_then(|()| fs::rename(draft, target));
     if written.is_err() {
         // The first error is the one to tell about.
         let _ = fs::remove_file(draft);
@@ -97,9 +98,9 @@ mod tests {
         let directory = fresh_directory("replace");
         let path = directory.join("report.json");
         fs::write(&path, "old and longer").unwrap();
-        let file = ReportFile::prepare(&path).unwrap();
+        let file = ReportFile::prepare("report", &path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old and longer");
-        file.write("new").unwrap();
+        file.write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
         fs::remove_dir_all(directory).unwrap();
@@ -111,7 +112,7 @@ mod tests {
         let (real, link) = (directory.join("real.json"), directory.join("link.json"));
         fs::write(&real, "old").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        ReportFile::prepare(&link).unwrap().write("new").unwrap();
+        ReportFile::prepare("report", &link).unwrap().write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&real).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         fs::remove_dir_all(directory).unwrap();
@@ -120,14 +121,14 @@ mod tests {
     #[test]
     fn a_place_that_cannot_be_written_is_refused_before_anything_runs() {
         for place in ["/nonexistent/report.json", "/tmp", "/proc/nothing"] {
-            let error = ReportFile::prepare(Path::new(place)).unwrap_err();
+            let error = ReportFile::prepare("report", Path::new(place)).unwrap_err();
             assert!(format!("{error:#}").contains("nothing was run"), "{error:#}");
         }
     }
 
     #[test]
     fn a_device_is_written_to_and_not_replaced() {
-        ReportFile::prepare(Path::new("/dev/null")).unwrap().write("{}").unwrap();
+        ReportFile::prepare("report", Path::new("/dev/null")).unwrap().write(b"{}").unwrap();
         assert!(!fs::metadata("/dev/null").unwrap().is_file());
     }
 }

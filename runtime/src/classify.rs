@@ -317,7 +317,8 @@ fn trapped(cause: &TrapCause, evidence: &Evidence) -> Verdict {
             crash(CrashCause::Arithmetic, true)
         }
         TrapCause::UncaughtException => panicked(evidence).unwrap_or_else(|| {
-            let message = "an exception that nobody caught".to_owned();
+            let what = evidence.thrown.as_ref().map(|thrown| format!(": {thrown}"));
+            let message = format!("an exception that nobody caught{}", what.unwrap_or_default());
             Verdict::Failed(Failure::Panic { message, place: None })
         }),
         TrapCause::DisabledOpcode => crash(CrashCause::IllegalInstruction, true),

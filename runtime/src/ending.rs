@@ -1,5 +1,7 @@
 //! The ways in which an attempt ends, as facts: exit codes, signals with what was seen of them, traps.
 
+use std::fmt;
+
 use crate::signals::Signal;
 
 /// How an attempt ended.
@@ -217,5 +219,23 @@ impl TrapCause {
             Self::CapabilityRefused => "capability-refused",
             Self::Other(name) => name,
         }
+    }
+}
+
+/// An exception of a module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Thrown {
+    /// What its kind is called, if the module exports that.
+    pub tag: Option<String>,
+    /// What it carries. Of references only the type is told.
+    pub values: Vec<String>,
+}
+
+impl fmt::Display for Thrown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(tag) = &self.tag {
+            write!(f, "`{tag}` ")?;
+        }
+        write!(f, "({})", self.values.join(", "))
     }
 }

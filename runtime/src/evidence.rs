@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use sandtrap_protocol::{ErrorReport, PanicReport};
 
+use crate::core_dump::CoreDump;
 pub use crate::ending::{
-    AccessKind, Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, TrapCause,
+    AccessKind, Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, Thrown, TrapCause,
 };
 use crate::payload::Payload;
 use crate::permissions::Profile;
@@ -35,6 +36,10 @@ pub struct Evidence {
     pub host_oom: Option<Basis>,
     /// What a module wanted to reach outside of its memory.
     pub outside: Option<Outside>,
+    /// The exception that left a module because nobody caught it.
+    pub thrown: Option<Thrown>,
+    /// What was in its memory when it died, if that was wanted.
+    pub core_dump: Option<CoreDump>,
     /// What it used.
     pub usage: Usage,
     /// What it wrote and returned.
@@ -61,6 +66,8 @@ impl Evidence {
             oom_kills_of_others: Some(0),
             host_oom: None,
             outside: None,
+            thrown: None,
+            core_dump: None,
             usage: Usage::default(),
             output: Output::default(),
             trace: Trace::default(),

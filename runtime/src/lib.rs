@@ -71,6 +71,7 @@ mod chance;
 mod channel;
 mod classify;
 mod confined;
+mod core_dump;
 mod ending;
 mod error;
 mod event;
@@ -118,12 +119,13 @@ pub use builder::RuntimeBuilder;
 pub use call::CallError;
 pub use classify::classify;
 pub use confined::init;
+pub use core_dump::CoreDump;
 pub use error::Error;
 pub use event::Event;
 pub use evidence::{
     AccessKind, Basis, Death, Denied, DeniedSyscall, Ending, Evidence, Fault, Guard, GuardState,
     Opcode, Output, Outside, Refusal, RefusedMemory, Remedy, Sender, Source, StackState, Step,
-    StopReason, Testimony, TrapCause, Usage,
+    StopReason, Testimony, Thrown, TrapCause, Usage,
 };
 pub use executor::{ConfigError, Executor, ExecutorSettings};
 pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};

@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
 
-use crate::evidence::{AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step};
+use crate::core_dump::CoreDump;
+use crate::evidence::{
+    AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step, Thrown,
+};
 use crate::label::Label;
 use crate::limits::Limits;
 use crate::quantity::Cpus;
@@ -87,6 +90,10 @@ struct EvidenceRecord {
     access: Option<&'static str>,
     /// How large a module's memory was that it reached out of.
     memory_bytes: Option<u64>,
+    /// The exception that left a module.
+    exception: Option<ExceptionRecord>,
+    /// How long its core dump is, where one was wanted and made.
+    core_dump_bytes: Option<u64>,
     /// The signal with which it ended in the end.
     final_signal: Option<String>,
     syscall: Option<i64>,
@@ -114,6 +121,12 @@ struct EvidenceRecord {
 struct RefusedRecord {
     wanted_bytes: Option<u64>,
     limit_bytes: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ExceptionRecord {
+    tag: Option<String>,
+    values: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -254,6 +267,12 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         address: address(report).map(hex),
         access: None,
         memory_bytes: facts.outside.map(|outside| outside.memory),
+        exception: facts.thrown.as_ref().map(exception_record),
+        core_dump_bytes: facts
+            .core_dump
+            .as_ref()
+            .and_then(CoreDump::bytes)
+            .map(|bytes| bytes.len() as u64),
         final_signal: None,
         syscall: syscall.map(|denied| denied.number),
         syscall_name: syscall.and_then(|denied| denied.name),
@@ -328,6 +347,10 @@ fn hex(number: u64) -> String {
 
 fn refused_record(refused: RefusedMemory) -> RefusedRecord {
     RefusedRecord { wanted_bytes: refused.wanted, limit_bytes: refused.limit }
+}
+
+fn exception_record(thrown: &Thrown) -> ExceptionRecord {
+    ExceptionRecord { tag: thrown.tag.clone(), values: thrown.values.clone() }
 }
 
 fn fault_record(fault: &Fault) -> FaultRecord {

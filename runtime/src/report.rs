@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::core_dump::CoreDump;
 use crate::evidence::{
     Basis, Denied, Ending, Evidence, Guard, Output, Outside, RefusedMemory, Source, StopReason,
-    Usage,
+    Thrown, Usage,
 };
 use crate::label::Label;
 use crate::limits::Limits;
@@ -95,6 +96,10 @@ pub struct Facts {
     pub host_oom: Option<Basis>,
     /// What a module wanted to reach outside of its memory.
     pub outside: Option<Outside>,
+    /// The exception that left a module because nobody caught it.
+    pub thrown: Option<Thrown>,
+    /// What was in its memory when it died, if that was wanted.
+    pub core_dump: Option<CoreDump>,
     /// Where it was, innermost frame first.
     pub trace: Trace,
 }
@@ -113,6 +118,8 @@ impl Report {
             oom_kills_of_others,
             host_oom,
             outside,
+            thrown,
+            core_dump,
             usage,
             mut output,
             trace,
@@ -129,6 +136,8 @@ impl Report {
             oom_kills_of_others,
             host_oom,
             outside,
+            thrown,
+            core_dump,
             trace,
         };
         output.result = testimony.result;

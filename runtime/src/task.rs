@@ -66,6 +66,7 @@ pub struct Program {
     policy: Policy,
     backtrace: bool,
     host: HostFunctions,
+    core_dump: bool,
 }
 
 /// Where the code of a program stands.
@@ -127,7 +128,7 @@ impl Program {
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
         let (policy, host) = (Policy::default(), HostFunctions::default());
-        Self { name, source, wall: None, policy, backtrace: false, host }
+        Self { name, source, wall: None, policy, backtrace: false, core_dump: false, host }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -187,6 +188,19 @@ impl Program {
     /// Whether a report shall say where a process was.
     pub fn wants_backtrace(&self) -> bool {
         self.backtrace
+    }
+
+    /// Has a report carry a core dump of a module that traps, or is stopped while it runs. That takes as much memory of the
+    /// host as the module had, for a moment twice and a half as much. There is none of a component or a process: a
+    /// program of these kinds is refused then.
+    pub fn core_dump(mut self, wanted: bool) -> Self {
+        self.core_dump = wanted;
+        self
+    }
+
+    /// Whether a report shall carry a core dump.
+    pub fn wants_core_dump(&self) -> bool {
+        self.core_dump
     }
 
     /// Where the code stands.

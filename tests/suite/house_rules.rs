@@ -10,6 +10,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     (
         "words",
         &[
+            "core_dump",
             "ending",
             "event",
             "evidence",

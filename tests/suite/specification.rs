@@ -3,10 +3,10 @@
 use sandtrap_tests::spec;
 
 /// So many assertions hold at least. A change of the engine's configuration that leaves out more shows here.
-const LEAST: usize = 47_000;
+const LEAST: usize = 49_000;
 
 /// The most that may be left out: what other modules share, and what is switched off.
-const MOST_LEFT_OUT: usize = 1_100;
+const MOST_LEFT_OUT: usize = 700;
 
 #[test]
 fn the_assertions_of_the_specification_hold() {

@@ -9,6 +9,11 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file)]
     pub(crate) report: Option<PathBuf>,
 
+    /// Write a core dump of a module that traps, or is stopped while it runs, to a file for debuggers of modules
+    /// [default: none]. Of components and processes there is none
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file)]
+    pub(crate) core_dump: Option<PathBuf>,
+
     /// Print the report on stdout instead of the guest's output, which is within it
     #[arg(long)]
     pub(crate) json: bool,

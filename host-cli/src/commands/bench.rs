@@ -27,7 +27,7 @@ pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<u8> {
     };
     let work = work(args, &guests)?;
     let crash = crash(args, &work)?;
-    let page = args.html.as_deref().map(ReportFile::prepare).transpose()?;
+    let page = args.html.as_deref().map(|path| ReportFile::prepare("page", path)).transpose()?;
     let shape = |program: Program| {
         program
             .limits(policy.limits.clone())
@@ -51,7 +51,7 @@ pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<u8> {
     };
     let findings = survey.run()?;
     if let Some(page) = page {
-        page.write(&render::bench::page(&findings))?;
+        page.write(render::bench::page(&findings).as_bytes())?;
     }
     streams::print(&match (args.json, args.markdown) {
         (true, _) => render::bench::json(&findings),

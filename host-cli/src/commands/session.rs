@@ -23,7 +23,11 @@ pub(crate) struct Session<'a> {
 impl Session<'_> {
     /// Runs the task to its end and shows it. The report is the caller's for whatever else there is to show.
     pub(crate) fn carry_out(&self, program: Program, mut task: Task) -> anyhow::Result<Report> {
-        let place = self.report.report.as_deref().map(ReportFile::prepare).transpose()?;
+        let (report, core_dump) = (self.report.report.as_deref(), self.report.core_dump.as_deref());
+        let place = report.map(|path| ReportFile::prepare("report", path)).transpose()?;
+        let dump_place =
+            core_dump.map(|path| ReportFile::prepare("core dump", path)).transpose()?;
+        let program = program.core_dump(dump_place.is_some());
         let wanted = self.report.json || place.is_some();
         task.stdout = if wanted { Capture::Keep } else { Capture::Discard };
 
@@ -35,7 +39,10 @@ impl Session<'_> {
 
         let json = wanted.then(|| json_of(&report)).transpose()?;
         if let (Some(place), Some(json)) = (place, &json) {
-            place.write(json)?;
+            place.write(json.as_bytes())?;
+        }
+        if let (Some(place), Some(dump)) = (dump_place, dump_of(&report)) {
+            place.write(dump)?;
         }
         check_delivery(streams.finish(), &report)?;
         match json {
@@ -60,6 +67,10 @@ impl Session<'_> {
             let _ = io::stderr().write_all(render::diagnosis(report).as_bytes());
         }
     }
+}
+
+fn dump_of(report: &Report) -> Option<&[u8]> {
+    report.facts.core_dump.as_ref()?.bytes().map(|bytes| &**bytes)
 }
 
 fn json_of(report: &Report) -> anyhow::Result<String> {

@@ -14,7 +14,7 @@ mod trace;
 
 use std::fmt::Write as _;
 
-use sandtrap::{ByteSize, Failure, Limits, Report, Usage, Verdict, Wall, show_duration};
+use sandtrap::{ByteSize, CoreDump, Failure, Limits, Report, Usage, Verdict, Wall, show_duration};
 
 pub(crate) use findings::{findings, reason, remedy};
 pub(crate) use inspection::inspection;
@@ -43,6 +43,14 @@ pub(crate) fn diagnosis(report: &Report) -> String {
     }
     if let Some(place) = trace::line(report) {
         add_row(&mut text, "where", &place);
+    }
+    match &report.facts.core_dump {
+        Some(CoreDump::Taken(bytes)) => {
+            let size = ByteSize::bytes(bytes.len() as u64);
+            add_row(&mut text, "dump", &format!("{size}: memories, globals and the stack"));
+        }
+        Some(CoreDump::Missing(why)) => add_row(&mut text, "dump", &format!("none: {why}")),
+        None => {}
     }
     if !matches!(report.verdict, Verdict::Unstarted(_)) {
         add_row(&mut text, "usage", &usage(&report.usage, &report.limits));

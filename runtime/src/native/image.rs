@@ -74,6 +74,11 @@ impl NativeImage {
                           deterministically; run a module behind the wasm wall";
             return Err(LoadError::at(Step::Accept, detail));
         }
+        if program.wants_core_dump() {
+            let detail = "a core dump is made of a module, and not of a process; its report has its registers, and \
+                          with `backtrace` its stack";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
         view::check(path, &policy.permissions, &policy.limits)?;
         let place = place_of(path).filter(|place| !view::is_covered(place, &policy.limits));
         let layout = Layout::of(path, place.as_deref(), &policy.permissions)?;

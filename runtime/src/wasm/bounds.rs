@@ -16,8 +16,12 @@ const VERSION_BYTES: usize = 8;
 /// Python has 12 thousand functions, large programs in C++ or Go a hundred thousand.
 const MOST_FUNCTIONS: u32 = 500_000;
 
-/// A type for each distinct signature: some hundreds to some thousands.
+/// A type for each distinct signature, or class: some hundreds to some thousands. Groups of them count as their
+/// members: the engine keeps each type for itself.
 const MOST_TYPES: u32 = 100_000;
+
+/// Parameters, results and fields of all types together, which are declared in a few bytes each.
+const MOST_TYPE_BYTES: u32 = 4 << 20;
 
 /// Bindings to a browser import a few thousand functions; programs for WASI fifty.
 const MOST_IMPORTS: u32 = 20_000;
@@ -94,9 +98,10 @@ pub(super) fn check(module: &mut impl BufRead) -> Result<(), Early> {
 }
 
 fn section(id: u8, size: u32, module: &mut impl BufRead) -> Result<(), Early> {
+    const TYPES: u8 = 1;
     const CODE: u8 = 10;
     let (what, most, most_bytes) = match id {
-        1 => ("types", MOST_TYPES, MOST_DECLARATION_BYTES),
+        TYPES => ("types", MOST_TYPES, MOST_TYPE_BYTES),
         2 => ("imports", MOST_IMPORTS, MOST_DECLARATION_BYTES),
         3 => ("functions", MOST_FUNCTIONS, MOST_DECLARATION_BYTES),
         6 => ("globals", MOST_GLOBALS, MOST_DECLARATION_BYTES),
@@ -112,11 +117,38 @@ fn section(id: u8, size: u32, module: &mut impl BufRead) -> Result<(), Early> {
     let mut section = module.take(size.into());
     let count = number(&mut section)?;
     limit(what, count, most)?;
-    if id == CODE {
-        code(count, &mut section)?;
+    match id {
+        TYPES => types(count, &mut section)?,
+        CODE => code(count, &mut section)?,
+        _ => {}
     }
     let rest = section.limit();
     skip(&mut section, rest)
+}
+
+/// Counts the types in their groups.
+fn types(groups: u32, section: &mut impl BufRead) -> Result<(), Early> {
+    const GROUP: u8 = 0x4e;
+    let mut bytes = Vec::new();
+    section.read_to_end(&mut bytes)?;
+    let mut reader = BinaryReader::new(&bytes, 0);
+    let mut count = 0_u32;
+    for _ in 0..groups {
+        let is_group = bytes.get(reader.original_position()) == Some(&GROUP);
+        let members = match is_group {
+            true => reader.read_u8().and_then(|_| reader.read_var_u32()),
+            false => Ok(1),
+        };
+        let Ok(members) = members else { return Err(Early::Broken) };
+        count = count.saturating_add(members);
+        limit("types", count, MOST_TYPES)?;
+        for _ in 0..members {
+            if reader.read::<wasmparser::SubType>().is_err() {
+                return Err(Early::Broken);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn code(count: u32, section: &mut impl BufRead) -> Result<(), Early> {
@@ -277,6 +309,17 @@ mod tests {
         }
         let body = |size| [&sized(10, 100)[..], &[1], &leb(size)].concat();
         assert_bounded(&body(MOST_BODY_BYTES), &body(MOST_BODY_BYTES + 1), "bytes in function 0");
+    }
+
+    #[test]
+    fn types_in_groups_are_counted_each_for_itself() {
+        let one = [0x5f, 0];
+        let grouped = |groups: u32, members: u32| {
+            let group = [&[0x4e][..], &leb(members), &one.repeat(members as usize)].concat();
+            module(1, &[leb(groups), group.repeat(groups as usize)].concat())
+        };
+        assert_bounded(&grouped(1, MOST_TYPES), &grouped(1, MOST_TYPES + 1), "100001 types");
+        assert_bounded(&grouped(100, MOST_TYPES / 100), &grouped(101, MOST_TYPES / 100), "types");
     }
 
     #[test]

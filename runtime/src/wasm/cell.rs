@@ -228,6 +228,8 @@ impl WasmCell {
             stopped_by_us: stop.reason(),
             refused_memory: outcome.refused_memory,
             outside: outcome.outside,
+            thrown: outcome.thrown,
+            core_dump: outcome.core_dump,
             usage,
             output,
             trace: outcome.trace,

@@ -24,12 +24,13 @@ use super::engines::{self, Configuration};
 use super::entrance::cut;
 use super::expose;
 use super::features;
+use super::own_stack::OwnStack;
 use super::pool::Memory;
-use super::shape::{OwnStack, Shape};
+use super::shape::Shape;
 use super::source;
 
 /// Changes with everything that is kept about compiled code, so that no version reads what another one wrote.
-const FORMAT: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"), ", format 3");
+const FORMAT: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"), ", format 4");
 
 /// How much of the engine's words a message shows: names of the module stand in them.
 const LONGEST_MESSAGE: usize = 400;

@@ -21,6 +21,7 @@ use super::ending::Exit;
 use super::engines::GuestEngine;
 use super::entrance::list;
 use super::guest::{Failed, GuestState};
+use super::meter::Element;
 use super::places::Places;
 use super::signal::Signal;
 use super::timers::with_timers;
@@ -66,6 +67,11 @@ impl ComponentCode {
     /// Bytes of all memories and tables at the start, as far as the modules are known.
     pub(super) fn least_memory(&self) -> u64 {
         self.parts.shapes().fold(0, |sum, shape| sum.saturating_add(shape.least_memory))
+    }
+
+    /// What an element of its tables is counted as: one meter counts those of all modules.
+    pub(super) fn element(&self) -> Element {
+        self.parts.element()
     }
 
     /// How many memories and how many tables each guest of it has, as far as the modules are known.

@@ -16,7 +16,7 @@ use wasmparser::{
 use wasmtime::FrameInfo;
 
 use super::component_face::Face;
-use super::meter::MOST_OF_EACH;
+use super::meter::{Element, MOST_OF_EACH};
 use super::shape::Shape;
 
 /// The most core instances that a component may be made of. Linked libraries of whole languages are dozens.
@@ -145,6 +145,14 @@ impl Parts {
     /// Everything that is instantiated, as far as it is known.
     pub(super) fn shapes(&self) -> impl Iterator<Item = &Shape> {
         self.instances.iter().flatten().filter_map(|index| Some(&self.modules.get(*index)?.shape))
+    }
+
+    /// What an element of its tables is counted as: the most that one of them is, for one meter counts them all.
+    pub(super) fn element(&self) -> Element {
+        match self.shapes().any(|shape| shape.element == Element::Reference) {
+            true => Element::Reference,
+            false => Element::Function,
+        }
     }
 
     /// Where the globals of a module begin in the list of all, and how many there are in all. `None` if

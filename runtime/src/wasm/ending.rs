@@ -1,7 +1,7 @@
 //! How a guest ended, from the engine's error to a fact. By type only; the one place that does it.
 
 use wasmtime::component::ResourceTableError;
-use wasmtime::{Error, Trap};
+use wasmtime::{Error, GcHeapOutOfMemory, ThrownException, Trap};
 use wasmtime_wasi::I32Exit;
 use wiggle::GuestError;
 
@@ -63,8 +63,12 @@ pub(super) fn typed(error: &Error, stack: impl FnOnce() -> StackState) -> Option
     if error.is::<Interrupted>() {
         return Some(Ending::Trapped(TrapCause::Interrupted));
     }
-    if error.is::<MemoryRefused>() {
+    // A heap that may not grow, and had no garbage to give back.
+    if error.is::<MemoryRefused>() || error.is::<GcHeapOutOfMemory<()>>() {
         return Some(Ending::Trapped(TrapCause::MemoryRefused));
+    }
+    if error.is::<ThrownException>() {
+        return Some(Ending::Trapped(TrapCause::UncaughtException));
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some(Ending::Trapped(TrapCause::Other(TOO_MANY_HANDLES.to_owned())));

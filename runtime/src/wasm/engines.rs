@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails, component};
+use wasmtime::{Collector, Config, Engine, Linker, WasmBacktraceDetails, component};
 
 use crate::evidence::Step;
 use crate::isolation::LoadError;
@@ -165,6 +165,10 @@ fn config(configuration: Configuration) -> Config {
     config.shared_memory(false);
     // Its sizes are counted and limited like any other; an address beyond what there is, is a trap.
     config.wasm_memory64(true);
+    // The heap of objects and exceptions is one more memory to the meter. This collector keeps nothing about
+    // them anywhere else; the others have lists of their own on the host's side.
+    config.wasm_function_references(true).wasm_gc(true).wasm_exceptions(true);
+    config.collector(Collector::Copying);
     // What a store keeps for concurrent tasks of a component is made anew for each guest, for nothing.
     config.concurrency_support(false);
     config.allocation_strategy(pool::strategy(configuration.memory));

@@ -5,12 +5,9 @@
 
 use wasmparser::{Validator, WasmFeatures};
 
-/// What is off, and what it is called. Everything that needs the engine's garbage collector is: memory of
-/// that kind is outside of every limit. Exceptions are kept there, too.
-const OFF: [(WasmFeatures, &str); 14] = [
-    (WasmFeatures::EXCEPTIONS, "exceptions"),
+/// What is off, and what it is called.
+const OFF: [(WasmFeatures, &str); 12] = [
     (WasmFeatures::LEGACY_EXCEPTIONS, "exceptions of the older kind"),
-    (WasmFeatures::GC_TYPES, "garbage-collected types"),
     (WasmFeatures::STACK_SWITCHING, "stack switching"),
     (WasmFeatures::SHARED_EVERYTHING_THREADS, "shared-everything threads"),
     (WasmFeatures::CUSTOM_PAGE_SIZES, "custom page sizes"),
@@ -23,6 +20,13 @@ const OFF: [(WasmFeatures, &str); 14] = [
     (WasmFeatures::CM_MAP, "maps between components"),
     (WasmFeatures::CM_FIXED_LENGTH_LISTS, "lists of fixed length between components"),
 ];
+
+/// Whether a valid module may keep something in the engine's own heap, which its collector looks after:
+/// objects, references of the host, exceptions.
+pub(super) fn needs_heap(module: &[u8]) -> bool {
+    let heap = WasmFeatures::GC | WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS;
+    !is_valid(module, offered() - heap)
+}
 
 /// What a module or component that was refused uses and can't have. Empty if it is wrong in another way.
 pub(super) fn missing(bytes: &[u8]) -> Vec<&'static str> {
@@ -39,11 +43,14 @@ fn is_valid(bytes: &[u8], features: WasmFeatures) -> bool {
 
 /// Whether a module or component is valid with what there is, and if not, why it is refused.
 pub(super) fn check(kind: &str, bytes: &[u8]) -> Result<(), String> {
-    let offered = OFF.iter().fold(WasmFeatures::all(), |all, (feature, _)| all - *feature);
-    match Validator::new_with_features(offered).validate_all(bytes) {
+    match Validator::new_with_features(offered()).validate_all(bytes) {
         Ok(_) => Ok(()),
         Err(error) => Err(fault(kind, bytes, error.message())),
     }
+}
+
+fn offered() -> WasmFeatures {
+    OFF.iter().fold(WasmFeatures::all(), |all, (feature, _)| all - *feature)
 }
 
 /// Why a module or component was refused that did not compile.

@@ -10,12 +10,16 @@ use wasmtime::{
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use crate::channel::{Desk, Outbox, Witness};
-use crate::evidence::{Ending, Outside, Refusal, RefusedMemory, Step, Testimony, TrapCause};
+use crate::core_dump::CoreDump;
+use crate::evidence::{
+    Ending, Outside, Refusal, RefusedMemory, Step, Testimony, Thrown, TrapCause,
+};
 use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
 use crate::task::Value;
 use crate::trace::Trace;
 
+use super::dump;
 use super::ending;
 use super::entrance::{Entrance, value};
 use super::image::{Code, Prepared};
@@ -69,6 +73,8 @@ pub(super) struct Outcome {
     pub(super) testimony: Testimony,
     pub(super) refused_memory: Option<RefusedMemory>,
     pub(super) outside: Option<Outside>,
+    pub(super) thrown: Option<Thrown>,
+    pub(super) core_dump: Option<CoreDump>,
     pub(super) peak_memory: u64,
     pub(super) fuel: Option<u64>,
     pub(super) cpu: Duration,
@@ -85,6 +91,8 @@ impl Outcome {
             testimony: Testimony::default(),
             refused_memory: None,
             outside: None,
+            thrown: None,
+            core_dump: None,
             peak_memory: 0,
             fuel: None,
             cpu: Duration::ZERO,
@@ -132,7 +140,8 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
     outcome.fuel = counted.and_then(|all| Some(all.saturating_sub(store.get_fuel().ok()?)));
     let state = store.data_mut();
     state.desk.close();
-    outcome.refused_memory = state.meter.refused();
+    let ended_of_it = outcome.ending == Ending::Trapped(TrapCause::MemoryRefused);
+    outcome.refused_memory = state.meter.refused(ended_of_it);
     outcome.peak_memory = state.meter.peak();
     outcome.testimony = state.witness.finish();
     let testimony = &outcome.testimony;
@@ -192,7 +201,7 @@ fn state(run: &mut Run) -> Result<GuestState, LoadError> {
         outbox,
         desk: std::mem::take(&mut run.desk),
         signal: Arc::clone(&run.signal),
-        meter: Meter::new(&run.limits),
+        meter: Meter::new(&run.limits, run.image.code.element()),
     })
 }
 
@@ -301,6 +310,14 @@ fn ended(
         Ending::Trapped(TrapCause::MemoryOutOfBounds(_)) => ending::outside(&error),
         _ => None,
     };
+    let thrown = match ending {
+        Ending::Trapped(TrapCause::UncaughtException) => trace::thrown(instance, store),
+        _ => None,
+    };
+    let core_dump = match (&ending, &run.image.core_dump) {
+        (Ending::Trapped(_), Some(name)) => Some(dump::take(&error, name, store)),
+        _ => None,
+    };
     let trace = match ending {
         Ending::Trapped(_) => {
             let image = Arc::clone(&run.image);
@@ -311,7 +328,7 @@ fn ended(
         }
         _ => Trace::default(),
     };
-    Outcome { trace, outside, ..Outcome::of(ending) }
+    Outcome { trace, outside, thrown, core_dump, ..Outcome::of(ending) }
 }
 
 /// The instance could not be made, and nothing of the guest has run.

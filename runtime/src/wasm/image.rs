@@ -20,6 +20,7 @@ use super::entrance::{self, Doors, Entrance, list};
 use super::guest::GuestState;
 use super::imports;
 use super::loading::{Loaded, Machine};
+use super::meter::Element;
 use super::places::Places;
 use super::shape::Shape;
 use super::threads::{ThreadTime, Threads};
@@ -45,6 +46,8 @@ pub(super) struct Prepared {
     pub(super) deterministic: Option<u64>,
     /// The functions of the host that its guests may call.
     pub(super) granted: Granted,
+    /// How core dumps call it, if there are to be any.
+    pub(super) core_dump: Option<Arc<str>>,
 }
 
 /// What was loaded.
@@ -96,6 +99,14 @@ impl Code {
         }
     }
 
+    /// What an element of its tables is counted as.
+    pub(super) fn element(&self) -> Element {
+        match self {
+            Self::Module(code) => code.shape.element,
+            Self::Component(code) => code.element(),
+        }
+    }
+
     /// Bytes of all memories and tables at the start, as far as that is known beforehand.
     pub(super) fn least_memory(&self) -> u64 {
         match self {
@@ -138,8 +149,19 @@ impl WasmImage {
         let mut guards = guards(engine.configuration, &code, &dirs);
         guards.push(guard);
         let granted = program.granted();
-        let prepared =
-            Prepared { engine, code, argv0, guards, env, dirs, net, deterministic, granted };
+        let core_dump = program.wants_core_dump().then(|| Arc::clone(program.name()));
+        let prepared = Prepared {
+            engine,
+            code,
+            argv0,
+            guards,
+            env,
+            dirs,
+            net,
+            deterministic,
+            granted,
+            core_dump,
+        };
         Ok(Self { prepared: Arc::new(prepared), threads })
     }
 }

@@ -61,6 +61,8 @@ pub(super) struct Loader<'a> {
     pub(super) configuration: Configuration,
     /// Names those engines.
     pub(super) fingerprint: Arc<str>,
+    /// Whether core dumps are wanted.
+    pub(super) dumps: bool,
     pub(super) tools: &'a Tools,
     pub(super) policy: &'a Policy,
     pub(super) stop: &'a StopHandle,
@@ -139,7 +141,12 @@ impl Loader<'_> {
             Trust::Untrusted => guard,
         };
         let pooled = Memory::fit_for(&facts.kind, self.engines.places());
-        let dumps = facts.kind.needs_dump();
+        if self.dumps && matches!(facts.kind, Kind::Component(_)) {
+            let detail = "a core dump is made of one module, and a component is put together from several; \
+                          run it without";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
+        let dumps = self.dumps || facts.kind.needs_dump();
         let engine = self.engine(pooled, dumps)?;
         let (engine, machine) = match machine(&engine, &code, facts.kind.clone()) {
             // It may need more than a place in the pool has.

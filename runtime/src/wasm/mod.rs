@@ -37,6 +37,7 @@ mod component;
 mod component_face;
 mod component_imports;
 mod component_parts;
+mod dump;
 mod ending;
 mod engines;
 mod entrance;
@@ -50,6 +51,7 @@ mod intake;
 mod lend;
 mod loading;
 mod meter;
+mod own_stack;
 mod places;
 mod pool;
 mod probe;
@@ -121,8 +123,9 @@ impl WasmWall {
     ) -> Result<Loader<'a>, LoadError> {
         let (engines, tools, policy) = (&self.engines, &self.tools, program.policy());
         let configuration = Configuration::new(policy, Memory::OnDemand);
+        let dumps = program.wants_core_dump();
         let (fingerprint, began) = (engines.fingerprint(configuration)?, Instant::now());
-        Ok(Loader { engines, configuration, fingerprint, tools, policy, stop, began })
+        Ok(Loader { engines, configuration, fingerprint, dumps, tools, policy, stop, began })
     }
 
     /// Writes a module's compiled code, sealed.

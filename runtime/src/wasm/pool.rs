@@ -47,6 +47,7 @@ fn fits(shape: &Shape) -> bool {
     shape.memories <= 1
         && shape.tables <= 1
         && shape.most_elements <= MOST_ELEMENTS as u64
+        && !shape.needs_heap
         && !shape.is_unusual
 }
 
@@ -65,6 +66,8 @@ fn pool(places: u32) -> PoolingAllocationConfig {
         .total_memories(places)
         .total_tables(places)
         .total_stacks(places)
+        // A guest with a heap is run elsewhere: its heap would take the place of a memory.
+        .total_gc_heaps(0)
         .max_unused_warm_slots(places.min(MOST_READY))
         .max_core_instance_size(MOST_FOR_ONE)
         .max_component_instance_size(MOST_FOR_ONE)

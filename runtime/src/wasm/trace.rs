@@ -2,19 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use wasmtime::{Error, FrameInfo, Global, Instance, Store, Val, WasmBacktrace, WasmCoreDump};
+use wasmtime::{Error, FrameInfo, Global, Instance, Store, Tag, Val, WasmBacktrace, WasmCoreDump};
 
-use crate::evidence::StackState;
+use crate::evidence::{StackState, Thrown};
 use crate::trace::Frame;
 
 use super::component_parts::Parts;
+use super::entrance::cut;
 use super::expose::STACK_POINTER;
 use super::guest::GuestState;
+use super::own_stack::{OwnStack, StackPointer};
 use super::places::{Lookup, Places};
-use super::shape::{OwnStack, Shape, StackPointer};
+use super::shape::Shape;
 
 /// How many frames a report carries.
 const MOST_FRAMES: usize = 20;
+
+/// How much of an exception a report carries.
+const MOST_VALUES: usize = 8;
+const LONGEST_NAME: usize = 100;
 
 /// How far below its stack pointer a function that calls no other may write (LLVM's red zone).
 const RED_ZONE: u64 = 128;
@@ -100,6 +106,38 @@ pub(super) fn stack_state(
     }
     let Some(dump) = error.downcast_ref::<WasmCoreDump>() else { return StackState::Unseen };
     state_of(pointer, dump.globals().get(pointer.index), store)
+}
+
+/// The exception that left the guest, which the engine keeps for whoever asks. How its kind is called is known
+/// if the module exports it; of a component, that is not asked.
+pub(super) fn thrown(instance: Option<&Instance>, store: &mut Store<GuestState>) -> Option<Thrown> {
+    let exception = store.take_pending_exception()?;
+    let tag = exception.tag(&mut *store).ok()?;
+    let named = instance.and_then(|instance| {
+        let all: Vec<_> = instance.exports(&mut *store).collect();
+        let all = all.into_iter().map(|export| (export.name().to_owned(), export.into_extern()));
+        let mut tags =
+            all.filter_map(|(name, export)| Some((name, export.into_tag()?))).collect::<Vec<_>>();
+        tags.retain(|(_, exported)| Tag::eq(exported, &tag, &*store));
+        tags.into_iter().next().map(|(name, _)| cut(&name, LONGEST_NAME).into_owned())
+    });
+    let fields: Vec<Val> = exception.fields(&mut *store).ok()?.take(MOST_VALUES).collect();
+    Some(Thrown { tag: named, values: fields.iter().map(text).collect() })
+}
+
+fn text(value: &Val) -> String {
+    match value {
+        Val::I32(value) => format!("i32:{value}"),
+        Val::I64(value) => format!("i64:{value}"),
+        Val::F32(bits) => format!("f32:{}", f32::from_bits(*bits)),
+        Val::F64(bits) => format!("f64:{}", f64::from_bits(*bits)),
+        Val::V128(value) => format!("v128:{:#x}", value.as_u128()),
+        Val::FuncRef(_) => "funcref".to_owned(),
+        Val::ExternRef(_) => "externref".to_owned(),
+        Val::AnyRef(_) => "anyref".to_owned(),
+        Val::ExnRef(_) => "exnref".to_owned(),
+        Val::ContRef(_) => "contref".to_owned(),
+    }
 }
 
 /// The same for a component: what the stack pointer of the module says that was running.

@@ -4,6 +4,7 @@
 
 mod control;
 mod decoration;
+mod heap;
 mod malformed;
 mod memory;
 mod smith;
@@ -146,6 +147,7 @@ fn start(name: &'static str, label: Label, body: &str) -> Row {
 pub fn table() -> Vec<Row> {
     [
         memory::rows(),
+        heap::rows(),
         control::rows(),
         decoration::rows(),
         malformed::rows(),

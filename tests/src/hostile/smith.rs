@@ -44,6 +44,12 @@ pub(super) fn rows() -> Vec<Row> {
             allow_invalid_funcs: false,
             ..plain()
         }),
+        // A cast that fails has no verdict of its own.
+        with_casts(row("thought_up_with_objects_and_exceptions", move || Config {
+            exceptions_enabled: true,
+            gc_enabled: true,
+            ..plain()
+        })),
         row("thought_up_to_be_invalid", move || Config { allow_invalid_funcs: true, ..plain() }),
     ]
 }
@@ -58,6 +64,11 @@ fn row(name: &'static str, config: impl Fn() -> Config + Send + Sync + 'static) 
     let mut row = family(name, &labels, make);
     row.entry = Way::First;
     row.limits.fuel = Some(FUEL);
+    row
+}
+
+fn with_casts(mut row: Row) -> Row {
+    row.labels.push(Label::CrashedUnknown);
     row
 }
 

@@ -1,6 +1,6 @@
 //! What is put into a module besides its own: functions with their types, and exports.
 
-use wasm_encoder::{Encode as _, ExportKind, ExportSection, Function, Instruction};
+use wasm_encoder::{Encode as _, ExportKind, ExportSection, Function, HeapType, Instruction};
 use wasmparser::ValType;
 
 /// What is added to a module.
@@ -116,8 +116,40 @@ fn encoded(ty: ValType) -> wasm_encoder::ValType {
         ValType::F32 => wasm_encoder::ValType::F32,
         ValType::F64 => wasm_encoder::ValType::F64,
         ValType::V128 => wasm_encoder::ValType::V128,
-        ValType::Ref(ty) if ty.is_extern_ref() => wasm_encoder::ValType::EXTERNREF,
-        ValType::Ref(_) => wasm_encoder::ValType::FUNCREF,
+        // A local begins as null.
+        ValType::Ref(ty) => wasm_encoder::ValType::Ref(wasm_encoder::RefType {
+            nullable: true,
+            heap_type: heap_type(ty.heap_type()),
+        }),
+    }
+}
+
+fn heap_type(ty: wasmparser::HeapType) -> HeapType {
+    use wasm_encoder::AbstractHeapType as Named;
+    use wasmparser::AbstractHeapType as Known;
+    match ty {
+        wasmparser::HeapType::Abstract { shared, ty } => {
+            let ty = match ty {
+                Known::Func => Named::Func,
+                Known::Extern => Named::Extern,
+                Known::Any => Named::Any,
+                Known::None => Named::None,
+                Known::NoExtern => Named::NoExtern,
+                Known::NoFunc => Named::NoFunc,
+                Known::Eq => Named::Eq,
+                Known::Struct => Named::Struct,
+                Known::Array => Named::Array,
+                Known::I31 => Named::I31,
+                Known::Exn => Named::Exn,
+                Known::NoExn => Named::NoExn,
+                Known::Cont => Named::Cont,
+                Known::NoCont => Named::NoCont,
+            };
+            HeapType::Abstract { shared, ty }
+        }
+        wasmparser::HeapType::Concrete(index) | wasmparser::HeapType::Exact(index) => {
+            HeapType::Concrete(index.as_module_index().expect("a module counts its own types"))
+        }
     }
 }
 

@@ -80,7 +80,10 @@ impl<'a> Original<'a> {
                     for ty in group?.types() {
                         self.types.push(match &ty.composite_type.inner {
                             CompositeInnerType::Func(ty) => Some(ty.clone()),
-                            _ => None,
+                            _ => {
+                                self.keeps_state = true;
+                                None
+                            }
                         });
                     }
                 }
@@ -101,7 +104,11 @@ impl<'a> Original<'a> {
                     self.functions.push(ty?);
                 }
             }
-            Payload::TableSection(_) | Payload::MemorySection(_) => self.keeps_state = true,
+            // Segments may be dropped, and what lies in the heap may be changed.
+            Payload::TableSection(_)
+            | Payload::MemorySection(_)
+            | Payload::DataSection(_)
+            | Payload::ElementSection(_) => self.keeps_state = true,
             Payload::GlobalSection(globals) => {
                 for global in globals {
                     let ty = global?.ty;

@@ -6,10 +6,11 @@ use wast::core::{NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
 
-/// The instruction that makes an argument. `None` for what only a host can make.
-pub(super) fn instruction(argument: &WastArg<'_>) -> Option<Instruction<'static>> {
+/// The instructions that make an argument. What only a host can make is a number here, which can be told apart as
+/// well. `None` for what is not offered.
+pub(super) fn instructions(argument: &WastArg<'_>) -> Option<Vec<Instruction<'static>>> {
     let WastArg::Core(argument) = argument else { return None };
-    Some(match argument {
+    Some(vec![match argument {
         WastArgCore::I32(value) => Instruction::I32Const(*value),
         WastArgCore::I64(value) => Instruction::I64Const(*value),
         WastArgCore::F32(value) => Instruction::F32Const(f32::from_bits(value.bits).into()),
@@ -21,13 +22,28 @@ pub(super) fn instruction(argument: &WastArg<'_>) -> Option<Instruction<'static>
             Instruction::RefNull(match ty {
                 wast::core::AbstractHeapType::Func => HeapType::FUNC,
                 wast::core::AbstractHeapType::Extern => HeapType::EXTERN,
+                wast::core::AbstractHeapType::Any => HeapType::ANY,
+                wast::core::AbstractHeapType::Exn => {
+                    HeapType::Abstract { shared: false, ty: wasm_encoder::AbstractHeapType::Exn }
+                }
                 _ => return None,
             })
         }
-        WastArgCore::RefNull(_) | WastArgCore::RefExtern(_) | WastArgCore::RefHost(_) => {
-            return None;
+        WastArgCore::RefHost(value) => return Some(number(*value).into()),
+        WastArgCore::RefExtern(value) => {
+            return Some([&number(*value)[..], &[Instruction::ExternConvertAny]].concat());
         }
-    })
+        WastArgCore::RefNull(_) => return None,
+    }])
+}
+
+/// Whether an argument is a reference that only a host can make.
+pub(super) fn is_of_the_host(argument: &WastArg<'_>) -> bool {
+    matches!(argument, WastArg::Core(WastArgCore::RefHost(_) | WastArgCore::RefExtern(_)))
+}
+
+fn number(value: u32) -> [Instruction<'static>; 2] {
+    [Instruction::I32Const(value.cast_signed()), Instruction::RefI31]
 }
 
 /// Whether what came back is what was expected. `None` where that can't be told from integers.
@@ -59,7 +75,14 @@ fn one<'v>(expected: &WastRetCore<'_>, found: &'v [Value]) -> Option<(bool, &'v 
             return Some((vector(pattern, &bytes), rest));
         }
         WastRetCore::RefNull(_) => integer()? == 1,
-        WastRetCore::RefFunc(_) => integer()? == 0,
+        WastRetCore::RefFunc(_)
+        | WastRetCore::RefExtern(_)
+        | WastRetCore::RefHost(_)
+        | WastRetCore::RefAny
+        | WastRetCore::RefEq
+        | WastRetCore::RefArray
+        | WastRetCore::RefStruct
+        | WastRetCore::RefI31 => integer()? == 0,
         WastRetCore::Either(all) => {
             let (mut any, mut rest) = (false, found);
             for expected in all {

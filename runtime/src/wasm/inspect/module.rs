@@ -15,7 +15,8 @@ use crate::inspection::{
 
 use super::custom;
 use super::features::Features;
-use crate::wasm::shape::{OwnStack, Shape};
+use crate::wasm::own_stack::OwnStack;
+use crate::wasm::shape::Shape;
 
 const PAGE_LOG2: u32 = 16;
 

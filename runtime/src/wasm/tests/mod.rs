@@ -3,8 +3,10 @@
 mod component_stops;
 mod components;
 mod composed;
+mod dumps;
 mod endings;
 mod entries;
+mod heap;
 #[cfg(target_os = "linux")]
 mod inputs;
 mod limits;
