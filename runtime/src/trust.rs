@@ -27,6 +27,9 @@ pub struct CompileLimits {
     pub memory: ByteSize,
     /// The size of a module. 128 MiB by default: compilers for whole languages stay below a third of it.
     pub module: ByteSize,
+    /// The size of the code that is made of it: a few times its own. 1 GiB by default. It is also the most that is read of a
+    /// file that was compiled ahead, whoever compiled it.
+    pub code: ByteSize,
 }
 
 impl Default for CompileLimits {
@@ -36,12 +39,10 @@ impl Default for CompileLimits {
             cpu: Duration::from_secs(60),
             memory: ByteSize::mib(2048),
             module: ByteSize::mib(128),
+            code: ByteSize::mib(1024),
         }
     }
 }
-
-/// The most that may come out of a compiler: machine code is a few times as large as its module.
-const MOST_CODE: ByteSize = ByteSize::mib(1024);
 
 /// The compiler works on threads of its own; its main thread reads and writes.
 const STACK: ByteSize = ByteSize::mib(8);
@@ -54,7 +55,7 @@ impl CompileLimits {
             wall: self.wall,
             cpu: self.cpu,
             stack: STACK.min(self.memory),
-            output: MOST_CODE,
+            output: self.code,
             ..Limits::default()
         }
     }

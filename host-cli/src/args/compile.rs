@@ -37,6 +37,16 @@ pub(crate) struct CompileArgs {
     #[arg(default_value = size_text(CompileLimits::default().memory))]
     compile_memory: ByteSize,
 
+    /// The largest module that is read, whoever's it is
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(CompileLimits::default().module))]
+    compile_input: ByteSize,
+
+    /// The most code that comes out, and the largest file that is read of those compiled ahead
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    #[arg(default_value = size_text(CompileLimits::default().code))]
+    compile_output: ByteSize,
+
     #[command(flatten)]
     cache: CacheArgs,
 }
@@ -73,7 +83,8 @@ impl CompileArgs {
             wall: self.compile_wall,
             cpu: self.compile_cpu,
             memory: self.compile_memory,
-            ..CompileLimits::default()
+            module: self.compile_input,
+            code: self.compile_output,
         }
     }
 
@@ -136,13 +147,15 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_its_own_place() {
-        let line = "x --trust own --compile-wall 1s --compile-cpu 2s --compile-memory 3MiB";
+        let line = "x --trust own --compile-wall 1s --compile-cpu 2s --compile-memory 3MiB \
+                    --compile-input 4MiB --compile-output 5MiB";
         let compile = Line::parse_from(line.split_whitespace()).compile;
         let expected = CompileLimits {
             wall: Duration::from_secs(1),
             cpu: Duration::from_secs(2),
             memory: ByteSize::mib(3),
-            ..CompileLimits::default()
+            module: ByteSize::mib(4),
+            code: ByteSize::mib(5),
         };
         assert_eq!((compile.trust(), compile.limits()), (Trust::Own, expected));
     }

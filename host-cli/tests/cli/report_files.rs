@@ -99,14 +99,14 @@ fn a_core_dump_is_written_of_a_module_that_died_and_refused_of_others() {
     let place = folder.path().join("core.wasm");
     let shown = place.display().to_string();
     let flags = ["--core-dump", shown.as_str()];
-    assert_eq!(run(&flags, &guest(Wall::Wasm, "hello"), &[]).code, Some(0));
+    assert_eq!(run(&flags, &guest(Wall::Wasm, "hello")).code, Some(0));
     assert!(!place.exists(), "it ended in order");
-    let ran = run(&flags, &guest(Wall::Wasm, "abort"), &[]);
+    let ran = run(&flags, &guest(Wall::Wasm, "abort"));
     assert_eq!(ran.label(), "crashed.abort");
     assert!(ran.stderr.contains("\n  dump     "), "{}", ran.stderr);
     let dump = fs::read(&place).expect("it is there");
     assert!(dump.starts_with(b"\0asm"), "another tool reads it as a module");
-    let ran = run(&flags, &guest(Wall::Native, "abort"), &[]);
+    let ran = run(&flags, &guest(Wall::Native, "abort"));
     assert_eq!(ran.label(), "unstarted.rejected");
     assert!(ran.stderr.contains("made of a module"), "{}", ran.stderr);
 }

@@ -101,7 +101,7 @@ impl From<Hit> for Found {
 impl Loader<'_> {
     /// Loads a program.
     pub(super) fn load(&self, program: &Program) -> Result<Loaded, LoadError> {
-        let source = Source::open(program.source(), self.policy.compile.module)?;
+        let source = Source::open(program.source(), &self.policy.compile)?;
         let cache = self.tools.cache.as_deref();
         let (mut loaded, key) = self.start(self.find(&source, cache)?)?;
         if loaded.is_err()
@@ -118,8 +118,8 @@ impl Loader<'_> {
 
     /// Writes the compiled code of a program, sealed, and loads nothing.
     pub(super) fn seal(&self, program: &Program, out: &mut dyn Write) -> Result<(), LoadError> {
-        let source = Source::open(program.source(), self.policy.compile.module)?;
-        if self.is_sealed(&source)? {
+        let source = Source::open(program.source(), &self.policy.compile)?;
+        if source.is_sealed()? {
             return Err(source.refused("is compiled already; name the module that it was made of"));
         }
         let Some(keeper) = self.tools.cache.as_deref() else {
@@ -170,7 +170,7 @@ impl Loader<'_> {
         {
             return Ok(hit.into());
         }
-        let found = match self.is_sealed(source)? {
+        let found = match source.is_sealed()? {
             true => self.unseal(source, cache)?,
             false => self.find_content(source, cache)?,
         };
@@ -189,13 +189,6 @@ impl Loader<'_> {
             Content::File(file) => Some(Identity::of(&file.metadata().ok()?, &self.fingerprint)),
             Content::Memory(_) => None,
         }
-    }
-
-    fn is_sealed(&self, source: &Source) -> Result<bool, LoadError> {
-        let mut beginning = Vec::new();
-        let read = source.reader()?.take(4).read_to_end(&mut beginning);
-        read.map_err(|error| source.unreadable(&error))?;
-        Ok(seal::looks_sealed(&beginning))
     }
 
     fn find_content(&self, source: &Source, cache: Option<&Cache>) -> Result<Found, LoadError> {

@@ -13,6 +13,9 @@ use crate::evidence::Step;
 use crate::isolation::LoadError;
 use crate::quantity::ByteSize;
 use crate::task::ProgramSource;
+use crate::trust::CompileLimits;
+
+use super::seal;
 
 /// The largest text that is read as a module: texts are written by hand, and reading one takes many times its size.
 const MOST_TEXT: ByteSize = ByteSize::mib(16);
@@ -38,7 +41,7 @@ impl<T: Read + Seek> Rereadable for T {}
 
 impl Source {
     /// Opens it. What is no file, or too large, is refused.
-    pub(super) fn open(source: &ProgramSource, most: ByteSize) -> Result<Self, LoadError> {
+    pub(super) fn open(source: &ProgramSource, limits: &CompileLimits) -> Result<Self, LoadError> {
         let (name, content, bytes) = match source {
             ProgramSource::File(path) => {
                 let (file, bytes) = open_file(path)?;
@@ -48,13 +51,29 @@ impl Source {
                 (name.clone(), Content::Memory(Arc::clone(bytes)), bytes.len() as u64)
             }
         };
-        if bytes > most.as_u64() {
-            return Err(refused(&name, &format!("is larger than {most}, the most for a module")));
-        }
         if bytes == 0 {
             return Err(refused(&name, "is empty; a module begins with the bytes 00 61 73 6d"));
         }
-        Ok(Self { name, content })
+        let source = Self { name, content };
+        if bytes <= limits.module.as_u64() {
+            return Ok(source);
+        }
+        let (most, what) = match source.is_sealed()? {
+            true => (limits.code, "code that was compiled ahead"),
+            false => (limits.module, "a module"),
+        };
+        match bytes <= most.as_u64() {
+            true => Ok(source),
+            false => Err(source.refused(&format!("is larger than {most}, the most for {what}"))),
+        }
+    }
+
+    /// Whether it was compiled ahead, by its first bytes.
+    pub(super) fn is_sealed(&self) -> Result<bool, LoadError> {
+        let mut beginning = Vec::new();
+        let read = self.reader()?.take(4).read_to_end(&mut beginning);
+        read.map_err(|error| self.unreadable(&error))?;
+        Ok(seal::looks_sealed(&beginning))
     }
 
     /// Its bytes, from the first one on.
