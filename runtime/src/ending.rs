@@ -239,3 +239,16 @@ impl fmt::Display for Thrown {
         write!(f, "({})", self.values.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exception_is_told_by_its_kind_and_what_it_carries() {
+        let mut thrown = Thrown { tag: Some("oops".into()), values: vec!["i32:7".into()] };
+        assert_eq!(thrown.to_string(), "`oops` (i32:7)");
+        thrown.tag = None;
+        assert_eq!(thrown.to_string(), "(i32:7)");
+    }
+}

@@ -7,6 +7,7 @@
 //! The contract is blocking: one thread for each running cell. A stop, from any thread, goes through the
 //! [`StopHandle`], which writes the reason down before it wakes whoever does the killing.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -57,7 +58,7 @@ pub trait Image: Send + Sync {
 }
 
 /// One blast radius: one process, one instance. It runs attempts one after another until it dies.
-pub trait Cell: Send {
+pub trait Cell: Send + Any {
     /// Runs one attempt to its end. Cannot fail: whatever happens is evidence.
     fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, ear: &mut dyn Ear) -> Evidence;
 
@@ -247,6 +248,11 @@ impl StopHandle {
             wake();
         }
         StopGuard { handle: self, id }
+    }
+
+    /// The same, for as long as there is a clone of this handle.
+    pub(crate) fn on_stop_ever(&self, wake: impl Fn() + Send + Sync + 'static) {
+        std::mem::forget(self.on_stop(wake));
     }
 
     /// Has another handle stopped with this one, for the same reason, until the guard is dropped. What stops the

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::call::{CallError, result_of};
 use crate::error::Error;
 use crate::evidence::Step;
+use crate::function::{Function, Numbers};
 use crate::isolation::{Attempt, Cell, Deaf, Ear, LoadError, StopHandle, Vitals};
 use crate::report::{Report, TaskSummary};
 use crate::reuse::Reuse;
@@ -78,6 +79,30 @@ impl Kept {
     {
         let task = Task::invoke(function, input).map_err(CallError::Value)?;
         result_of(self.run(&task))
+    }
+
+    /// A function of a plain module by its types, to be called very often: `kept.function::<(i32, i64), i64>("f")`. The
+    /// first call instantiates the guest, if that has not been done; the others cost little more than the
+    /// engine's own calls.
+    pub fn function<In: Numbers, Out: Numbers>(
+        &mut self,
+        name: &str,
+    ) -> Result<Function<'_, In, Out>, Error> {
+        Function::new(self, name)
+    }
+
+    pub(crate) fn cell(&mut self) -> &mut dyn Cell {
+        &mut *self.cell
+    }
+
+    pub(crate) fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// Whether a guest that is doing like that may be used again.
+    pub(crate) fn has_use(&self, vitals: Vitals) -> bool {
+        let Vitals { resident_bytes, tasks_run, age } = vitals;
+        self.reuse.used_up(tasks_run, age, resident_bytes).is_none()
     }
 
     /// Whether it takes another task.

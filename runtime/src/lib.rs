@@ -79,6 +79,7 @@ mod evidence;
 mod executor;
 mod finding;
 mod fleet;
+mod function;
 mod hooks;
 mod host;
 mod inspect;
@@ -130,6 +131,7 @@ pub use evidence::{
 pub use executor::{ConfigError, Executor, ExecutorSettings};
 pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};
 pub use fleet::{Device, DeviceStatus, Fleet};
+pub use function::{Function, Numbers};
 pub use hooks::Hooks;
 pub use host::HostContext;
 pub use inspect::inspect;

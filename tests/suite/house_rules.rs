@@ -49,8 +49,8 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     (
         "door",
         &[
-            "lib", "builder", "call", "confined", "error", "fleet", "hooks", "inspect", "kept",
-            "lines", "probe", "runtime",
+            "lib", "builder", "call", "confined", "error", "fleet", "function", "hooks", "inspect",
+            "kept", "lines", "probe", "runtime",
         ],
         &["words", "judgment", "policy", "direction", "channel", "native", "wasm", "door"],
     ),

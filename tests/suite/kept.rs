@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sandtrap::{
-    ByteSize, Event, Kept, Limits, Loaded, Program, Report, Reuse, Runtime, StopHandle, StopReason,
-    Task, Value,
+    ByteSize, Event, Kept, Label, Limits, Loaded, Program, Report, Reuse, Runtime, StopHandle,
+    StopReason, Task, Value,
 };
 
 /// Counts its calls, and can end in several ways.
@@ -172,4 +172,130 @@ fn fifteen_thousand_guests_live_at_once_and_the_one_too_many_is_refused_by_name(
     }
     guests.truncate(10);
     assert_eq!(value(&next(&mut loaded.keep(Reuse::default()).unwrap(), 7)), 7);
+}
+
+const EIGHT: &str = r#"(module (memory 1) (global $n (mut i64) (i64.const 0))
+    (func (export "eight") (param i64 i64 i64 i64 i64 i64 i64 i64)
+      (result i64 i64 i64 i64 i64 i64 i64 i64)
+      (global.set $n (i64.add (global.get $n) (i64.const 1)))
+      global.get $n local.get 1 local.get 2 local.get 3
+      local.get 4 local.get 5 local.get 6 local.get 7)
+    (func (export "divide") (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))
+    (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+    (func (export "spin") (param i32)
+      (loop (br_if 0 (local.get 0)))))"#;
+
+fn eight(limits: Limits) -> Kept {
+    let program = Program::module("eight", EIGHT.as_bytes()).limits(limits);
+    let loaded = Runtime::new().expect("a runtime").load(program).expect("a module");
+    loaded.keep(Reuse { max_tasks: 1_000, ..Reuse::default() }).expect("a guest")
+}
+
+type Eight = (i64, i64, i64, i64, i64, i64, i64, i64);
+
+#[test]
+fn a_function_by_its_types_keeps_the_guests_state_from_call_to_call() {
+    let mut kept = eight(Limits::default());
+    let mut function = kept.function::<Eight, Eight>("eight").expect("it is there");
+    for n in 1..=100 {
+        let given = (0, 2, 3, 4, 5, 6, 7, i64::MIN);
+        assert_eq!(function.call(given).expect("it returns"), (n, 2, 3, 4, 5, 6, 7, i64::MIN));
+    }
+    let report = kept.run(&Task::call("divide", [Value::I32(42), Value::I32(2)]));
+    assert_eq!(report.output.values, [Value::I32(21)], "a task may come in between");
+    assert_eq!(kept.vitals().tasks_run, 101);
+}
+
+#[test]
+fn what_does_not_return_has_its_report_and_is_the_last_of_its_guest() {
+    let mut kept = eight(Limits::default());
+    let mut divide = kept.function::<(i32, i32), i32>("divide").expect("it is there");
+    assert_eq!(divide.call((7, 2)).expect("it returns"), 3);
+    assert_eq!(divide.call((9, 2)).expect("it returns"), 4);
+    let report = divide.call((7, 0)).expect_err("it can't");
+    assert_eq!(report.verdict.label(), Label::CrashedArithmetic);
+    assert!(!report.facts.trace.is_empty());
+    let report = divide.call((7, 2)).expect_err("it is gone");
+    assert_eq!(report.verdict.label(), Label::UnstartedRejected);
+    assert!(!kept.is_usable());
+}
+
+#[test]
+fn calls_in_a_row_have_the_limits_of_a_task_each() {
+    let limits =
+        Limits { wall: Duration::from_millis(100), memory: ByteSize::mib(1), ..Limits::default() };
+    let mut kept = eight(limits.clone());
+    let mut spin = kept.function::<i32, ()>("spin").expect("it is there");
+    for _ in 0..10 {
+        spin.call(0).expect("it returns");
+    }
+    let report = spin.call(1).expect_err("it never does");
+    assert_eq!(report.verdict.label(), Label::StoppedWallTime);
+    assert!(report.usage.wall >= limits.wall);
+
+    let mut kept = eight(limits);
+    let mut grow = kept.function::<i32, i32>("grow").expect("it is there");
+    assert_eq!((grow.call(1).expect("1"), grow.call(2).expect("3")), (1, 2));
+    let report = grow.call(100).expect_err("that is too much");
+    assert_eq!(report.verdict.label(), Label::CrashedOutOfMemory);
+}
+
+#[test]
+fn the_processor_time_of_each_call_is_its_own() {
+    let limits = Limits {
+        cpu: Duration::from_millis(50),
+        wall: Duration::from_secs(600),
+        ..Limits::default()
+    };
+    let mut kept = eight(limits);
+    let mut spin = kept.function::<i32, ()>("spin").expect("it is there");
+    spin.call(0).expect("it returns");
+    let report = spin.call(1).expect_err("it never does");
+    assert_eq!(report.verdict.label(), Label::StoppedCpuTime);
+}
+
+#[test]
+fn a_call_is_ended_from_another_thread_and_goes_on_on_another_one() {
+    let mut kept = eight(Limits { wall: Duration::from_secs(600), ..Limits::default() });
+    let mut eight = kept.function::<Eight, Eight>("eight").expect("it is there");
+    for n in 1..=4 {
+        let input = (0, 0, 0, 0, 0, 0, 0, 0);
+        let called = || eight.call(input).expect("it returns").0;
+        let found = std::thread::scope(|scope| scope.spawn(called).join().expect("no panic"));
+        assert_eq!(found, n);
+    }
+    let mut spin = kept.function::<i32, ()>("spin").expect("it is there");
+    spin.call(0).expect("it returns");
+    spin.call(0).expect("it returns");
+    let stop = spin.stop_handle();
+    let stopper = std::thread::spawn(move || stop.stop(StopReason::Cancelled));
+    let report = loop {
+        // It may be stopped before it is called.
+        if let Err(report) = spin.call(1) {
+            break report;
+        }
+    };
+    assert!(stopper.join().expect("no panic"));
+    let label = report.verdict.label();
+    assert!([Label::StoppedCancelled, Label::UnstartedRejected].contains(&label), "{label}");
+}
+
+#[test]
+fn a_function_of_other_types_is_refused_before_it_is_called() {
+    let mut kept = eight(Limits::default());
+    let error = kept.function::<i32, i32>("divide").expect_err("it takes two");
+    assert!(error.to_string().contains("takes (i32, i32) and returns (i32)"), "{error}");
+    assert!(kept.function::<(i32, i32), ()>("divide").is_err());
+    assert!(kept.function::<(), ()>("nothing").is_err());
+}
+
+#[test]
+fn a_guest_that_is_used_up_is_called_no_more() {
+    let mut kept = eight(Limits::default());
+    let mut spin = kept.function::<i32, ()>("spin").expect("it is there");
+    for _ in 0..1_000 {
+        spin.call(0).expect("it returns");
+    }
+    let report = spin.call(0).expect_err("a thousand is enough");
+    assert!(report.verdict.to_string().contains("1000 tasks"), "{}", report.verdict);
 }

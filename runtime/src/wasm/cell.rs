@@ -1,56 +1,61 @@
 //! One attempt from the caller's side: start it, listen until it ends, and gather the evidence.
 
-use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::channel::{Desk, Outbox, Stream, Streams, Turn, Witness};
-use crate::event::Event;
-use crate::evidence::{Ending, Evidence, Source, Step, StopReason, TrapCause, Usage};
+use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
+use crate::evidence::{Evidence, Source, Step, Usage};
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
 use crate::task::Entry;
 
-use super::clock::{self, Deadline, Watch};
+use super::clock::{self, AlarmId, Deadline};
 use super::entrance::Entrance;
-use super::guest::{self, Guest, Outcome, Run};
+use super::guest::{Guest, Outcome, Run};
 use super::image::Prepared;
-use super::lend;
 use super::room::Room;
+use super::running::{StopOnPanic, here, listen, perform};
 use super::signal::Signal;
-use super::sinks::{MOST_ON_THEIR_WAY, Outlet, Said, Way};
-use super::stage::{CpuCount, Stage};
+use super::sinks::{MOST_ON_THEIR_WAY, Outlet, Way};
+use super::stage::Stage;
+use super::standing::Standing;
 use super::stdin::{self, Input};
 use super::threads::Threads;
 
 /// Room for one guest: for one task, or for all tasks of a guest that is kept.
-pub(super) struct WasmCell {
-    image: Arc<Prepared>,
+pub(crate) struct WasmCell {
+    pub(super) image: Arc<Prepared>,
     threads: Arc<Threads>,
     opened: Instant,
-    tasks_run: u64,
+    pub(super) tasks_run: u64,
     /// `None` if it is used once.
-    kept: Option<Kept>,
+    pub(super) kept: Option<Kept>,
 }
 
 /// What a guest that is kept is held by.
 #[derive(Default)]
-struct Kept {
+pub(super) struct Kept {
+    /// Ends the guest, in whatever task it is: each task's own handle is tied to it.
+    pub(super) stop: StopHandle,
     /// What the parts of the guest hold on to, from its first task on.
-    ties: Option<Ties>,
-    guest: Option<Guest>,
+    pub(super) ties: Option<Ties>,
+    pub(super) guest: Option<Guest>,
+    /// The alarm of calls that follow each other, once there were some.
+    pub(super) standing: Option<Standing>,
+    /// Its name, for whoever stops such a call.
+    pub(super) alarm: Arc<Mutex<Option<AlarmId>>>,
     is_gone: bool,
 }
 
 /// What the parts of a guest hold on to as long as they live.
 #[derive(Clone)]
-struct Ties {
-    signal: Arc<Signal>,
-    /// Ends the guest. For one that is kept a handle of its own, that each task's own one is tied to.
+pub(super) struct Ties {
+    pub(super) signal: Arc<Signal>,
+    /// Ends the guest.
     stop: StopHandle,
-    outlet: Arc<Outlet>,
+    pub(super) outlet: Arc<Outlet>,
 }
 
 impl WasmCell {
@@ -105,7 +110,7 @@ impl WasmCell {
         }
         let signal = Arc::new(Signal::new(Arc::clone(stage.bell())));
         let stop = match &self.kept {
-            Some(_) => StopHandle::new(),
+            Some(kept) => kept.stop.clone(),
             None => stop.clone(),
         };
         let outlet = Arc::new(Outlet::new(way, &signal, limits, &stop));
@@ -199,12 +204,35 @@ impl WasmCell {
             kept => {
                 if let Some(kept) = kept {
                     kept.is_gone = true;
+                    kept.standing = None;
                 }
                 if let Some(guest) = guest {
                     self.threads.clear_away(guest, outcome.peak_memory);
                 }
             }
         }
+    }
+
+    /// The evidence of a call of a kept guest that was its last.
+    pub(super) fn bury(
+        &mut self,
+        outcome: Outcome,
+        streams: Streams,
+        attempt: &Attempt<'_>,
+    ) -> Evidence {
+        let kept = self.kept.as_mut();
+        let stop = kept.as_ref().map(|kept| kept.stop.clone()).unwrap_or_default();
+        let guest = kept.and_then(|kept| kept.guest.take());
+        self.put_away(guest, &outcome);
+        self.evidence(outcome, streams, attempt, &stop)
+    }
+
+    /// How it was doing at that moment.
+    pub(crate) fn vitals_at(&self, now: Instant) -> Vitals {
+        let guest = self.kept.as_ref().and_then(|kept| kept.guest.as_ref());
+        let resident_bytes = guest.map_or(0, Guest::holds);
+        let age = now.saturating_duration_since(self.opened);
+        Vitals { resident_bytes, tasks_run: self.tasks_run, age }
     }
 
     fn evidence(
@@ -255,16 +283,12 @@ impl Cell for WasmCell {
         match &self.kept {
             None => self.tasks_run == 0,
             // A stop that came too late for its task is a stop all the same.
-            Some(Kept { is_gone, ties, .. }) => {
-                !is_gone && ties.as_ref().is_none_or(|ties| ties.stop.reason().is_none())
-            }
+            Some(Kept { is_gone, stop, .. }) => !is_gone && stop.reason().is_none(),
         }
     }
 
     fn vitals(&self) -> Vitals {
-        let guest = self.kept.as_ref().and_then(|kept| kept.guest.as_ref());
-        let resident_bytes = guest.map_or(0, Guest::holds);
-        Vitals { resident_bytes, tasks_run: self.tasks_run, age: self.opened.elapsed() }
+        self.vitals_at(Instant::now())
     }
 }
 
@@ -286,108 +310,4 @@ fn check_limits(image: &Prepared, limits: &Limits) -> Result<(), LoadError> {
 fn no_thread(error: std::io::Error) -> LoadError {
     LoadError::at(Step::Reserve, format!("no thread can be started for the guest: {error}"))
         .with_errno(error.raw_os_error())
-}
-
-/// Ends the guest if the ear panics: then it has nobody to run for.
-struct StopOnPanic<'a>(&'a StopHandle);
-
-impl Drop for StopOnPanic<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.stop(StopReason::Cancelled);
-        }
-    }
-}
-
-/// Runs the guest on this thread. The clock looks after it until it has ended, and not longer.
-fn here(
-    run: Run,
-    kept: Option<Guest>,
-    watch: Watch,
-    streams: &mut Streams,
-    ear: &mut dyn Ear,
-) -> (Outcome, Option<Guest>) {
-    let (signal, stop) = (Arc::clone(&run.signal), run.stop.clone());
-    let mut panicked = None;
-    let mut hear = |event: Event<'_>| {
-        if panicked.is_some() {
-            return;
-        }
-        // The guest's side counts against the same limit and ends the guest at it.
-        let begin = Instant::now();
-        let heard = AssertUnwindSafe(|| match event {
-            Event::Stdout(bytes) => drop(streams.take(Stream::Stdout, bytes, &mut *ear)),
-            Event::Stderr(bytes) => drop(streams.take(Stream::Stderr, bytes, &mut *ear)),
-            word => ear.hear(word),
-        });
-        // Nothing unwinds through the guest: it ends first, and then the panic goes on.
-        if let Err(payload) = panic::catch_unwind(heard) {
-            panicked = Some(payload);
-            stop.stop(StopReason::Cancelled);
-        }
-        signal.was_elsewhere(begin.elapsed());
-    };
-    let ended = lend::lend(&mut hear, || survive(run, kept));
-    drop(watch);
-    if let Some(payload) = panicked {
-        panic::resume_unwind(payload);
-    }
-    ended
-}
-
-/// Runs a guest to the end of its task, whatever happens.
-fn survive(run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>) {
-    match panic::catch_unwind(AssertUnwindSafe(|| guest::run(run, kept))) {
-        Ok(ended) => ended,
-        // A host function that panics is our own mistake, and must not become the caller's.
-        Err(payload) => {
-            let words = format!("host panic: {}", words_of(payload.as_ref()));
-            (Outcome::of(Ending::Trapped(TrapCause::Other(words))), None)
-        }
-    }
-}
-
-/// On a thread of ours: runs the guest and says how it ended. The clock looks after it until then, even if
-/// the caller has gone; not longer, or it might stop what is over.
-fn perform(
-    run: Run,
-    kept: Option<Guest>,
-    keeps: bool,
-    speaker: &SyncSender<Said>,
-    watch: Watch,
-    count: CpuCount,
-) {
-    let signal = Arc::clone(&run.signal);
-    let (outcome, guest) = survive(run, kept);
-    drop(watch);
-    let outcome = Outcome { cpu: count.used(&signal), ..outcome };
-    // The caller clears nothing away that this thread can.
-    let (back, rest) = if keeps && outcome.is_orderly { (guest, None) } else { (None, guest) };
-    // Nobody listens any more if the ear has panicked; then nobody wants to know.
-    let _ = speaker.send(Said::Ended(Box::new((outcome, back))));
-    drop(rest);
-}
-
-fn words_of(payload: &(dyn std::any::Any + Send)) -> &str {
-    let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
-}
-
-/// On the caller's thread: hears what the guest writes until it has ended.
-fn listen(
-    listener: &Receiver<Said>,
-    streams: &mut Streams,
-    ear: &mut dyn Ear,
-) -> (Outcome, Option<Guest>) {
-    loop {
-        match listener.recv() {
-            Ok(Said::Wrote(stream, bytes)) => {
-                // The guest's side counts against the same limit and ends the guest at it.
-                let _: Option<StopReason> = streams.take(stream, &bytes, ear);
-            }
-            Ok(Said::Told(word)) => ear.hear(word.event()),
-            Ok(Said::Ended(ended)) => return *ended,
-            Err(_) => return (Outcome::of(Ending::Vanished), None),
-        }
-    }
 }

@@ -25,13 +25,13 @@ use super::threads::ThreadTime;
 const IDLE: Duration = Duration::from_secs(10);
 
 /// How soon a guest that was stopped and has not ended is reminded.
-const REMIND: Duration = Duration::from_millis(2);
+pub(super) const REMIND: Duration = Duration::from_millis(2);
 
 /// The shortest pause between two looks at the processor time of a guest.
-const LEAST_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const LEAST_PAUSE: Duration = Duration::from_millis(5);
 
 /// What an alarm without an end is due at: when it makes no difference any more.
-const FAR: Duration = Duration::from_secs(3_600);
+pub(super) const FAR: Duration = Duration::from_secs(3_600);
 
 /// What is looked at when it is due. Says when to look again, if ever.
 pub(super) trait Alarm: Send + Sync {
@@ -77,8 +77,13 @@ pub(super) fn watch(first: Instant, alarm: Arc<dyn Alarm>) -> io::Result<Watch> 
 }
 
 /// Has an alarm looked at now. Another one that has taken its place is looked at for nothing.
-pub(super) fn hurry(AlarmId(place): AlarmId) {
-    CLOCK.hurry(place);
+pub(super) fn hurry(alarm: AlarmId) {
+    hurry_to(alarm, Instant::now());
+}
+
+/// The same, at that time.
+pub(super) fn hurry_to(AlarmId(place): AlarmId, due: Instant) {
+    CLOCK.hurry(place, due);
 }
 
 impl Watch {
@@ -130,13 +135,12 @@ impl Clock {
         }
     }
 
-    fn hurry(&self, place: usize) {
-        let now = Instant::now();
+    fn hurry(&self, place: usize, due: Instant) {
         let mut state = self.state();
         let Some(Some(place)) = state.places.get_mut(place) else { return };
         // If it is just being looked at, this says that it is to be looked at again.
-        place.due = Some(now);
-        self.wake_before(&mut state, now);
+        place.due = Some(place.due.map_or(due, |set| set.min(due)));
+        self.wake_before(&mut state, due);
     }
 
     fn run(&self) {

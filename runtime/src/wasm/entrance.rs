@@ -53,6 +53,8 @@ pub(super) struct Callee {
 
 /// How a module can be entered, found out once for all attempts.
 pub(super) struct Doors {
+    /// Whether it talks to its host.
+    has_channel: bool,
     /// As a command, or why not. `None` within: it runs by itself when it is instantiated.
     command: Result<Option<ModuleExport>, LoadError>,
     /// Functions that were called already.
@@ -61,7 +63,40 @@ pub(super) struct Doors {
 
 impl Doors {
     pub(super) fn of(name: &str, module: &Module, has_start: bool) -> Self {
-        Self { command: command(name, module, has_start), known: RwLock::default() }
+        let has_channel = module.imports().any(|import| import.module() == IMPORT_MODULE);
+        Self { has_channel, command: command(name, module, has_start), known: RwLock::default() }
+    }
+
+    /// Whether it talks to its host over the channel.
+    pub(super) fn has_channel(&self) -> bool {
+        self.has_channel
+    }
+
+    /// Refuses a function that does not take and return exactly this.
+    pub(super) fn check_types(
+        &self,
+        module: &Module,
+        name: &str,
+        params: &[ValType],
+        results: &[ValType],
+    ) -> Result<(), LoadError> {
+        self.callee(module, name)?;
+        let Some(ty) = function_type(module, name) else { return Ok(()) };
+        let is_same = |all: Vec<ValType>, other: &[ValType]| {
+            all.len() == other.len() && all.iter().zip(other).all(|(a, b)| ValType::eq(a, b))
+        };
+        if is_same(ty.params().collect(), params) && is_same(ty.results().collect(), results) {
+            return Ok(());
+        }
+        let shown =
+            |types: &mut dyn Iterator<Item = ValType>| tuple(types.map(|ty| type_name(&ty)));
+        Err(rejected(format!(
+            "`{name}` takes {} and returns {}, and was to take {} and return {}",
+            shown(&mut ty.params()),
+            shown(&mut ty.results()),
+            shown(&mut params.iter().cloned()),
+            shown(&mut results.iter().cloned()),
+        )))
     }
 
     /// Checks an entry. What does not fit is refused before anything of the module runs.
@@ -113,11 +148,12 @@ impl Doors {
 pub(super) fn of_component(entry: &Entry) -> Result<Entrance, LoadError> {
     match entry {
         Entry::Command { args, .. } => Ok(Entrance::Command { start: None, args: texts(args)? }),
-        Entry::Call { .. } | Entry::Invoke { .. } => Err(rejected(
-            "it is a component, and functions of components can't be called; it can be run"
-                .to_owned(),
-        )),
+        Entry::Call { .. } | Entry::Invoke { .. } => Err(no_functions()),
     }
+}
+
+pub(super) fn no_functions() -> LoadError {
+    rejected("it is a component, and functions of components can't be called; it can be run".into())
 }
 
 fn texts(args: &[std::ffi::OsString]) -> Result<Vec<String>, LoadError> {

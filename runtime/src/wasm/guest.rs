@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{
-    Error, Func, Instance, ModuleExport, PoolConcurrencyLimitError, Store, UpdateDeadline, Val,
-    WasmBacktrace,
+    Error, Func, Instance, ModuleExport, PoolConcurrencyLimitError, Store, TypedFunc,
+    UpdateDeadline, Val, WasmBacktrace, WasmParams, WasmResults,
 };
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
@@ -117,6 +117,64 @@ impl Guest {
     pub(super) fn holds(&self) -> u64 {
         self.store.data().meter.held()
     }
+
+    /// One of its functions, by its types.
+    pub(super) fn function<In, Out>(&mut self, name: &str) -> Option<TypedFunc<In, Out>>
+    where
+        In: WasmParams,
+        Out: WasmResults,
+    {
+        self.instance?.get_typed_func(&mut self.store, name).ok()
+    }
+
+    /// It begins its next call.
+    pub(super) fn prepare_again(
+        &mut self,
+        limits: &Limits,
+        counts_fuel: bool,
+    ) -> wasmtime::Result<()> {
+        self.store.set_epoch_deadline(1);
+        self.store.data_mut().meter.renew(limits);
+        match counts_fuel {
+            true => self.store.set_fuel(limits.fuel.unwrap_or(u64::MAX)),
+            false => Ok(()),
+        }
+    }
+
+    /// Calls one of its functions.
+    pub(super) fn call_again<In, Out>(
+        &mut self,
+        function: &TypedFunc<In, Out>,
+        input: In,
+    ) -> wasmtime::Result<Out>
+    where
+        In: WasmParams,
+        Out: WasmResults,
+    {
+        function.call(&mut self.store, input)
+    }
+
+    /// It has ended with this error.
+    pub(super) fn end(&mut self, error: Error, image: &Arc<Prepared>, limits: &Limits) -> Outcome {
+        let mut outcome = ended(error.into(), image, &mut self.store, self.instance.as_ref());
+        self.look_back(&mut outcome, limits, image.engine.configuration.counts_fuel);
+        outcome
+    }
+
+    /// What its store knows of the task that is over.
+    fn look_back(&mut self, outcome: &mut Outcome, limits: &Limits, counts_fuel: bool) {
+        let counted = limits.fuel.filter(|_| counts_fuel);
+        outcome.fuel =
+            counted.and_then(|all| Some(all.saturating_sub(self.store.get_fuel().ok()?)));
+        let state = self.store.data_mut();
+        state.desk.close();
+        let ended_of_it = outcome.ending == Ending::Trapped(TrapCause::MemoryRefused);
+        outcome.refused_memory = state.meter.refused(ended_of_it);
+        outcome.peak_memory = state.meter.peak();
+        outcome.testimony = state.witness.finish();
+        let testimony = &outcome.testimony;
+        outcome.is_orderly &= testimony.broken.is_none() && testimony.unanswered.is_none();
+    }
 }
 
 /// Runs a guest to the end of its task: a new one, or one that is there from its last task.
@@ -134,21 +192,11 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
     let store = &mut guest.store;
     let mut outcome = match enter(&run, store, &mut guest.instance) {
         Ok(values) => Outcome { values, is_orderly: true, ..Outcome::of(Ending::Exited(0)) },
-        Err(failed) => ended(failed, &run, store, guest.instance.as_ref()),
+        Err(failed) => ended(failed, &run.image, store, guest.instance.as_ref()),
     };
-    let counted = run.limits.fuel.filter(|_| run.image.engine.configuration.counts_fuel);
-    outcome.fuel = counted.and_then(|all| Some(all.saturating_sub(store.get_fuel().ok()?)));
-    let state = store.data_mut();
-    state.desk.close();
-    let ended_of_it = outcome.ending == Ending::Trapped(TrapCause::MemoryRefused);
-    outcome.refused_memory = state.meter.refused(ended_of_it);
-    outcome.peak_memory = state.meter.peak();
-    outcome.testimony = state.witness.finish();
-    let testimony = &outcome.testimony;
-    outcome.is_orderly &= testimony.broken.is_none() && testimony.unanswered.is_none();
+    guest.look_back(&mut outcome, &run.limits, run.image.engine.configuration.counts_fuel);
     (outcome, Some(guest))
 }
-
 fn begin(run: &mut Run) -> Result<Guest, LoadError> {
     Ok(Guest { store: store(run)?, instance: None, _room: run.room.take() })
 }
@@ -290,12 +338,12 @@ fn exported(
 
 fn ended(
     failed: Failed,
-    run: &Run,
+    image: &Arc<Prepared>,
     store: &mut Store<GuestState>,
     instance: Option<&Instance>,
 ) -> Outcome {
     let Failed { error, instantiated } = failed;
-    let stack = || match &run.image.code {
+    let stack = || match &image.code {
         Code::Module(code) => trace::stack_state(&error, &code.shape, instance, store),
         Code::Component(code) => code.stack_state(&error, store),
     };
@@ -314,13 +362,13 @@ fn ended(
         Ending::Trapped(TrapCause::UncaughtException) => trace::thrown(instance, store),
         _ => None,
     };
-    let core_dump = match (&ending, &run.image.core_dump) {
+    let core_dump = match (&ending, &image.core_dump) {
         (Ending::Trapped(_), Some(name)) => Some(dump::take(&error, name, store)),
         _ => None,
     };
     let trace = match ending {
         Ending::Trapped(_) => {
-            let image = Arc::clone(&run.image);
+            let image = Arc::clone(image);
             Trace::later(move || match &image.code {
                 Code::Module(code) => trace::frames(&error, &code.places, &code.shape),
                 Code::Component(code) => code.frames(&error),

@@ -51,11 +51,14 @@ mod intake;
 mod lend;
 mod loading;
 mod meter;
+mod numbers;
 mod own_stack;
 mod places;
 mod pool;
 mod probe;
+mod quick;
 mod room;
+mod running;
 mod scan;
 mod seal;
 mod shape;
@@ -63,6 +66,7 @@ mod signal;
 mod sinks;
 mod source;
 mod stage;
+mod standing;
 mod stdin;
 #[cfg(test)]
 mod tests;
@@ -83,10 +87,13 @@ use crate::permissions::Profile;
 use crate::task::Program;
 
 pub(crate) use cache::Cache;
+pub(crate) use cell::WasmCell;
 pub(crate) use compiler::{Compiler, Material, NotCompiled, Order, compile};
 pub(crate) use engines::Configuration;
 pub(crate) use loading::Tools;
+pub(crate) use numbers::Passed;
 pub(crate) use probe::probe;
+pub(crate) use quick::Again;
 
 use engines::Engines;
 use image::WasmImage;

@@ -186,7 +186,7 @@ mod tests {
 
     fn refusal(bytes: &[u8]) -> String {
         let source = ProgramSource::Module { name: "it".to_owned(), bytes: bytes.into() };
-        match Source::open(&source, ByteSize::mib(1)) {
+        match Source::open(&source, &CompileLimits::default()) {
             Ok(_) => binary(bytes).unwrap_err(),
             Err(error) => error.to_string(),
         }

@@ -23,6 +23,15 @@ pub(super) struct Seat {
     pub(super) time: ThreadTime,
 }
 
+impl Seat {
+    /// Whether it is that of this thread.
+    pub(super) fn is_here(&self) -> bool {
+        let is_it =
+            |seat: &Option<Self>| seat.as_ref().is_some_and(|it| Arc::ptr_eq(&it.bell, &self.bell));
+        SEAT.with_borrow(is_it)
+    }
+}
+
 /// Where one guest runs.
 pub(super) enum Stage {
     /// On this thread.
@@ -76,7 +85,7 @@ impl CpuCount {
 impl Stage {
     /// A place for a guest with so much stack.
     pub(super) fn find(threads: &Arc<Threads>, guest_stack: usize) -> io::Result<Self> {
-        if stacker::remaining_stack().is_some_and(|left| left >= guest_stack + HOST_RESERVE) {
+        if has_stack(guest_stack) {
             return Ok(Self::Here(seat()?));
         }
         Ok(Self::Lent(threads.lease(guest_stack)?))
@@ -99,8 +108,13 @@ impl Stage {
     }
 }
 
+/// Whether a guest with so much stack fits on what is left of this thread's.
+pub(super) fn has_stack(guest_stack: usize) -> bool {
+    stacker::remaining_stack().is_some_and(|left| left >= guest_stack + HOST_RESERVE)
+}
+
 /// This thread's own, made once.
-fn seat() -> io::Result<Seat> {
+pub(super) fn seat() -> io::Result<Seat> {
     SEAT.with_borrow_mut(|seat| match seat {
         Some(seat) => Ok(seat.clone()),
         None => {
@@ -111,7 +125,7 @@ fn seat() -> io::Result<Seat> {
 }
 
 /// What this thread has used, or a little more: if it was asked a moment ago, all the time since then.
-fn used_here(time: ThreadTime, now: Instant) -> Option<Duration> {
+pub(super) fn used_here(time: ThreadTime, now: Instant) -> Option<Duration> {
     if let Some((at, used)) = ASKED.get() {
         let since = now.saturating_duration_since(at);
         if since < EXACT {
