@@ -7,13 +7,13 @@ use sandtrap::Access::{ReadOnly, ReadWrite};
 use sandtrap::{ByteSize, Limits, Permissions, Program, Runtime, Task};
 use sandtrap_tests::guests;
 
-use super::files::{Place, ample, files, said};
+use super::files::{Place, ample, files, files_of, said};
 
 #[test]
 fn a_file_that_grows_too_large_ends_the_guest_in_every_way_it_can_grow() {
     let limits = || Limits { file_bytes: ByteSize::bytes(1000), ..ample() };
     let (at_limit, above) = ("x".repeat(1000), "x".repeat(1001));
-    for (words, ends) in [
+    let rows = [
         (&["write", "/data/new", &at_limit][..], "completed"),
         (&["write", "/data/new", &above], "stopped.files"),
         (&["write", "/data/new", &at_limit, "append", "/data/new", "y"], "stopped.files"),
@@ -22,21 +22,25 @@ fn a_file_that_grows_too_large_ends_the_guest_in_every_way_it_can_grow() {
         (&["write-at", "/data/new", "1000000000000", "y"], "stopped.files"),
         (&["resize", "/data/file", "1000"], "completed"),
         (&["resize", "/data/file", "1001"], "stopped.files"),
-    ] {
-        let place = Place::new();
-        let report = files(&place.granted(), ReadWrite, limits(), words);
-        assert_eq!(report.verdict.label().as_str(), ends, "{}", words[0]);
-        let sizes = place.state().into_iter().map(|(path, _)| fs::metadata(path).unwrap());
-        assert!(sizes.filter(fs::Metadata::is_file).all(|meta| meta.len() <= 1000), "{}", words[0]);
+    ];
+    for guest in [guests::wasm("files"), guests::component("files")] {
+        for (words, ends) in &rows {
+            let place = Place::new();
+            let report = files_of(&guest, &place.granted(), ReadWrite, limits(), words);
+            assert_eq!(report.verdict.label().as_str(), *ends, "{guest:?}: {}", words[0]);
+            let sizes = place.state().into_iter().map(|(path, _)| fs::metadata(path).unwrap());
+            let mut files = sizes.filter(fs::Metadata::is_file);
+            assert!(files.all(|meta| meta.len() <= 1000), "{guest:?}: {}", words[0]);
+        }
+        // What can't be written anyway is an error, as it is without a limit.
+        let (place, words) = (Place::new(), ["resize", "/data/file", "1001"]);
+        let report = files_of(&guest, &place.granted(), ReadOnly, limits(), &words);
+        assert!(report.verdict.is_completed(), "{guest:?}: {}", report.verdict);
     }
-    // What can't be written anyway is an error, as it is without a limit.
-    let place = Place::new();
-    let report = files(&place.granted(), ReadOnly, limits(), &["resize", "/data/file", "1001"]);
-    assert!(report.verdict.is_completed(), "{}", report.verdict);
 }
 
 #[test]
-fn only_so_many_files_can_be_open_behind_either_wall() {
+fn only_so_many_files_can_be_open_in_every_form() {
     let place = Place::new();
     let file = place.granted().join("file").display().to_string();
     let limits = Limits { open_files: 20, ..ample() };
@@ -44,6 +48,10 @@ fn only_so_many_files_can_be_open_behind_either_wall() {
     let report =
         files(&place.granted(), ReadOnly, limits.clone(), &["open-many", "/data/file", "99"]);
     assert_eq!(report.output.stdout_text(), "open-many: 16 and Some(33)\n", "EMFILE of WASI");
+    let component = guests::component("files");
+    let words = ["open-many", "/data/file", "99"];
+    let report = files_of(&component, &place.granted(), ReadOnly, limits.clone(), &words);
+    assert_eq!(report.output.stdout_text(), "open-many: 16 and Some(19)\n", "its quota");
     let mut permissions = Permissions::default();
     permissions.grant_dir(place.granted(), place.granted(), ReadOnly);
     let program = Program::file(guests::native("files")).limits(limits).permissions(permissions);
@@ -54,6 +62,9 @@ fn only_so_many_files_can_be_open_behind_either_wall() {
     let limits = Limits { open_files: 20, ..ample() };
     let words = ["open-many", "/data/file", "16", "open-many", "/data/file", "16"];
     let report = files(&place.granted(), ReadOnly, limits, &words);
+    assert_eq!(report.output.stdout_text().matches("16 and no error").count(), 2);
+    let limits = Limits { open_files: 20, ..ample() };
+    let report = files_of(&component, &place.granted(), ReadOnly, limits, &words);
     assert_eq!(report.output.stdout_text().matches("16 and no error").count(), 2);
 }
 

@@ -61,9 +61,20 @@ pub(super) fn ample() -> Limits {
 }
 
 pub(super) fn files(host: &Path, access: Access, limits: Limits, words: &[&str]) -> Report {
+    files_of(&guests::wasm("files"), host, access, limits, words)
+}
+
+/// The same, of the guest in this form.
+pub(super) fn files_of(
+    guest: &Path,
+    host: &Path,
+    access: Access,
+    limits: Limits,
+    words: &[&str],
+) -> Report {
     let mut permissions = Permissions::default();
     permissions.grant_dir(host, "/data", access);
-    let program = Program::file(guests::wasm("files")).permissions(permissions).limits(limits);
+    let program = Program::file(guest).permissions(permissions).limits(limits);
     Runtime::new().unwrap().run(program, &Task::command(words))
 }
 

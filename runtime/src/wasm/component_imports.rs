@@ -6,7 +6,8 @@
 //!
 //! The functions in which a guest waits for clocks and for input are defined again here: the reference
 //! implementation does their work, but only until the guest is to end, so that it ends where it waits and
-//! its report says where that was. What waits otherwise is dropped as a whole.
+//! its report says where that was. What waits otherwise is dropped as a whole. Those that open and write files are
+//! held to the guest's limits.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use wasmtime_wasi_io::poll::DynPollable;
 use wasmtime_wasi_io::streams::{DynInputStream, StreamResult};
 
 use super::guest::GuestState;
+use super::wasi::limit_files;
 
 /// All interfaces of WASI 0.2 that are offered, in each of its versions.
 const OFFERED: [&str; 27] = [
@@ -64,6 +66,7 @@ pub(super) fn offer(engine: &Engine) -> Result<Linker<GuestState>> {
     linker.allow_shadowing(true);
     wait_in_poll(&mut linker)?;
     wait_in_streams(&mut linker)?;
+    limit_files(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

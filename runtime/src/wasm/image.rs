@@ -146,7 +146,7 @@ impl WasmImage {
         let Loaded { engine, machine, guard } = loaded;
         let code = Code::prepare(program, &engine, machine)?;
         let argv0 = Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut guards = guards(engine.configuration, &code, &dirs);
+        let mut guards = guards(engine.configuration, &dirs);
         guards.push(guard);
         let granted = program.granted();
         let core_dump = program.wants_core_dump().then(|| Arc::clone(program.name()));
@@ -215,7 +215,7 @@ impl Image for WasmImage {
 }
 
 /// The guards around every guest.
-fn guards(configuration: Configuration, code: &Code, dirs: &Dirs) -> Vec<Guard> {
+fn guards(configuration: Configuration, dirs: &Dirs) -> Vec<Guard> {
     let mut guards: Vec<Guard> =
         ["linear-memory", "capabilities", "memory-limit", "stack-limit", "wall-limit"]
             .map(Guard::in_force)
@@ -227,14 +227,6 @@ fn guards(configuration: Configuration, code: &Code, dirs: &Dirs) -> Vec<Guard> 
     guards.extend(configuration.counts_fuel.then(|| Guard::in_force("fuel-limit")));
     guards.extend(configuration.is_deterministic.then(|| Guard::in_force("determinism")));
     guards.push(Guard::in_force("output-limit"));
-    if dirs.count() > 0 {
-        guards.push(match code {
-            Code::Module(_) => Guard::in_force("file-limits"),
-            Code::Component(_) => Guard::missing(
-                "file-limits",
-                "the size and the number of files are limited for core modules only",
-            ),
-        });
-    }
+    guards.extend((dirs.count() > 0).then(|| Guard::in_force("file-limits")));
     guards
 }

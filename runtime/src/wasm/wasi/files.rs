@@ -28,7 +28,26 @@ pub(super) struct Files {
     largest: u64,
     /// Descriptors that write at the end of their file.
     appending: BTreeSet<i32>,
+    /// What a component has opened, by its handles.
+    held: BTreeSet<u32>,
     stop: StopHandle,
+}
+
+/// How large a file may get, for what writes one.
+pub(super) struct Limit {
+    largest: u64,
+    stop: StopHandle,
+}
+
+impl Limit {
+    /// Ends the guest, as the system ends a process, if a file is to end there.
+    pub(super) fn check(&self, end: u64) -> Result<(), Interrupted> {
+        if end <= self.largest {
+            return Ok(());
+        }
+        self.stop.stop(StopReason::Files);
+        Err(Interrupted)
+    }
 }
 
 impl Files {
@@ -38,6 +57,7 @@ impl Files {
             open: STREAMS + dirs,
             largest: limits.file_bytes.as_u64(),
             appending: BTreeSet::new(),
+            held: BTreeSet::new(),
             stop: stop.clone(),
         }
     }
@@ -48,8 +68,22 @@ impl Files {
     }
 
     /// Whether no more can be opened.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.open >= self.most_open
+    }
+
+    /// A component has opened this.
+    pub(super) fn hold(&mut self, handle: u32) {
+        self.open += usize::from(self.held.insert(handle));
+    }
+
+    /// It has given up a handle, which may be one of those.
+    pub(super) fn let_go(&mut self, handle: u32) {
+        self.open -= usize::from(self.held.remove(&handle));
+    }
+
+    pub(super) fn limit(&self) -> Limit {
+        Limit { largest: self.largest, stop: self.stop.clone() }
     }
 
     fn mark(&mut self, fd: i32, flags: i32) {

@@ -8,6 +8,7 @@
 
 mod bounds;
 mod clocks;
+mod component_files;
 mod dirs;
 mod files;
 mod functions;
@@ -45,6 +46,7 @@ use listing::Listing;
 use opening::Places;
 use reference::{Recipe, Reference};
 
+pub(super) use component_files::limit as limit_files;
 pub(super) use dirs::Dirs;
 pub(super) use functions::{names, offer};
 
@@ -135,6 +137,10 @@ impl Wasi {
 }
 
 impl Wasi {
+    fn files(&mut self) -> &mut Files {
+        &mut self.world.files
+    }
+
     /// What ends the guest's waiting.
     pub(super) fn signal(&self) -> &Arc<Signal> {
         &self.signal
