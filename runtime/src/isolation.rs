@@ -47,6 +47,11 @@ pub trait Image: Send + Sync {
         Err(LoadError::at(Step::Accept, detail))
     }
 
+    /// Opens one whose guest has been started already, as far as that can be done before its task is known; for one call.
+    fn ready(&self) -> Result<Box<dyn Cell>, OpenError> {
+        self.open()
+    }
+
     /// What is left of these limits on this host, which may have less itself than its guest is to have. That is
     /// what holds, and what the report says.
     fn grantable(&self, limits: Limits) -> Limits {
@@ -67,6 +72,12 @@ pub trait Cell: Send + Any {
 
     /// How it is doing.
     fn vitals(&self) -> Vitals;
+
+    /// Has somebody called when its guest ends, from any thread, be it while nobody runs it. Where no guest can end by
+    /// itself, nobody is called.
+    fn when_ended(&self, call: Wake) {
+        let _ = call;
+    }
 }
 
 /// One try at a task.
@@ -185,6 +196,12 @@ impl LoadError {
     }
 }
 
+impl From<Refusal> for LoadError {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, stopped: None }
+    }
+}
+
 impl From<GrantError> for LoadError {
     fn from(error: GrantError) -> Self {
         Self::at(Step::Accept, error.to_string()).with_errno(error.errno())
@@ -200,11 +217,12 @@ pub struct StopHandle {
 #[derive(Default)]
 struct StopState {
     reason: Option<StopReason>,
-    wakers: Vec<(u64, Waker)>,
+    wakers: Vec<(u64, Wake)>,
     next: u64,
 }
 
-type Waker = Arc<dyn Fn() + Send + Sync>;
+/// Called when something has happened; quick, and never in need of whoever calls.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 impl StopHandle {
     /// A handle for an attempt that nobody has stopped.
@@ -236,7 +254,7 @@ impl StopHandle {
     /// For wings: calls `wake` when the attempt is stopped, at once if it already was, until the guard
     /// is dropped. One handle may stop many attempts.
     pub fn on_stop(&self, wake: impl Fn() + Send + Sync + 'static) -> StopGuard<'_> {
-        let wake: Waker = Arc::new(wake);
+        let wake: Wake = Arc::new(wake);
         let (id, stopped) = {
             let mut state = self.state();
             let id = state.next;

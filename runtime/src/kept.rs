@@ -16,12 +16,16 @@ use crate::reuse::Reuse;
 use crate::runtime::{Loaded, judge};
 use crate::task::Task;
 
-/// One guest of a module, kept between calls with all its state. Made by [`Loaded::keep`].
+/// One guest, kept between calls with all its state: an instance of a module, or a process that serves calls over its
+/// channel. Made by [`Loaded::keep`].
 ///
-/// It is gone after any ending but an orderly one: a trap, a stop, an exit, a breach of its channel. (An error that its function
-/// returned is orderly.) Nothing that has
-/// gone wrong is ever used again; the next task is refused then (`unstarted.rejected`), and
-/// [`is_usable`](Self::is_usable) says so before.
+/// It is gone after any ending but an orderly one: a trap, a crash, a stop, an exit, a breach of its channel. (An error
+/// that its function returned is orderly.) Nothing that has gone wrong is ever used again; the next task is refused then
+/// (`unstarted.rejected`), and [`is_usable`](Self::is_usable) says so before.
+///
+/// Wall time, processor time, output and result are limited for each call. A process's other limits (memory, stack,
+/// open files, processes, threads, file size, scratch) stay with it from its start on, and a call that wants others is refused.
+/// Whoever drops it ends it at once.
 ///
 /// ```
 /// use sandtrap::{Program, Reuse, Runtime, Task, Value};
@@ -56,7 +60,7 @@ impl Kept {
         let began = Instant::now();
         let program = self.loaded.program();
         let summary = TaskSummary::new(program, self.loaded.wall(), task);
-        let limits = program.policy().limits_for(task.limits.as_ref());
+        let limits = self.loaded.grantable(program.policy().limits_for(task.limits.as_ref()));
         let attempt = Attempt {
             task: &task.id,
             entry: &task.entry,

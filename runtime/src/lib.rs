@@ -141,7 +141,8 @@ pub use inspection::{
     SectionFacts, StackFacts, TableFacts,
 };
 pub use isolation::{
-    Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle, Vitals,
+    Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle,
+    Vitals, Wake,
 };
 pub use kept::Kept;
 pub use label::{Label, UnknownLabel};

@@ -178,7 +178,7 @@ impl Loaded {
         let summary = TaskSummary::new(&self.program, self.wall, task);
         let asked = self.program.policy().limits_for(task.limits.as_ref());
         let checked = self.check(&asked);
-        let limits = self.image.grantable(asked);
+        let limits = self.grantable(asked);
         let attempt = Attempt {
             task: &task.id,
             entry: &task.entry,
@@ -212,7 +212,7 @@ impl Loaded {
     }
 
     /// A guest that is kept between tasks with its state, where each task of [`run`](Self::run) has a fresh one.
-    /// Modules only, and calls only.
+    /// Calls only: of exports or functions of a module, or of functions of a process, which is started at once.
     pub fn keep(&self, reuse: Reuse) -> Result<Kept, Error> {
         Ok(Kept::new(self.image.keep()?, self.clone(), reuse))
     }
@@ -235,6 +235,11 @@ impl Loaded {
     /// The wall it runs behind.
     pub fn wall(&self) -> Wall {
         self.wall
+    }
+
+    /// What of these limits holds on this host.
+    pub(crate) fn grantable(&self, limits: Limits) -> Limits {
+        self.image.grantable(limits)
     }
 
     pub(crate) fn program(&self) -> &Program {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use clap::ValueEnum;
+
 use super::{CompileArgs, GrantArgs, LimitArgs, ProcessLimitArgs, values};
 
 pub(crate) const EXAMPLE: &str = "\
@@ -11,16 +13,24 @@ Example:
 
   with one task on each line of tasks.jsonl:
   {\"program\": \"./parser\", \"args\": [\"one.txt\"]}
-  {\"program\": \"math.wasm\", \"function\": \"add\", \"arguments\": [\"i32:2\", \"i32:40\"], \"id\": \"sum\"}";
+  {\"program\": \"math.wasm\", \"function\": \"add\", \"arguments\": [\"i32:2\", \"i32:40\"], \"id\": \"sum\"}
+  {\"program\": \"./markdown\", \"function\": \"render\", \"input\": \"# Hello\"}";
 
 pub(crate) const FORMAT: &str = "\
 Each task is one JSON object: `program`, then `args` and `stdin` (a text, or {\"file\": PATH}) for a command,
-or `function` and `arguments` (as TYPE:NUMBER) for one export of a module. All tasks may have an `id`
+or `function` and `arguments` (as TYPE:NUMBER) for one export of a module, or `function` and `input` (any JSON)
+for a function of a guest that links sandtrap-guest. All tasks may have an `id`
 [default: line-N], a `timeout` for everything [default: none], a `priority` (high, normal, low), and
 `\"idempotent\": true` if they may be done twice: only such a task is tried again.
 
 The first Ctrl-C lets what runs end and begins nothing more; the second one stops it.
 Exit code: 0 if every task completed, 1 if one didn't, 130 after Ctrl-C, 2 if a line is no task.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReuseArg {
+    Fresh,
+    Warm,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
@@ -44,6 +54,16 @@ pub(crate) struct BatchArgs {
     /// Try an idempotent task that crashed or ran out of time so often again [default: 2]
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) retries: Option<u32>,
+
+    /// Whether each call has a guest of its own (fresh), or one guest after another goes on with its state (warm): until
+    /// it has run enough, or ends otherwise than it should. Commands are always fresh [default: fresh]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) reuse: Option<ReuseArg>,
+
+    /// Guests that stand ready before their call comes, for each program, so that their start takes none of its time
+    /// [default: 0]
+    #[arg(long, value_name = "COUNT", value_parser = values::count)]
+    pub(crate) spares: Option<u32>,
 
     /// Settings of restarts, retries, breaker, quarantine and health [default: retries and health only]
     #[arg(long, value_name = "FILE.toml")]

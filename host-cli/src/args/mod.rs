@@ -17,7 +17,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use sandtrap::{Label, Value, Wall};
 
-pub(crate) use batch::BatchArgs;
+pub(crate) use batch::{BatchArgs, ReuseArg};
 pub(crate) use bench::BenchArgs;
 pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::kit::{Ran, finish, guest, sandtrap, text_of};
 use crate::programs::script;
-use crate::running::Running;
+use crate::running::{Running, is_alive};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
@@ -239,4 +239,56 @@ fn s47_settings_come_from_a_file_and_are_printed_as_they_hold() {
     ran.assert_refused(2);
     assert!(ran.stderr.contains("line 2: `retry.first` is a time"), "{}", ran.stderr);
     batch(&file, &["--workers", "0"]).assert_refused(2);
+}
+
+#[test]
+fn a_guest_that_is_reused_goes_on_with_its_state_behind_both_walls() {
+    let folder = folder();
+    for wall in [Wall::Native, Wall::Wasm] {
+        let stays = guest(wall, "stays");
+        let next = json!({"program": text_of(&stays), "function": "next", "input": null});
+        let all = tasks(folder.path(), &[next.clone(), next.clone(), next]);
+        for (flags, said) in [
+            (&["--workers", "1"][..], ["1", "1", "1"]),
+            (&["--workers", "1", "--spares", "1"], ["1", "1", "1"]),
+            (&["--workers", "1", "--reuse", "warm"], ["1", "2", "3"]),
+            (&["--workers", "1", "--reuse", "warm", "--spares", "1"], ["1", "2", "3"]),
+        ] {
+            let ran = batch(&all, flags);
+            let results: Vec<String> =
+                reports(ran.text()).iter().map(|it| it["output"]["result"].to_string()).collect();
+            assert_eq!(results, said, "{wall:?} {flags:?}: {}", ran.stderr);
+        }
+        // A command is over when it has ended; it is no guest to be kept.
+        let command = json!({"program": text_of(&stays), "args": ["next", "null"]});
+        let ran = batch(&tasks(folder.path(), &[command.clone(), command]), &["--reuse", "warm"]);
+        assert_eq!(labels(ran.text()), ["completed", "completed"], "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn p10_neither_a_kept_process_nor_a_spare_outlives_a_host_that_is_killed() {
+    let stays = guest(Wall::Native, "stays");
+    let flags = ["batch", "-", "--workers", "1", "--reuse", "warm", "--spares", "1"];
+    let mut running = Running::start(sandtrap(flags));
+    let next = json!({"program": text_of(&stays), "function": "next", "input": null});
+    running.say(&format!("{next}\n"));
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        line.extend(running.hear(1));
+    }
+    let report: Value = serde_json::from_slice(&line).expect("a report");
+    let pid = report["task"]["pid"].as_u64().expect("a process");
+    assert!(is_alive(pid), "it waits for its next call");
+    // The keeper, the one that is kept, and the spare.
+    while running.children().len() < 3 {
+        std::thread::yield_now();
+    }
+    let children = running.children();
+    running.signal_until_it_ends(Signal::SIGKILL);
+    for child in children {
+        while is_alive(child.into()) {
+            std::thread::yield_now();
+        }
+    }
 }

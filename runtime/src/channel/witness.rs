@@ -108,6 +108,13 @@ impl Witness {
         StopReason::Protocol
     }
 
+    /// Whether the call has its answer, and nothing more has begun to come.
+    pub(crate) fn is_answered(&self) -> bool {
+        let testimony = &self.talk.testimony;
+        let is_answer = testimony.result.is_some() || testimony.error.is_some();
+        is_answer && testimony.broken.is_none() && self.decoder.end().is_ok()
+    }
+
     /// The most that can arrive at once.
     pub(crate) fn most_at_once(&self) -> u64 {
         self.limit.saturating_add(MAX_FRAME as u64)

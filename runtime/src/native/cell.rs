@@ -1,323 +1,255 @@
-//! One process, one task: plans it, starts it, serves it, and puts the evidence together.
+//! A place for a guest: has its process started, served, and ended, and says what was seen.
+//!
+//! ```text
+//!             started in advance              the only task
+//!   (empty) ----------------------> ready -----------------------> gone
+//!      |                              |  called      ^
+//!      | called                       v              | answered in order, and it is to stay
+//!      +--------------------------> serving ---------+
+//!                                     |
+//!                                     +--> gone: any other end of the call
+//! ```
 
 use std::ffi::OsString;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
-
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
 use crate::event::Event;
-use crate::evidence::{
-    Basis, Death, Denied, Ending, Evidence, GuardState, Refusal, RefusedMemory, Sender, Source,
-    Step, StopReason, Usage,
-};
-use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
-use crate::limits::{Limits, OnMemoryLimit};
-use crate::signals::Signal;
+use crate::evidence::{Ending, Evidence, Refusal, Source, Step, StopReason};
+use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals, Wake};
+use crate::limits::Limits;
 use crate::task::{Entry, Stdin};
 
-use super::family::{Crowd, Family};
-use super::group::{Counts, Group};
+use super::gathering::{self, Before};
 use super::host_oom::HostKills;
 use super::image::Prepared;
-use super::keeper::{Job, Launched, NotLaunched};
-use super::plan::{Ends, Plan, Start};
-use super::pump::Pump;
-use super::standing::Standing;
-use super::view::View;
-use super::watched::Watched;
-use super::{refusals, stdin};
+use super::process::{Leash, Order, Process};
+use super::pump::{Finish, Pump, Talk};
+use super::stdin;
 
-/// Address space below the cap by less than this was refused for lack of room.
-const CLOSE_TO_CAP: u64 = 8 * 1024 * 1024;
+const GONE: &str =
+    "this guest is gone: its process has ended, or was not to go on; keep another one";
 
-/// So many keepers may be gone when they are needed, one after another.
-const MOST_KEEPERS: u32 = 3;
-
-/// A place for one process. A process is never used again.
+/// A place for one process.
 pub(super) struct NativeCell {
     image: Arc<Prepared>,
     opened: Instant,
-    used: bool,
+    tasks_run: u64,
+    /// Whether its process goes on with the next call.
+    stays: bool,
+    process: Option<Process>,
+    /// What is left of one that has ended: its group, which is removed with the cell, when its report is on its way.
+    remains: Option<Process>,
 }
 
 impl NativeCell {
+    /// One whose process is started with its task, and used once.
     pub(super) fn new(image: Arc<Prepared>) -> Self {
-        Self { image, opened: Instant::now(), used: false }
+        Self {
+            image,
+            opened: Instant::now(),
+            tasks_run: 0,
+            stays: false,
+            process: None,
+            remains: None,
+        }
+    }
+
+    /// One whose process is there already, under the limits of its program, and waits for a call: for the only one, or
+    /// for each.
+    pub(super) fn ready(
+        image: Arc<Prepared>,
+        limits: &Limits,
+        stays: bool,
+    ) -> Result<Self, Refusal> {
+        let mut cell = Self { stays, ..Self::new(image) };
+        let began = cell.opened;
+        cell.process = cell.start(&[], &Stdin::Null, limits, began, Leash::new()?)?;
+        Ok(cell)
+    }
+
+    /// `None` if it was stopped meanwhile.
+    fn start(
+        &self,
+        arguments: &[OsString],
+        stdin: &Stdin,
+        limits: &Limits,
+        began: Instant,
+        leash: Leash,
+    ) -> Result<Option<Process>, Refusal> {
+        let left = limits.wall.saturating_sub(began.elapsed());
+        let Some(stdin) = stdin::open(stdin, &leash.bell, left)? else {
+            // A pipe that nobody has opened for writing; shells wait there, too.
+            leash.stop.stop(StopReason::WallTime);
+            return Ok(None);
+        };
+        let deadline = began.checked_add(limits.wall);
+        let order = Order { arguments, stdin, limits, deadline, stays: self.stays };
+        Process::start(&self.image, order, leash)
+    }
+
+    /// The process that is there for this attempt already, if it can be used.
+    fn at_hand(&mut self, attempt: &Attempt<'_>) -> Result<Option<Process>, Refusal> {
+        let is_call = matches!(attempt.entry, Entry::Invoke { .. });
+        if self.stays && !is_call {
+            let detail = "a process that is kept takes calls of its functions; a command is over when it has \
+                          ended: run it by itself";
+            return Err(rejected(detail));
+        }
+        let (was_called, process) = (self.tasks_run > 0, self.process.take());
+        if was_called && !process.as_ref().is_some_and(|process| process.waits(true)) {
+            return Err(rejected(GONE));
+        }
+        let Some(process) = process else { return Ok(None) };
+        let misfit = process.misfit(attempt.limits);
+        if let Some(limit) = misfit.filter(|_| was_called) {
+            self.process = Some(process);
+            let detail = format!(
+                "the {limit} limit stays with a process, and this one was started with another; keep another \
+                 one for it, or leave the limit as it was"
+            );
+            return Err(rejected(&detail));
+        }
+        // One that was never called has no state to lose.
+        let is_of_use = is_call && misfit.is_none() && (was_called || process.waits(false));
+        Ok(Some(process).filter(|_| is_of_use))
     }
 
     fn attempt(
-        &self,
+        &mut self,
         attempt: &Attempt<'_>,
-        stop: &StopHandle,
+        callers: &StopHandle,
         ear: &mut dyn Ear,
     ) -> Result<Evidence, Refusal> {
-        let (args, stdin) = command(attempt)?;
-        let outbox = Outbox::of(attempt, Turn::Only).map_err(LoadError::into_refusal)?;
-        let stop_bell = bell()?;
-        let _guard = {
-            let bell = Arc::clone(&stop_bell);
-            stop.on_stop(move || ring(&bell))
-        };
-        let left = attempt.limits.wall.saturating_sub(attempt.began.elapsed());
-        let Some(stdin) = stdin::open(stdin, &stop_bell, left)? else {
-            // A pipe that nobody has opened for writing; shells wait there, too.
-            stop.stop(StopReason::WallTime);
-            return Ok(Evidence::of(Source::Status, Ending::Vanished));
-        };
-        let (group, group_guards) = self.image.group(attempt.limits)?;
-        let group = group.map(Arc::new);
-        let census = group.as_deref().map(Group::census);
-        let (mut plan, ends) = self.plan(attempt, args, stdin, group.clone())?;
-        if stop.reason().is_some() {
-            // Stopped before there was anything to kill.
-            return Ok(Evidence::of(Source::Status, Ending::Vanished));
-        }
-        let family = Arc::new(Family::default());
+        let (arguments, stdin) = command(attempt)?;
+        let at_hand = self.at_hand(attempt)?;
+        self.tasks_run += 1;
+        let turn = if self.stays { Turn::OneOfMany(self.tasks_run) } else { Turn::Only };
+        let outbox = Outbox::of(attempt, turn).map_err(LoadError::into_refusal)?;
         let host_kills = HostKills::so_far();
-        let Some((launched, standing)) = self.launch(&mut plan, attempt, stop, &family)? else {
-            return Ok(Evidence::of(Source::Status, Ending::Vanished));
+        let leash = match &at_hand {
+            Some(process) => process.leash.clone(),
+            None => Leash::new()?,
         };
-        // The cage stands as long as its task runs, also if the next one gets another.
-        let mut guards = standing.guards.clone();
-        // A filter forbids every birth that a tracer could not see.
-        let is_filtered =
-            guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
-        let sees_births = launched.traced && is_filtered;
-        guards.splice(0..0, group_guards);
-        let scratch = plan.view.take().and_then(View::scratch);
-        // The guest's ends of its pipes are its own from here on.
-        drop(plan);
-        let pid = launched.pid.unsigned_abs();
+        let _tied = callers.tie(&leash.stop);
+        let (process, before) = match at_hand {
+            Some(process) => {
+                let before = Before::of(&process);
+                (process, before)
+            }
+            None => {
+                let stop = leash.stop.clone();
+                let started = self.start(arguments, stdin, attempt.limits, attempt.began, leash)?;
+                let Some(process) = started else { return Ok(vanished(&stop)) };
+                (process, Before::default())
+            }
+        };
+        let pid = process.launched.pid.unsigned_abs();
         ear.hear(Event::Started { pid });
-        let woken = Arc::clone(&stop_bell);
-        let desk = Desk::open(&self.image.granted, attempt, stop, move || ring(&woken));
-        let pump = Pump {
-            attempt,
-            stop,
-            stop_bell,
-            done_bell: Arc::clone(&launched.done),
-            family,
-            pid: launched.pid,
-            ends,
-            streams: Streams::new(attempt),
-            witness: Witness::of(attempt, Turn::Only),
-            outbox,
-            desk,
-            census,
-            sees_births,
-            traced: launched.traced,
-            scratch,
-            killed: false,
+        let woken = Arc::clone(&process.leash.bell);
+        let desk =
+            Desk::open(&self.image.granted, attempt, &process.leash.stop, move || woken.ring());
+        let (streams, witness) = (Streams::new(attempt), Witness::of(attempt, turn));
+        let talk = Talk::new(streams, witness, outbox, desk, ear);
+        let mut served = Pump::new(attempt, &process, self.stays, before.cpu).run(talk);
+        let mut evidence = match served.finish {
+            Finish::Answered => gathering::answered(&process, before),
+            Finish::Ended { is_lost } => {
+                gathering::ended(attempt, &process, process.launched.wait(is_lost), before)
+            }
         };
-        let (streams, mut witness, is_lost) = pump.run(ear);
-        let watched = launched.wait(is_lost);
-        // The kernel ends a namespace with its first process, and lets nobody hear of that before it has.
-        let nobody_is_left = standing.own_pids && watched.is_some();
-        let mut evidence = gather(attempt, &launched, watched, group.as_deref(), stop);
-        if let Some(group) = group.and_then(Arc::into_inner).filter(|_| nobody_is_left) {
-            self.image.shelf.put(group);
-        }
-        if is_unexplained(&evidence, stop) {
+        evidence.stopped_by_us = process.leash.stop.reason();
+        if gathering::is_unexplained(&evidence) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
         }
-        evidence.testimony = witness.finish();
-        evidence.output = streams.finish(&mut evidence.usage);
-        evidence.guards = guards;
+        evidence.testimony = served.witness.finish();
+        evidence.output = served.streams.finish(&mut evidence.usage);
+        evidence.guards.clone_from(&process.guards);
         evidence.pid = Some(pid);
+        self.put_away(process, &evidence, served.finish, before.cpu);
         Ok(evidence)
     }
 
-    /// Has the keeper start it, with as much around it as this host allows. `None` if it was stopped meanwhile.
-    fn launch(
-        &self,
-        plan: &mut Plan,
-        attempt: &Attempt<'_>,
-        stop: &StopHandle,
-        family: &Arc<Family>,
-    ) -> Result<Option<(Launched, Arc<Standing>)>, Refusal> {
-        let deadline = attempt.began.checked_add(attempt.limits.wall);
-        let mut keepers_gone = 0;
-        loop {
-            let standing = self.image.standing()?;
-            plan.view = View::of(&self.image, &standing, attempt.limits)?;
-            let job = Job {
-                own_pids: standing.own_pids,
-                terms: standing.terms,
-                backtrace: self.image.backtrace,
-                crowd: Crowd::allowed(attempt.limits),
-                stop: stop.clone(),
-                family: Arc::clone(family),
-                group: plan.group.clone(),
-                // A bell of its own: the end of a launch that failed rings, too.
-                done: bell()?,
-                tell_end: sync_channel(1).0,
-            };
-            match standing.keeper.launch(plan, standing.flags, job, deadline) {
-                Ok(launched) => return Ok(Some((launched, standing))),
-                Err(NotLaunched::Stopped) => return Ok(None),
-                Err(NotLaunched::KeeperGone(error)) => {
-                    keepers_gone += 1;
-                    if keepers_gone == MOST_KEEPERS {
-                        return Err(refusals::keeper_gone(&error));
-                    }
-                }
-                Err(NotLaunched::Step(step, errno)) => {
-                    if stop.reason().is_some() {
-                        return Ok(None);
-                    }
-                    if !self.image.do_without(step, errno) {
-                        let path = &self.image.path;
-                        return Err(refusals::not_launched(path, step, errno, attempt.limits));
-                    }
-                }
+    /// Keeps a process that may go on.
+    fn put_away(
+        &mut self,
+        mut process: Process,
+        evidence: &Evidence,
+        finish: Finish,
+        cpu_before: Duration,
+    ) {
+        let testimony = &evidence.testimony;
+        let is_orderly = finish == Finish::Answered
+            && evidence.stopped_by_us.is_none()
+            && testimony.broken.is_none()
+            && !testimony.panic.as_ref().is_some_and(|panic| panic.fatal);
+        if is_orderly {
+            process.rest(cpu_before + evidence.usage.cpu);
+            self.process = Some(process);
+        } else if finish == Finish::Answered {
+            // It lives, and shall not any longer.
+            drop(process);
+        } else {
+            // The kernel ends a namespace with its first process, and lets nobody hear of that before it has.
+            let nobody_is_left =
+                process.standing.own_pids && !matches!(evidence.ending, Ending::Vanished);
+            let group = process.group.take().and_then(Arc::into_inner);
+            if let Some(group) = group.filter(|_| nobody_is_left) {
+                self.image.shelf.put(group);
             }
+            self.remains = Some(process);
         }
-    }
-
-    fn plan(
-        &self,
-        attempt: &Attempt<'_>,
-        args: &[OsString],
-        stdin: OwnedFd,
-        group: Option<Arc<Group>>,
-    ) -> Result<(Plan, Ends), Refusal> {
-        let start = Start {
-            program: self.image.place.as_deref().unwrap_or(&self.image.path),
-            name: self.image.path.as_os_str(),
-            arguments: args,
-            permissions: &self.image.permissions,
-        };
-        Plan::new(start, stdin, attempt.limits, group).map_err(|error| refusals::at_plan(&error))
     }
 }
 
 impl Cell for NativeCell {
     fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, ear: &mut dyn Ear) -> Evidence {
-        self.used = true;
         let mut evidence = self.attempt(attempt, stop, ear).unwrap_or_else(Evidence::never_started);
-        evidence.stopped_by_us = stop.reason();
         evidence.usage.wall = attempt.began.elapsed();
         evidence
     }
 
     fn is_usable(&self) -> bool {
-        !self.used
+        match &self.process {
+            Some(process) => process.waits(self.tasks_run > 0),
+            None => !self.stays && self.tasks_run == 0,
+        }
+    }
+
+    fn when_ended(&self, call: Wake) {
+        if let Some(process) = &self.process {
+            process.launched.done.call(call);
+        }
     }
 
     fn vitals(&self) -> Vitals {
-        let tasks_run = u64::from(self.used);
-        Vitals { resident_bytes: 0, tasks_run, age: self.opened.elapsed() }
+        let resident_bytes = self.process.as_ref().map_or(0, |it| it.holdings.resident());
+        Vitals { resident_bytes, tasks_run: self.tasks_run, age: self.opened.elapsed() }
     }
+}
+
+fn vanished(stop: &StopHandle) -> Evidence {
+    let stopped_by_us = stop.reason();
+    Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) }
+}
+
+fn rejected(detail: &str) -> Refusal {
+    Refusal { step: Step::Accept, errno: None, detail: detail.to_owned() }
 }
 
 /// A process can only be entered at its beginning, and its instructions are not counted.
 fn command<'a>(attempt: &Attempt<'a>) -> Result<(&'a [OsString], &'a Stdin), Refusal> {
-    let rejected =
-        |detail: &str| Err(Refusal { step: Step::Accept, errno: None, detail: detail.to_owned() });
     if attempt.limits.fuel.is_some() {
-        return rejected(
+        return Err(rejected(
             "fuel counts the instructions of a module; bound a process by its cpu limit instead",
-        );
+        ));
     }
     match attempt.entry {
         Entry::Command { args, stdin } => Ok((args, stdin)),
         Entry::Invoke { .. } => Ok((&[], &Stdin::Null)),
-        Entry::Call { .. } => {
-            rejected("a process has no exports that could be called; run it as a command instead")
-        }
+        Entry::Call { .. } => Err(rejected(
+            "a process has no exports that could be called; run it as a command instead",
+        )),
     }
-}
-
-fn bell() -> Result<Arc<EventFd>, Refusal> {
-    let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
-    EventFd::from_flags(flags).map(Arc::new).map_err(|errno| refusals::at_plan(&errno.into()))
-}
-
-fn ring(bell: &EventFd) {
-    // It fails only when it has been rung 2^64 times.
-    let _ = bell.write(1);
-}
-
-/// What the watching thread saw and what the group counted.
-fn gather(
-    attempt: &Attempt<'_>,
-    launched: &Launched,
-    watched: Option<Watched>,
-    group: Option<&Group>,
-    stop: &StopHandle,
-) -> Evidence {
-    let source = if launched.traced { Source::Ptrace } else { Source::Status };
-    let Some(watched) = watched else {
-        return Evidence::of(source, Ending::Vanished);
-    };
-    let counts = group.map(Group::counts);
-    let oom_kills = counts.map_or(0, |counts| counts.oom_kills);
-    let ending = if stop.reason().is_none() && died_in_exec(&watched, oom_kills) {
-        Ending::NeverStarted(refusals::ended_in_exec(attempt.limits))
-    } else {
-        with_limit_checked(watched.ending.clone(), watched.cpu, attempt.limits)
-    };
-    let mut evidence = Evidence::of(source, ending);
-    evidence.oom_kills = oom_kills;
-    evidence.oom_kills_of_others = watched.oom_kills_of_others;
-    evidence.refused_memory = refused_memory(attempt, &watched, counts);
-    evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
-    evidence.trace = watched.steps.later();
-    evidence.usage = Usage {
-        cpu: counts.map_or(watched.cpu, |counts| counts.cpu.max(watched.cpu)),
-        peak_memory: counts.map_or(watched.peak, |counts| counts.peak),
-        ..Usage::default()
-    };
-    evidence
-}
-
-/// A SIGKILL that is neither ours nor anybody's who was seen.
-fn is_unexplained(evidence: &Evidence, stop: &StopHandle) -> bool {
-    stop.reason().is_none()
-        && matches!(&evidence.ending, Ending::Signalled(death)
-            if death.signal == Signal::Kill && death.sender == Sender::Unseen)
-}
-
-/// Whether the kernel gave up on loading the program after it had let go of the old one. A kill without
-/// memory refused is somebody else's.
-fn died_in_exec(watched: &Watched, oom_kills: u64) -> bool {
-    !watched.executed
-        && matches!(&watched.ending, Ending::Signalled(death)
-            if death.signal == Signal::Segv || (death.signal == Signal::Kill && oom_kills > 0))
-}
-
-/// A guest may lower its own limit of processor time. That is no limit of ours.
-fn with_limit_checked(ending: Ending, cpu: Duration, limits: &Limits) -> Ending {
-    match ending {
-        Ending::Signalled(death) if death.signal == Signal::Xcpu => {
-            let sender = match death.sender {
-                Sender::Kernel | Sender::Unseen if cpu >= limits.cpu => Sender::Kernel,
-                Sender::Kernel => Sender::Itself,
-                other => other,
-            };
-            Ending::Signalled(Death { sender, ..death })
-        }
-        other => other,
-    }
-}
-
-fn refused_memory(
-    attempt: &Attempt<'_>,
-    watched: &Watched,
-    counts: Option<Counts>,
-) -> Option<RefusedMemory> {
-    let limit = attempt.limits.memory.as_u64();
-    // What was killed for another process of the task was not refused to this one.
-    let of_others = watched.oom_kills_of_others.unwrap_or(0);
-    let killed = counts.is_some_and(|counts| counts.oom_kills > of_others);
-    let is_space_capped =
-        counts.is_none() || attempt.limits.on_memory_limit == OnMemoryLimit::Refuse;
-    // Nobody counts refusals of address space, but at death it was full.
-    let was_full = is_space_capped && watched.address_space + CLOSE_TO_CAP >= limit;
-    let basis = if killed { Basis::Seen } else { Basis::Inferred };
-    (killed || was_full || watched.loading).then_some(RefusedMemory { wanted: None, limit, basis })
 }

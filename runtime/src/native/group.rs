@@ -170,6 +170,14 @@ impl Group {
         text(self.peak.as_ref()?, &mut buffer)?.trim().parse().ok()
     }
 
+    /// Where it says the most it held.
+    pub(super) fn peak_file(&self) -> PathBuf {
+        self.folders.memory.join(match self.version {
+            Version::V1 => "memory.max_usage_in_bytes",
+            Version::V2 => "memory.peak",
+        })
+    }
+
     /// A way to ask who is in it, for one who doesn't hold it.
     pub(super) fn census(&self) -> Census {
         let tasks = match self.version {

@@ -34,6 +34,8 @@ pub(super) struct Prepared {
     pub(super) permissions: Permissions,
     /// The functions of the host that its guests may call.
     pub(super) granted: Granted,
+    /// Those of its program: a process that is started before its task is known is started with them.
+    limits: Limits,
     pub(super) mode: GuardMode,
     pub(super) layout: Layout,
     pub(super) terms: Terms,
@@ -88,6 +90,7 @@ impl NativeImage {
             place,
             permissions: policy.permissions.clone(),
             granted: program.granted(),
+            limits: plan::grantable(policy.limits.clone()),
             mode: policy.guards,
             layout,
             terms,
@@ -184,6 +187,14 @@ impl Prepared {
 impl Image for NativeImage {
     fn open(&self) -> Result<Box<dyn Cell>, OpenError> {
         Ok(Box::new(NativeCell::new(Arc::clone(&self.0))))
+    }
+
+    fn ready(&self) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(NativeCell::ready(Arc::clone(&self.0), &self.0.limits, false)?))
+    }
+
+    fn keep(&self) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(NativeCell::ready(Arc::clone(&self.0), &self.0.limits, true)?))
     }
 
     fn grantable(&self, limits: Limits) -> Limits {

@@ -10,12 +10,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::EventFd;
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::isolation::StopHandle;
 
+use super::bell::Bell;
 use super::board::Board;
 use super::cage::enter::CageStep;
 use super::family::{Crowd, Family};
@@ -44,7 +44,7 @@ pub(super) struct Job {
     pub(super) family: Arc<Family>,
     pub(super) group: Option<Arc<Group>>,
     /// Rung when the task has ended and `Launched::wait` will not block any more.
-    pub(super) done: Arc<EventFd>,
+    pub(super) done: Arc<Bell>,
     pub(super) tell_end: SyncSender<Watched>,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Launched {
     pub(super) pid: i32,
     pub(super) traced: bool,
     /// Rung when it has ended.
-    pub(super) done: Arc<EventFd>,
+    pub(super) done: Arc<Bell>,
     family: Arc<Family>,
     watched: Receiver<Watched>,
 }
@@ -290,7 +290,9 @@ impl Drop for Keeper {
         let hangs = self.is_gone();
         // The keeper sees the end of its socket, and the watching thread sees the end of the keeper.
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        if let Some(thread) = self.thread.take().filter(|_| !hangs) {
+        let own = std::thread::current().id();
+        // Whoever is told of a task's end by that thread may be the last one who held this.
+        if let Some(thread) = self.thread.take().filter(|it| !hangs && it.thread().id() != own) {
             // It panicked: there is nothing left to wait for.
             let _ = thread.join();
         }

@@ -19,13 +19,16 @@
 
 mod autopsy;
 mod backtrace;
+mod bell;
 mod board;
 mod cage;
 mod cell;
 mod census;
 mod family;
 mod filter;
+mod gathering;
 mod group;
+mod holdings;
 mod host_oom;
 mod image;
 mod image_file;
@@ -40,6 +43,7 @@ mod oom_kills;
 mod plan;
 mod prepared;
 mod probe;
+mod process;
 mod pump;
 mod refusals;
 mod share;

@@ -1,5 +1,5 @@
-//! Serves one running process: drains what it writes, sends what it is to get, keeps its limits, ends it when it
-//! must end.
+//! Serves a process while it has a task: drains what it writes, sends what it is to get, keeps the task's limits, ends it
+//! when it must end.
 //!
 //! One loop over five descriptors: stdout, stderr, the channel, the bell of the stop handle, and the bell
 //! of the watching thread. Everything is drained at all times, and nothing is sent that would have to wait, so no
@@ -8,20 +8,18 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
-use nix::sys::eventfd::EventFd;
 use nix::sys::time::TimeSpec;
 
 use crate::channel::{Desk, Outbox, Stream, Streams, Witness};
 use crate::evidence::StopReason;
-use crate::isolation::{Attempt, Ear, StopHandle};
+use crate::isolation::{Attempt, Ear};
 
-use super::census::Census;
-use super::family::{Crowd, Family};
-use super::plan::Ends;
+use super::family::Crowd;
+use super::process::Process;
 use super::view::Scratch;
 
 /// One read takes at most what a pipe holds.
@@ -32,33 +30,50 @@ const PIECE: usize = 64 * 1024;
 const LEAST_LOOK: Duration = Duration::from_micros(100);
 const MOST_LOOK: Duration = Duration::from_millis(100);
 
+/// Processor time of a task is asked for when it can have used this much more.
+const MOST_UNSEEN: Duration = MOST_LOOK;
+
 /// So many looks at a process that isn't there any more, and its end was taken by somebody else.
 const MOST_LOOKS: u32 = 16;
 
-/// What the pump needs to know of the task besides its descriptors.
+/// Serves one task of a process.
 pub(super) struct Pump<'a> {
-    pub(super) attempt: &'a Attempt<'a>,
-    pub(super) stop: &'a StopHandle,
-    pub(super) stop_bell: Arc<EventFd>,
-    pub(super) done_bell: Arc<EventFd>,
-    pub(super) family: Arc<Family>,
-    /// Its main process.
-    pub(super) pid: i32,
-    pub(super) ends: Ends,
+    attempt: &'a Attempt<'a>,
+    process: &'a Process,
+    /// Whether the process goes on when it has answered.
+    stays: bool,
+    /// Processor time that is not this task's.
+    before: Duration,
+    /// What the task had used when it was last looked at.
+    looked: (Instant, Duration),
+    killed: bool,
+}
+
+/// What was heard of a task, and how it came to its end.
+pub(super) struct Served {
     pub(super) streams: Streams,
     pub(super) witness: Witness,
-    pub(super) outbox: Outbox,
-    /// Answers what the guest asks of its host. Rings the stop bell when there is an answer.
-    pub(super) desk: Desk,
-    /// Counts processes that no tracer sees.
-    pub(super) census: Option<Census>,
-    /// Whether nobody can be born without the tracer: then the list need not be asked.
-    pub(super) sees_births: bool,
-    /// Whether a tracer watches it.
-    pub(super) traced: bool,
-    /// Its private `/tmp`, if it has one.
-    pub(super) scratch: Option<Scratch>,
-    pub(super) killed: bool,
+    pub(super) finish: Finish,
+}
+
+/// How a task came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finish {
+    /// The process has answered, and waits for the next call.
+    Answered,
+    /// Nobody of it is left; lost is one that is gone, and nobody told us.
+    Ended { is_lost: bool },
+}
+
+/// What passes between a process and us while it is served.
+pub(super) struct Talk<'a> {
+    streams: Streams,
+    witness: Witness,
+    outbox: Outbox,
+    /// Answers what the guest asks of its host. Rings the bell of the leash when there is an answer.
+    desk: Desk,
+    ear: &'a mut dyn Ear,
+    buffer: Vec<u8>,
 }
 
 /// Which of the three pipes.
@@ -69,82 +84,125 @@ enum Source {
     Channel,
 }
 
-impl Pump<'_> {
-    /// Serves until the watching thread says that nobody is left, then drains the rest.
-    ///
-    /// Says whether it was lost: gone, and nobody told us.
-    pub(super) fn run(mut self, ear: &mut dyn Ear) -> (Streams, Witness, bool) {
+impl Source {
+    const ALL: [Self; 3] = [Self::Stdout, Self::Stderr, Self::Channel];
+}
+
+impl<'a> Pump<'a> {
+    pub(super) fn new(
+        attempt: &'a Attempt<'a>,
+        process: &'a Process,
+        stays: bool,
+        before: Duration,
+    ) -> Self {
+        let looked = (attempt.began, Duration::ZERO);
+        Self { attempt, process, stays, before, looked, killed: false }
+    }
+
+    /// Serves until the process has answered, if it is to stay; else until the watching thread says that nobody is left,
+    /// and then drains the rest.
+    pub(super) fn run(mut self, mut talk: Talk<'_>) -> Served {
         let mut open = [true; 3];
-        let mut buffer = vec![0; PIECE];
         let mut looks_without_it = 0;
-        if self.outbox.is_empty() {
+        if talk.outbox.is_empty() {
             // Nothing will be sent: a guest that waits for a call finds the end. It may be gone already.
-            let _ = self.ends.channel.shutdown(Shutdown::Write);
+            let _ = self.process.ends.channel.shutdown(Shutdown::Write);
         }
         loop {
-            self.desk.collect(&mut self.outbox);
-            self.send();
+            talk.desk.collect(&mut talk.outbox);
+            self.send(&mut talk.outbox);
             self.keep_limits();
-            let ready = self.wait(open);
-            for source in [Source::Stdout, Source::Stderr, Source::Channel] {
+            let ready = self.wait(open, !talk.outbox.is_empty());
+            for source in Source::ALL {
                 let index = source as usize;
                 if ready[index] {
-                    open[index] = self.read(source, &mut buffer, ear);
+                    open[index] = self.read(source, &mut talk);
                 }
             }
             if ready[3] {
                 // The reason is in the handle, and an answer is at the desk; the bell has done its work.
-                let _ = self.stop_bell.read();
+                self.process.leash.bell.muffle();
             }
             if ready[4] || looks_without_it == MOST_LOOKS {
                 break;
             }
+            if self.has_answered(&mut talk, open) {
+                return talk.over(Finish::Answered);
+            }
             // A tracee is there until its tracer has taken its end.
-            looks_without_it += u32::from(!self.traced && self.family.is_gone(self.pid));
+            let launched = &self.process.launched;
+            let family = &self.process.family;
+            looks_without_it += u32::from(!launched.traced && family.is_gone(launched.pid));
         }
-        self.desk.close();
-        for source in [Source::Stdout, Source::Stderr, Source::Channel] {
+        talk.desk.close();
+        for source in Source::ALL {
             // Somebody who got away may hold the pipe open, so this ends where nothing is left to read.
-            while open[source as usize] && self.read(source, &mut buffer, ear) {
+            while open[source as usize] && self.read(source, &mut talk) {
                 if !self.more_in(source) {
                     break;
                 }
             }
         }
-        // What is in it now, nobody will take out any more.
-        if self.scratch.as_ref().is_some_and(Scratch::is_exceeded) {
-            self.stop.stop(StopReason::Scratch);
+        self.look_into_scratch();
+        talk.over(Finish::Ended { is_lost: looks_without_it == MOST_LOOKS })
+    }
+
+    /// Whether the call is over and its process stays. What the guest wrote before its answer is there by now.
+    fn has_answered(&mut self, talk: &mut Talk<'_>, open: [bool; 3]) -> bool {
+        let is_over = |talk: &Talk<'_>| {
+            let is_all_said = talk.outbox.is_empty() && !talk.desk.is_waiting();
+            is_all_said && open == [true; 3] && talk.witness.is_answered()
+        };
+        if !self.stays || self.killed || !is_over(talk) {
+            return false;
         }
-        (self.streams, self.witness, looks_without_it == MOST_LOOKS)
+        for source in [Source::Stdout, Source::Stderr] {
+            while self.more_in(source) && self.read(source, talk) {}
+        }
+        self.look_into_scratch();
+        // That may have been too much.
+        self.process.leash.stop.reason().is_none()
     }
 
     /// Checks every clock and counter, and kills when there is a reason to.
     fn keep_limits(&mut self) {
         let limits = self.attempt.limits;
-        if self.attempt.began.elapsed() >= limits.wall {
-            self.stop.stop(StopReason::WallTime);
+        let stop = &self.process.leash.stop;
+        let now = Instant::now();
+        if now.saturating_duration_since(self.attempt.began) >= limits.wall {
+            stop.stop(StopReason::WallTime);
         }
-        if self.scratch.as_ref().is_some_and(Scratch::is_exceeded) {
-            self.stop.stop(StopReason::Scratch);
-        }
-        if self.cpu() >= limits.cpu {
-            self.stop.stop(StopReason::CpuTime);
+        self.look_into_scratch();
+        if self.most_cpu(now) >= limits.cpu.min(self.looked.1 + MOST_UNSEEN) {
+            self.looked = (now, self.process.cpu().saturating_sub(self.before));
+            if self.looked.1 >= limits.cpu {
+                stop.stop(StopReason::CpuTime);
+            }
         }
         let crowd = Crowd::allowed(limits);
-        let unseen = self.census.as_ref().filter(|_| !self.sees_births);
+        let unseen = self.process.census.as_ref().filter(|_| !self.process.sees_births);
         if let Some(reason) = unseen.and_then(|census| census.excess(crowd)) {
-            self.stop.stop(reason);
+            stop.stop(reason);
         }
-        if !self.killed && self.stop.reason().is_some() {
+        if !self.killed && stop.reason().is_some() {
             self.killed = true;
-            self.family.kill(self.pid);
+            self.process.family.kill(self.process.launched.pid);
         }
     }
 
-    /// Processor time of the tree: exact for those whose birth was seen, and what their group counts for all.
-    fn cpu(&self) -> Duration {
-        let counted = self.census.as_ref().map_or(Duration::ZERO, Census::cpu);
-        self.family.cpu().max(counted)
+    /// What is in it at the end of a task, nobody will take out any more.
+    fn look_into_scratch(&self) {
+        if self.process.scratch.as_ref().is_some_and(Scratch::is_exceeded) {
+            self.process.leash.stop.stop(StopReason::Scratch);
+        }
+    }
+
+    /// The most processor time that the task can have used by now. To ask for it takes two calls of the system, and a
+    /// short task is over before it could matter.
+    fn most_cpu(&self, now: Instant) -> Duration {
+        let (at, used) = self.looked;
+        let threads = processors().min(self.attempt.limits.threads);
+        used + now.saturating_duration_since(at).saturating_mul(threads)
     }
 
     /// How long to sleep at most: to the deadline, or to the moment when the processor time could be up.
@@ -152,28 +210,30 @@ impl Pump<'_> {
         if self.killed {
             return MOST_LOOK;
         }
-        let limits = self.attempt.limits;
-        let wall = limits.wall.saturating_sub(self.attempt.began.elapsed());
-        let cpu = limits.cpu.saturating_sub(self.cpu()) / processors().min(limits.threads);
+        let (limits, now) = (self.attempt.limits, Instant::now());
+        let wall = limits.wall.saturating_sub(now.saturating_duration_since(self.attempt.began));
+        let threads = processors().min(limits.threads);
+        let cpu = limits.cpu.saturating_sub(self.most_cpu(now)) / threads;
         wall.min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
     }
 
-    fn wait(&self, open: [bool; 3]) -> [bool; 5] {
+    fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
         let timeout = TimeSpec::from_duration(self.patience());
+        let Process { ends, leash, launched, .. } = self.process;
         let watched = [
-            (open[0], self.ends.stdout.as_fd()),
-            (open[1], self.ends.stderr.as_fd()),
-            (open[2], self.ends.channel.as_fd()),
-            (true, self.stop_bell.as_fd()),
-            (true, self.done_bell.as_fd()),
+            (open[0], ends.stdout.as_fd()),
+            (open[1], ends.stderr.as_fd()),
+            (open[2], ends.channel.as_fd()),
+            (true, leash.bell.as_fd()),
+            (true, launched.done.as_fd()),
         ];
         // A pipe that has ended is ready for ever, so it is not asked any more.
-        let done = self.done_bell.as_fd();
+        let done = launched.done.as_fd();
         let mut polled = watched.map(|(open, descriptor)| {
             let descriptor = if open { descriptor } else { done };
             PollFd::new(descriptor, if open { PollFlags::POLLIN } else { PollFlags::empty() })
         });
-        if open[2] && !self.outbox.is_empty() {
+        if open[2] && sends {
             polled[2].set_events(PollFlags::POLLIN | PollFlags::POLLOUT);
         }
         // An interrupted wait is a wait that found nothing.
@@ -185,27 +245,28 @@ impl Pump<'_> {
     }
 
     /// Sends as much as there is room for. A guest that has hung up gets no more.
-    fn send(&mut self) {
-        while !self.outbox.is_empty() {
-            match (&self.ends.channel).write(self.outbox.front()) {
-                Ok(count) => self.outbox.sent(count),
+    fn send(&self, outbox: &mut Outbox) {
+        while !outbox.is_empty() {
+            match (&self.process.ends.channel).write(outbox.front()) {
+                Ok(count) => outbox.sent(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.outbox = Outbox::default(),
+                Err(_) => *outbox = Outbox::default(),
             }
         }
     }
 
     /// Reads one piece. Says whether the pipe may have more, now or later.
-    fn read(&mut self, source: Source, buffer: &mut [u8], ear: &mut dyn Ear) -> bool {
+    fn read(&self, source: Source, talk: &mut Talk<'_>) -> bool {
+        let ends = &self.process.ends;
         let read = match source {
-            Source::Stdout => (&self.ends.stdout).read(buffer),
-            Source::Stderr => (&self.ends.stderr).read(buffer),
-            Source::Channel => (&self.ends.channel).read(buffer),
+            Source::Stdout => (&ends.stdout).read(&mut talk.buffer),
+            Source::Stderr => (&ends.stderr).read(&mut talk.buffer),
+            Source::Channel => (&ends.channel).read(&mut talk.buffer),
         };
-        let bytes = match read {
+        let count = match read {
             Ok(0) => return false,
-            Ok(count) => &buffer[..count],
+            Ok(count) => count,
             Err(error) => {
                 return matches!(
                     error.kind(),
@@ -213,35 +274,56 @@ impl Pump<'_> {
                 );
             }
         };
-        let reason = match source {
-            Source::Stdout => self.streams.take(Stream::Stdout, bytes, ear),
-            Source::Stderr => self.streams.take(Stream::Stderr, bytes, ear),
-            Source::Channel => {
-                let reason = self.witness.hear(bytes, &mut |event| ear.hear(event));
-                let asked = self.witness.asked();
-                let fault = self.desk.serve(asked, &mut self.outbox);
-                reason.or(fault.map(|fault| self.witness.refuse(fault)))
-            }
-        };
-        if let Some(reason) = reason {
-            self.stop.stop(reason);
+        if let Some(reason) = talk.hear(source, count) {
+            self.process.leash.stop.stop(reason);
         }
         true
     }
 
     fn more_in(&self, source: Source) -> bool {
         let end = match source {
-            Source::Stdout => self.ends.stdout.as_fd(),
-            Source::Stderr => self.ends.stderr.as_fd(),
-            Source::Channel => self.ends.channel.as_fd(),
+            Source::Stdout => self.process.ends.stdout.as_fd(),
+            Source::Stderr => self.process.ends.stderr.as_fd(),
+            Source::Channel => self.process.ends.channel.as_fd(),
         };
         let mut polled = [PollFd::new(end, PollFlags::POLLIN)];
         poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
     }
 }
 
+impl<'a> Talk<'a> {
+    pub(super) fn new(
+        streams: Streams,
+        witness: Witness,
+        outbox: Outbox,
+        desk: Desk,
+        ear: &'a mut dyn Ear,
+    ) -> Self {
+        Self { streams, witness, outbox, desk, ear, buffer: vec![0; PIECE] }
+    }
+
+    /// Takes what was read. Says why the guest must be ended, if it must.
+    fn hear(&mut self, source: Source, count: usize) -> Option<StopReason> {
+        let Self { streams, witness, outbox, desk, ear, buffer } = self;
+        let bytes = &buffer[..count];
+        match source {
+            Source::Stdout => streams.take(Stream::Stdout, bytes, *ear),
+            Source::Stderr => streams.take(Stream::Stderr, bytes, *ear),
+            Source::Channel => {
+                let reason = witness.hear(bytes, &mut |event| ear.hear(event));
+                let fault = desk.serve(witness.asked(), outbox);
+                reason.or(fault.map(|fault| witness.refuse(fault)))
+            }
+        }
+    }
+
+    fn over(self, finish: Finish) -> Served {
+        Served { streams: self.streams, witness: self.witness, finish }
+    }
+}
+
 /// How many threads may run at once. Asked for once: the answer is put together from several files.
-fn processors() -> u32 {
+pub(super) fn processors() -> u32 {
     static COUNT: OnceLock<u32> = OnceLock::new();
     *COUNT.get_or_init(|| {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);

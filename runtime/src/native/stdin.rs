@@ -5,23 +5,22 @@ use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::EventFd;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::evidence::Refusal;
 use crate::task::Stdin;
 
+use super::bell::Bell;
 use super::refusals;
 
 /// Opens it. `None` when that would have to wait for longer than `patience`, or until the bell rang.
 pub(super) fn open(
     stdin: &Stdin,
-    stop_bell: &Arc<EventFd>,
+    stop_bell: &Bell,
     patience: Duration,
 ) -> Result<Option<OwnedFd>, Refusal> {
     let opened = match stdin {
@@ -42,7 +41,7 @@ fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 /// Opens without waiting and reads with waiting. A named pipe is ready when somebody writes to it.
-fn open_file(path: &Path, stop_bell: &EventFd, patience: Duration) -> io::Result<Option<OwnedFd>> {
+fn open_file(path: &Path, stop_bell: &Bell, patience: Duration) -> io::Result<Option<OwnedFd>> {
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.file_type().is_fifo() && !has_writer(&file, stop_bell, patience) {
         return Ok(None);
@@ -52,7 +51,7 @@ fn open_file(path: &Path, stop_bell: &EventFd, patience: Duration) -> io::Result
 }
 
 /// Waits until a named pipe has something to read, or had a writer.
-fn has_writer(pipe: &File, stop_bell: &EventFd, patience: Duration) -> bool {
+fn has_writer(pipe: &File, stop_bell: &Bell, patience: Duration) -> bool {
     let mut polled = [
         PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
         PollFd::new(stop_bell.as_fd(), PollFlags::POLLIN),

@@ -12,6 +12,7 @@ use std::sync::mpsc::SyncSender;
 
 use libc::pid_t;
 
+use super::bell::Bell;
 use super::keeper::{Desk, Job};
 use super::sys;
 use super::watch::Watch;
@@ -29,7 +30,7 @@ pub(super) struct Watchman {
 struct Running {
     watch: Watch,
     tell_end: SyncSender<Watched>,
-    done: Arc<nix::sys::eventfd::EventFd>,
+    done: Arc<Bell>,
 }
 
 impl Watchman {
@@ -109,8 +110,7 @@ impl Running {
     fn tell(self) {
         // If the caller is gone, nobody wants it.
         let _ = self.tell_end.send(self.watch.finish());
-        // The counter of an eventfd can't overflow by one ring.
-        let _ = self.done.write(1);
+        self.done.ring();
     }
 }
 

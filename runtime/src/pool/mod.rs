@@ -2,12 +2,13 @@
 //!
 //! Each worker is a thread with a cell of its own, and nothing is shared between workers but the queue. A guest that
 //! dies takes its own task with it and no other; a pool is never broken. With fresh cells (the usual way) a crash isn't
-//! even a worker's end: its next cell is open already. Kept cells are started again as the policy of restarts says, from
-//! spares if there are any.
+//! even a worker's end: its next cell is open already, and a call finds a spare with a guest in it, if there are any. Kept
+//! cells are started again as the policy of restarts says, from spares, too.
 //!
 //! A task has exactly one report, whatever happens to it, its worker or the pool. It is delivered while no lock is held.
 
 mod awaiting;
+mod places;
 mod queue;
 mod results;
 mod settings;
@@ -16,6 +17,7 @@ mod slots;
 mod source;
 #[cfg(test)]
 mod spans;
+mod spares;
 pub(crate) mod state;
 mod ticket;
 mod worker;

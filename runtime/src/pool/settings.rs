@@ -15,9 +15,11 @@ use crate::telemetry::Telemetry;
 pub struct PoolSettings {
     /// Tasks that run at the same time.
     pub workers: usize,
-    /// Keeps guests between tasks, for calls of modules; every task has a fresh one if it is `None`.
+    /// Keeps guests between tasks, for calls; every task has a fresh one if it is `None`.
     pub keep: Option<Reuse>,
-    /// Guests that are made ready beyond those of the workers, so that a death costs no time. For kept guests only.
+    /// Guests that are made ready beyond those of the workers, while there is time. Where guests are kept, a death costs
+    /// none then. Where they are not, a process that serves calls stands ready, and each call has one that nobody used
+    /// before: without its start on the way. (A fresh module needs none, and a command can't be begun before it is known.)
     pub spares: usize,
     /// Tasks that may wait.
     pub queue: usize,

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::chance::Chance;
 use crate::evidence::StopReason;
+use crate::isolation::Wake;
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::rejection::Rejection;
@@ -126,6 +127,18 @@ impl Shared {
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
     }
 
+    /// Has workers without a task look again when a guest has ended that nobody runs.
+    pub(super) fn look_again(self: &Arc<Self>) -> Wake {
+        let shared = Arc::downgrade(self);
+        Arc::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                // Taken and given back: nobody can be between looking and waiting.
+                drop(shared.lock());
+                shared.work.notify_all();
+            }
+        })
+    }
+
     pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
         let mut state = self.lock();
         if let Some(waiting) = state.take_out(key) {
@@ -180,7 +193,8 @@ impl Shared {
     pub(super) fn close(&self, supervisor: Option<JoinHandle<()>>) {
         let mut state = self.lock();
         state.phase = Phase::Closed;
-        state.spares.clear();
+        // What they hold is given back without the lock.
+        let spares = state.spares.take_all();
         let threads = mem::take(&mut state.threads);
         let current =
             |place: &Place, state: &State| state.slots[place.slot].generation == place.generation;
@@ -192,6 +206,7 @@ impl Shared {
             .collect();
         self.wake_all();
         self.release(state);
+        drop(spares);
         for thread in threads {
             // A callback may drop the pool on a worker's own thread, which can't wait for itself.
             if thread.thread().id() != thread::current().id() {
@@ -208,7 +223,7 @@ impl Shared {
             workers: state.slots.iter().map(Slot::status).collect(),
             waiting: state.queue.waiting(),
             waiting_bytes: state.queue.bytes(),
-            spares: state.spares.len(),
+            spares: state.spares.count(),
             condition,
             finished: state.finished,
             abandoned: state.abandoned,
@@ -218,10 +233,12 @@ impl Shared {
     pub(super) fn reset(&self) {
         let mut state = self.lock();
         state.restarts.reset();
+        state.spares.reset();
         for slot in &mut state.slots {
             slot.restart = None;
         }
         self.rest.notify_all();
+        self.work.notify_all();
         self.release(state);
     }
 

@@ -21,12 +21,14 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Opens one more cell. A wall that panics over it has no cell for us.
+    /// Opens one more cell.
     pub(super) fn open(&self, keep: bool) -> Result<Box<dyn Cell>, OpenError> {
-        let open = || if keep { self.image.keep() } else { self.image.open() };
-        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
-            Err(LoadError::at(Step::Reserve, "the wall panicked; its message is on stderr"))
-        })
+        survive(|| if keep { self.image.keep() } else { self.image.open() })
+    }
+
+    /// Opens one whose guest is there already.
+    pub(super) fn open_spare(&self, keep: bool) -> Result<Box<dyn Cell>, OpenError> {
+        survive(|| if keep { self.image.keep() } else { self.image.ready() })
     }
 
     /// The limits of a task: its wall time is over at its deadline, too.
@@ -36,7 +38,7 @@ impl Source {
             let left = deadline.saturating_duration_since(now).max(Duration::from_millis(1));
             limits.wall = limits.wall.min(left);
         }
-        limits
+        self.image.grantable(limits)
     }
 
     /// Runs a task to its end and reports it. Cannot fail.
@@ -73,6 +75,15 @@ impl Source {
         let limits = self.program.policy().limits_for(order.task.limits.as_ref());
         self.report(order, limits, evidence)
     }
+}
+
+/// A wall that panics over a cell has none for us.
+fn survive(
+    open: impl FnOnce() -> Result<Box<dyn Cell>, OpenError>,
+) -> Result<Box<dyn Cell>, OpenError> {
+    catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| {
+        Err(LoadError::at(Step::Reserve, "the wall panicked; its message is on stderr"))
+    })
 }
 
 /// The evidence of a task of which nothing more is known.

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::isolation::{Cell, StopHandle};
+use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::policy::restart::{Restart, Restarts};
 use crate::rejection::Rejection;
@@ -17,6 +17,7 @@ use super::queue::{Key, Queue};
 use super::settings::PoolSettings;
 use super::shared::Shared;
 use super::slots::{Place, Slot, Waiting};
+use super::spares::Spares;
 use super::ticket::{Done, Promise};
 
 /// Everything under the lock.
@@ -26,8 +27,7 @@ pub(crate) struct State {
     pub(super) deadlines: BTreeSet<(Instant, Key)>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) restarts: Restarts,
-    pub(super) spares: Vec<Box<dyn Cell>>,
-    pub(super) next_spare: Option<Instant>,
+    pub(super) spares: Spares,
     pub(super) finished: u64,
     pub(crate) abandoned: u64,
     /// When it was made.
@@ -72,8 +72,7 @@ impl State {
             deadlines: BTreeSet::new(),
             slots: (0..workers).map(|_| Slot::new()).collect(),
             restarts: Restarts::new(settings.restart),
-            spares: Vec::new(),
-            next_spare: None,
+            spares: Spares::new(settings.spares, settings.restart),
             finished: 0,
             abandoned: 0,
             born: Instant::now(),

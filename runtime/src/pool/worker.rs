@@ -2,15 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::evidence::StopReason;
-use crate::isolation::{Cell, LoadError, StopHandle, Vitals};
+use crate::isolation::{Cell, StopHandle, Vitals};
+use crate::label::Label;
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::policy::weight::Weight;
-use crate::rejection::Rejection;
 use crate::report::Report;
 use crate::telemetry::Happening;
 
@@ -21,18 +20,27 @@ use super::source::vanished;
 use super::state::State;
 
 /// What a worker does next.
-enum Turn {
+pub(super) enum Turn {
     Run {
         order: Arc<Order>,
         limits: Limits,
         stop: StopHandle,
+        /// A guest that is there already, for this task alone.
+        spare: Option<Box<dyn Cell>>,
     },
     /// Its cell is used up.
     Recycle(String),
+    /// Its guest has ended while it had no task.
+    Bury,
+    /// It has time to clear up what guests have left behind.
+    ClearUp,
     /// It has time to make a spare.
     MakeSpare,
     End,
 }
+
+/// So many cells that are no more of use may wait to be cleared up.
+const MOST_REMAINS: usize = 4;
 
 /// The life of a worker's thread. A wall that panics where nobody expects it (its cell is dropped, or asked how it is)
 /// costs this worker and the task it ran, and the next one stands in the same place.
@@ -44,6 +52,8 @@ pub(super) fn work(shared: &Arc<Shared>, place: Place) {
 
 fn live(shared: &Arc<Shared>, place: Place) {
     let mut held: Option<Box<dyn Cell>> = None;
+    // What a cell holds is given back when there is time: the next task may be here already.
+    let mut remains = Remains::default();
     loop {
         let mut cell = match held.take() {
             Some(cell) => cell,
@@ -52,17 +62,28 @@ fn live(shared: &Arc<Shared>, place: Place) {
                 None => return,
             },
         };
-        match shared.next_turn(place, &*cell) {
-            Turn::Run { order, limits, stop } => {
+        match shared.next_turn(place, &*cell, remains.0.len()) {
+            Turn::Run { order, limits, stop, spare } => {
+                if let Some(spare) = spare.and_then(|spare| shared.still_ready(spare)) {
+                    cell = spare;
+                }
                 let report = shared.run(&mut cell, &order, &limits, &stop);
                 let goes_on = shared.settings.keep.is_some() && cell.is_usable() && !order.alone;
                 if !shared.finish(place, report, goes_on) {
                     return;
                 }
-                // What a cell holds is given back while others go on.
-                held = goes_on.then_some(cell);
+                if goes_on {
+                    held = Some(cell);
+                } else {
+                    remains.0.push(cell);
+                }
             }
             Turn::Recycle(why) => shared.recycled(place, why),
+            Turn::Bury => shared.bury(place),
+            Turn::ClearUp => {
+                remains.clear();
+                held = Some(cell);
+            }
             Turn::MakeSpare => {
                 shared.make_spare();
                 held = Some(cell);
@@ -72,16 +93,38 @@ fn live(shared: &Arc<Shared>, place: Place) {
     }
 }
 
+/// Cells that are no more of use. A wall may panic over each of them, and that is the end of nothing else.
+#[derive(Default)]
+struct Remains(Vec<Box<dyn Cell>>);
+
+impl Remains {
+    fn clear(&mut self) {
+        for cell in self.0.drain(..) {
+            // Its message is on stderr, and there is nobody whom it concerns.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(cell)));
+        }
+    }
+}
+
+impl Drop for Remains {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Shared {
     /// A cell for a place: a spare, or a new one as soon as there may be one. None if the worker's time is over.
-    fn obtain(&self, place: Place) -> Option<Box<dyn Cell>> {
+    fn obtain(self: &Arc<Self>, place: Place) -> Option<Box<dyn Cell>> {
         let mut state = self.lock();
         loop {
             if state.is_over(place) {
-                self.end(state, place);
+                self.end(&mut state, place);
+                self.release(state);
                 return None;
             }
-            if let Some(spare) = state.spares.pop() {
+            if self.settings.keep.is_some()
+                && let Some(spare) = state.spares.take()
+            {
                 state.is_ready(self, place);
                 self.release(state);
                 return Some(spare);
@@ -108,6 +151,9 @@ impl Shared {
                 Ok(cell) => {
                     state.is_ready(self, place);
                     self.release(state);
+                    if self.settings.keep.is_some() {
+                        cell.when_ended(self.look_again());
+                    }
                     return Some(cell);
                 }
                 Err(error) => state.failed_to_start(self, place, &error),
@@ -115,34 +161,58 @@ impl Shared {
         }
     }
 
-    fn next_turn(&self, place: Place, cell: &dyn Cell) -> Turn {
-        let mut state = self.lock();
+    fn next_turn(&self, place: Place, cell: &dyn Cell, remains: usize) -> Turn {
+        if remains == MOST_REMAINS {
+            return Turn::ClearUp;
+        }
         loop {
-            if state.is_over(place) {
-                self.end(state, place);
-                return Turn::End;
-            }
+            let vitals = cell.vitals();
+            let used_up = self.used_up(vitals);
+            let has_ended = self.settings.keep.is_some() && !cell.is_usable();
+            let mut state = self.lock();
             let now = Instant::now();
-            if let Some(why) = self.used_up(cell) {
-                self.release(state);
-                return Turn::Recycle(why);
-            }
-            if let Some(turn) = state.take(self, place, now) {
+            let turn = if state.is_over(place) {
+                self.end(&mut state, place);
+                Some(Turn::End)
+            } else if has_ended && vitals.tasks_run > 0 {
+                Some(Turn::Bury)
+            } else if let Some(why) = used_up {
+                Some(Turn::Recycle(why))
+            } else if let Some(turn) = state.take(self, place, now) {
+                Some(turn)
+            } else if has_ended {
+                // With a task for it, it would have begun anew and said why it ended.
+                Some(Turn::Bury)
+            } else if remains > 0 {
+                Some(Turn::ClearUp)
+            } else {
+                None
+            };
+            if let Some(turn) = turn {
                 self.release(state);
                 return turn;
             }
-            let wanted = self.settings.keep.map_or(0, |_| self.settings.spares);
-            if state.spares.len() < wanted && state.next_spare.is_none_or(|at| at <= now) {
+            let ended = state.spares.take_ended(now, self.chance.next());
+            if !ended.is_empty() {
+                self.release(state);
+                drop(ended);
+                continue;
+            }
+            let spare_at = state.spares.due(now);
+            if spare_at.is_some_and(|at| at <= now) {
+                state.spares.begin();
                 self.release(state);
                 return Turn::MakeSpare;
             }
-            let until = self
+            let old_at = self
                 .settings
                 .keep
-                .and_then(|reuse| now.checked_add(reuse.max_age.saturating_sub(cell.vitals().age)));
+                .and_then(|reuse| now.checked_add(reuse.max_age.saturating_sub(vitals.age)));
+            let until = [old_at, spare_at].into_iter().flatten().min();
             state.idle += 1;
             state = self.pause(state, &self.work, until);
             state.idle -= 1;
+            self.release(state);
         }
     }
 
@@ -233,137 +303,51 @@ impl Shared {
         self.release(state);
     }
 
-    fn make_spare(&self) {
-        let opened = self.source.open(true);
+    fn make_spare(self: &Arc<Self>) {
+        let opened = self.source.open_spare(self.settings.keep.is_some());
+        if let Ok(cell) = &opened {
+            cell.when_ended(self.look_again());
+        }
         let mut state = self.lock();
-        match opened {
-            Ok(cell) if state.spares.len() < self.settings.spares => state.spares.push(cell),
-            // Another worker was faster.
-            Ok(_) => {}
-            Err(_) => state.next_spare = Instant::now().checked_add(self.settings.restart.most),
+        let made = state.spares.made(opened, Instant::now(), self.chance.next());
+        if let Err(error) = &made {
+            state.tell(self, || Happening::WorkerFailedToStart { why: error.to_string() });
+        }
+        self.release(state);
+        drop(made);
+    }
+
+    /// A spare whose guest is still there.
+    fn still_ready(&self, spare: Box<dyn Cell>) -> Option<Box<dyn Cell>> {
+        if spare.is_usable() {
+            return Some(spare);
+        }
+        self.lock().spares.ended(Instant::now(), self.chance.next());
+        None
+    }
+
+    /// The guest of a worker has ended while nobody ran it.
+    fn bury(&self, place: Place) {
+        let mut state = self.lock();
+        if !state.is_over(place) {
+            if let Some(worker) = state.slots[place.slot].worker {
+                let label = Label::CrashedUnknown;
+                state.tell(self, || Happening::WorkerCrashed { worker, task: None, label });
+            }
+            state.died(self, place);
         }
         self.release(state);
     }
 
-    fn used_up(&self, cell: &dyn Cell) -> Option<String> {
-        let Vitals { resident_bytes, tasks_run, age } = cell.vitals();
+    fn used_up(&self, vitals: Vitals) -> Option<String> {
+        let Vitals { resident_bytes, tasks_run, age } = vitals;
         self.settings.keep?.used_up(tasks_run, age, resident_bytes)
     }
 
-    fn end(&self, mut state: std::sync::MutexGuard<'_, State>, place: Place) {
+    fn end(&self, state: &mut State, place: Place) {
         let slot = &mut state.slots[place.slot];
         if slot.generation == place.generation {
             slot.turn(WorkerState::Ended);
         }
-        self.release(state);
     }
 }
-
-impl State {
-    /// The next task for a worker that is idle.
-    fn take(&mut self, shared: &Shared, place: Place, now: Instant) -> Option<Turn> {
-        loop {
-            let (key, waiting) = self.next()?;
-            if waiting.order.deadline.is_some_and(|deadline| deadline <= now) {
-                self.reject(shared, waiting, &Rejection::DeadlinePassed);
-                continue;
-            }
-            self.let_in(shared);
-            let limits = shared.source.limits(&waiting.order, now);
-            let (order, stop) = (Arc::new(waiting.order), StopHandle::new());
-            let due = now.checked_add(limits.wall.saturating_add(shared.settings.patience));
-            // A wall time beyond all clocks is never late.
-            let due = due.unwrap_or(now + FAR);
-            let slot = &mut self.slots[place.slot];
-            slot.turn(WorkerState::Busy);
-            slot.running = Some(Running {
-                order: Arc::clone(&order),
-                promise: waiting.promise,
-                key,
-                limits: limits.clone(),
-                stop: stop.clone(),
-                began: now,
-                due,
-                asked: false,
-            });
-            let (worker, task) = (slot.worker.unwrap_or_default(), order.task.id.clone());
-            self.watch_at(shared, due);
-            let waited = Duration::from_nanos(self.age(now).saturating_sub(waiting.since));
-            self.tell(shared, || Happening::TaskStarted { task, worker, waited });
-            return Some(Turn::Run { order, limits, stop });
-        }
-    }
-
-    fn is_ready(&mut self, shared: &Shared, place: Place) {
-        let now = Instant::now();
-        let numbered = self.slots[place.slot].worker;
-        let worker = numbered.unwrap_or_else(|| self.number_worker());
-        let slot = &mut self.slots[place.slot];
-        if slot.state() != WorkerState::Starting {
-            slot.turn(WorkerState::Starting);
-        }
-        slot.turn(WorkerState::Idle);
-        slot.worker = Some(worker);
-        slot.restart = None;
-        let empty = slot.empty_since.take();
-        self.restarts.ready(&mut slot.past, now);
-        if numbered.is_none() {
-            self.tell(shared, || Happening::WorkerStarted { worker });
-        }
-        if let Some(since) = empty {
-            let after = now.saturating_duration_since(since);
-            self.tell(shared, || Happening::WorkerRestarted { worker, after });
-        }
-    }
-
-    /// A guest that was kept is dead, or its thread was given up.
-    pub(crate) fn died(&mut self, shared: &Shared, place: Place) {
-        let (now, random) = (Instant::now(), shared.chance.next());
-        let slot = &mut self.slots[place.slot];
-        slot.turn(WorkerState::Crashed);
-        slot.worker = None;
-        slot.empty_since = Some(now);
-        slot.restart = Some(self.restarts.died(&mut slot.past, now, random));
-        if self.is_lost() {
-            self.reject_waiting(shared, &Rejection::NoWorkers);
-        }
-    }
-
-    /// No cell could be opened. After some of these in a row, those who wait are told what was said.
-    fn failed_to_start(&mut self, shared: &Shared, place: Place, error: &LoadError) {
-        let (now, random) = (Instant::now(), shared.chance.next());
-        let slot = &mut self.slots[place.slot];
-        slot.turn(WorkerState::Crashed);
-        let (restart, tell) = self.restarts.failed_to_start(&mut slot.past, now, random);
-        slot.restart = Some(restart);
-        slot.empty_since.get_or_insert(now);
-        self.tell(shared, || Happening::WorkerFailedToStart { why: error.to_string() });
-        while tell && let Some((_, waiting)) = self.next() {
-            let report = shared.source.unrun(&waiting.order, error.clone().into_evidence());
-            self.answer(shared, waiting.promise, report, None);
-            self.let_in(shared);
-        }
-    }
-
-    /// The thread of a place neither answers nor dies: its task is reported, and somebody else takes its place.
-    pub(crate) fn give_up(&mut self, shared: &Arc<Shared>, slot: usize) {
-        let place = &mut self.slots[slot];
-        let (Some(running), worker) = (place.running.take(), place.worker) else { return };
-        place.generation += 1;
-        let reason = running.stop.reason().or(Some(StopReason::WallTime));
-        let evidence = vanished(reason);
-        let report = shared.source.report(&running.order, running.limits, evidence);
-        self.answer(shared, running.promise, report, worker);
-        self.abandoned += 1;
-        if let Some(worker) = worker {
-            self.tell(shared, || Happening::WorkerAbandoned { worker });
-        }
-        let generation = self.slots[slot].generation;
-        self.died(shared, Place { slot, generation });
-        shared.start_worker(self, slot);
-        shared.notify_calm(self);
-    }
-}
-
-/// Longer than any task runs.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use sandtrap::{Order, Priority, Stdin, Task, TaskId, Value, parse_duration};
+use sandtrap::{Order, Payload, Priority, Stdin, Task, TaskId, Value, parse_duration};
 use serde_json::{Map, Value as Json};
 
 use crate::args::argument;
@@ -18,13 +18,14 @@ pub(super) struct Line {
     pub(super) timeout: Option<Duration>,
 }
 
-const KEYS: [&str; 9] = [
+const KEYS: [&str; 10] = [
     "id",
     "program",
     "args",
     "stdin",
     "function",
     "arguments",
+    "input",
     "idempotent",
     "priority",
     "timeout",
@@ -46,10 +47,16 @@ pub(super) fn read(text: &str, number: usize) -> anyhow::Result<Line> {
     let mut task = match string(&map, "function")? {
         Some(function) => {
             without(&map, &["args", "stdin"], "function")?;
-            Task::call(function, values(&map)?)
+            match map.get("input") {
+                Some(input) => {
+                    without(&map, &["arguments"], "input")?;
+                    Task::invoke_with(function, Payload::json(input).context("`input`")?)
+                }
+                None => Task::call(function, values(&map)?),
+            }
         }
         None => {
-            without(&map, &["arguments"], "args")?;
+            without(&map, &["arguments", "input"], "args")?;
             Task::command(strings(&map, "args")?).stdin(stdin(&map)?)
         }
     };
@@ -141,6 +148,9 @@ mod tests {
         assert_eq!(call.order.task.id.to_string(), "line-7");
         let Entry::Call { function, arguments } = call.order.task.entry else { panic!("a call") };
         assert_eq!((function.as_str(), &arguments[..]), ("add", &[Value::I32(2)][..]));
+        let invoke = read(r#"{"program": "m", "function": "f", "input": [1, null]}"#, 7).unwrap();
+        let Entry::Invoke { function, input } = invoke.order.task.entry else { panic!("a call") };
+        assert_eq!((function.as_str(), input.bytes()), ("f", &b"[1,null]"[..]));
     }
 
     #[test]
@@ -155,6 +165,11 @@ mod tests {
             (r#"{"program": "p", "args": [], "arguments": []}"#, "can't stand beside"),
             (r#"{"program": "p", "function": "f", "stdin": ""}"#, "can't stand beside"),
             (r#"{"program": "p", "function": "f", "arguments": ["2"]}"#, "i32:5"),
+            (r#"{"program": "p", "input": 1}"#, "`input` can't stand beside `args`"),
+            (
+                r#"{"program": "p", "function": "f", "arguments": [], "input": 1}"#,
+                "can't stand beside `input`",
+            ),
             (r#"{"program": "p", "stdin": {"path": "f"}}"#, "`stdin` is a text"),
             (r#"{"program": "p", "timeout": "5"}"#, "`timeout`"),
             (r#"{"program": "p", "priority": "urgent"}"#, "high, normal or low"),

@@ -20,11 +20,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sandtrap::{
-    Error, Executor, ExecutorSettings, Policy, Report, Runtime, StopHandle, show_duration,
+    Entry, Error, Executor, ExecutorSettings, Policy, Report, Runtime, StopHandle, show_duration,
 };
 
 use super::run;
-use crate::args::{BatchArgs, misuse};
+use crate::args::{BatchArgs, ReuseArg, misuse};
 use crate::exit_code;
 use crate::signals;
 use crate::streams;
@@ -58,8 +58,11 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
                 writeln!(io::stderr(), "sandtrap: metrics at http://{}/metrics", endpoint.address);
         }
     }
+    // Guests that are kept are there while another program's tasks run.
+    let programs = if settings.pool.keep.is_some() { MOST_PROGRAMS } else { 1 };
+    let places = workers.saturating_mul(programs);
     let crew = Crew {
-        runtime: args.compile.runtime_for(u32::try_from(workers).unwrap_or(u32::MAX))?,
+        runtime: args.compile.runtime_for(u32::try_from(places).unwrap_or(u32::MAX))?,
         settings,
         policy,
         executors: Mutex::default(),
@@ -100,12 +103,15 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     }
 }
 
+/// A program, and whether its tasks are calls: guests may be kept for them, and may stand ready.
+type Kind = (OsString, bool);
+
 /// Everything that those at work share.
 struct Crew {
     runtime: Runtime,
     settings: ExecutorSettings,
     policy: Policy,
-    executors: Mutex<Vec<(OsString, Arc<Executor>)>>,
+    executors: Mutex<Vec<(Kind, Arc<Executor>)>>,
     intake: Intake,
     outlet: Outlet,
     stop: StopHandle,
@@ -127,7 +133,8 @@ impl Crew {
 
     fn run(&self, line: Line) -> Report {
         let Line { program, mut order, timeout } = line;
-        match self.executor(&program) {
+        let is_call = !matches!(order.task.entry, Entry::Command { .. });
+        match self.executor(&program, is_call) {
             Ok(executor) => {
                 if let Some(timeout) = timeout {
                     order = order.within(timeout);
@@ -142,9 +149,10 @@ impl Crew {
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.
-    fn executor(&self, name: &OsString) -> Result<Arc<Executor>, Error> {
+    fn executor(&self, name: &OsString, is_call: bool) -> Result<Arc<Executor>, Error> {
         let mut executors = self.executors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = executors.iter().position(|(program, _)| program == name) {
+        let is_it = |((program, calls), _): &(Kind, _)| program == name && *calls == is_call;
+        if let Some(at) = executors.iter().position(is_it) {
             let found = executors.remove(at);
             let executor = Arc::clone(&found.1);
             executors.push(found);
@@ -152,14 +160,18 @@ impl Crew {
         }
         let program = run::program(run::named(name), None, self.policy.clone());
         let loaded = self.runtime.load(program)?;
-        let executor = Arc::new(loaded.executor(self.settings.clone()));
-        let idle = |(_, executor): &(OsString, Arc<Executor>)| Arc::strong_count(executor) == 1;
+        let mut settings = self.settings.clone();
+        if !is_call {
+            (settings.pool.keep, settings.pool.spares) = (None, 0);
+        }
+        let executor = Arc::new(loaded.executor(settings));
+        let idle = |(_, executor): &(Kind, Arc<Executor>)| Arc::strong_count(executor) == 1;
         if executors.len() >= MOST_PROGRAMS
             && let Some(at) = executors.iter().position(idle)
         {
             executors.remove(at);
         }
-        executors.push((name.clone(), Arc::clone(&executor)));
+        executors.push(((name.clone(), is_call), Arc::clone(&executor)));
         Ok(executor)
     }
 }
@@ -187,6 +199,14 @@ fn settings(args: &BatchArgs) -> anyhow::Result<ExecutorSettings> {
         if let Some(workers) = args.workers {
             settings.pool.workers = workers as usize;
         }
+    }
+    match args.reuse {
+        Some(ReuseArg::Warm) => _ = settings.pool.keep.get_or_insert_default(),
+        Some(ReuseArg::Fresh) => settings.pool.keep = None,
+        None => {}
+    }
+    if let Some(spares) = args.spares {
+        settings.pool.spares = spares as usize;
     }
     if let Some(retries) = args.retries {
         settings.retry.get_or_insert_default().attempts = retries.saturating_add(1);

@@ -155,7 +155,7 @@ impl Draft {
             (
                 !self.keeps,
                 "pool",
-                &["keep_tasks", "keep_age", "keep_resident", "spares"],
+                &["keep_tasks", "keep_age", "keep_resident"],
                 "is for kept guests; say `keep = true`",
             ),
             (self.stops, "restart", &["one_in"], "is for `on_excess = \"slow\"`"),

@@ -71,7 +71,7 @@ fn every_key_is_read_as_it_is_printed_and_changes_nothing_else() {
         };
         // What would contradict the defaults otherwise.
         let with = match (*section, *key) {
-            ("pool", "spares" | "keep_tasks" | "keep_age" | "keep_resident") => {
+            ("pool", "keep_tasks" | "keep_age" | "keep_resident") => {
                 "[pool]\nkeep = true\n".to_owned()
             }
             ("breaker", "slow_than") => "[breaker]\nslow_rate = 80\n".to_owned(),
@@ -147,7 +147,6 @@ fn contradictions_are_told_with_their_line() {
         ),
         ("[breaker]\nwindow_calls = 5", "line 2: `breaker.window_calls` is less than"),
         ("[hedge]\npercentile = 0", "line 2: `hedge.percentile` is a number from 1 to 100"),
-        ("[pool]\nspares = 1", "line 2: `pool.spares` is for kept guests"),
         ("[pool]\nkeep_tasks = 1", "line 2: `pool.keep_tasks` is for kept guests"),
         ("[breaker]\nslow_than = \"1s\"", "line 2: `breaker.slow_than` needs `slow_rate`, too"),
         ("[health]\nunhealthy_above = 1", "line 2: `health.degraded_above` is more than"),

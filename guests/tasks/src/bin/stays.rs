@@ -1,0 +1,186 @@
+//! Lives: functions that leave something behind for the next call, and others after which there is none.
+#![expect(unsafe_code, reason = "some of the ways to die need it")]
+
+use std::hint::black_box;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sandtrap_guest::{Context, task};
+
+static HELD: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+/// How often it was called.
+#[task]
+fn next() -> u64 {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    CALLS.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+#[task]
+fn echo(bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+#[task]
+fn returns(bytes: usize) -> Vec<u8> {
+    vec![7; bytes]
+}
+
+/// Takes so much memory and keeps it.
+#[task]
+fn holds(bytes: usize) {
+    HELD.lock().expect("nobody panics with it").push(vec![1; bytes]);
+}
+
+/// Takes so much memory for a moment.
+#[task]
+fn touches(bytes: usize) -> usize {
+    black_box(vec![1_u8; bytes]).len()
+}
+
+/// Works for so many milliseconds.
+#[task]
+fn works(millis: u64) -> u64 {
+    let (began, mut rounds) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_millis(millis) {
+        rounds = black_box(rounds + 1);
+    }
+    rounds
+}
+
+#[task]
+fn refuses() -> Result<(), std::io::Error> {
+    Err(std::io::Error::other("not today"))
+}
+
+#[task]
+#[expect(clippy::print_stdout, reason = "it is the guest's own output")]
+fn says(text: String) {
+    use std::io::Write as _;
+    print!("{text}");
+    // A closed stderr is the caller's business.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+#[task]
+fn reads_wild() -> u32 {
+    #[cfg(target_pointer_width = "64")]
+    const NOWHERE: usize = 0x4141_4141_0000;
+    #[cfg(target_pointer_width = "32")]
+    const NOWHERE: usize = 0xFFFF_0000;
+    let nowhere = std::ptr::without_provenance::<u32>(black_box(NOWHERE));
+    // SAFETY: none is claimed: the fault is the purpose of the function and the process is disposable.
+    unsafe { nowhere.read_volatile() }
+}
+
+#[task]
+fn calls_nothing() {
+    let nothing: *const () = black_box(std::ptr::null());
+    // SAFETY: none is claimed: the fault is the purpose of the function and the process is disposable.
+    let function = unsafe { std::mem::transmute::<*const (), fn()>(nothing) };
+    function();
+    black_box(());
+}
+
+#[task]
+fn overflows() -> u64 {
+    fn descend(depth: u64) -> u64 {
+        if black_box(depth) == u64::MAX { 0 } else { black_box(descend(depth + 1)) }
+    }
+    descend(0)
+}
+
+#[task]
+fn aborts() {
+    std::process::abort();
+}
+
+#[task]
+fn panics() {
+    panic!("no more");
+}
+
+#[task]
+fn exits(code: i32) {
+    std::process::exit(code);
+}
+
+#[task]
+fn spins() {
+    spin();
+}
+
+/// Says so first.
+#[task]
+fn sleeps(cx: &mut Context) {
+    cx.info("asleep");
+    loop {
+        std::thread::sleep(Duration::from_secs(3_600));
+    }
+}
+
+/// Beats for so many milliseconds, and then answers.
+#[task]
+fn beats(millis: u64, cx: &mut Context) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(millis) {
+        cx.beat();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[task]
+#[expect(clippy::print_stdout, reason = "it is the guest's own output")]
+fn floods() {
+    loop {
+        println!("{:1000}", "");
+    }
+}
+
+#[task]
+fn starts_threads() {
+    loop {
+        // Where one is refused it tries again.
+        let _ = std::thread::Builder::new().spawn(|| {
+            loop {
+                std::thread::park();
+            }
+        });
+    }
+}
+
+/// Answers, and another thread goes on and never rests. A module has no threads; nobody asks it for one.
+#[task]
+fn leaves_one_who_spins() -> Result<(), std::io::Error> {
+    std::thread::Builder::new().spawn(|| spin()).map(drop)
+}
+
+fn spin() -> ! {
+    loop {
+        black_box(0);
+    }
+}
+
+sandtrap_guest::serve!(
+    next,
+    echo,
+    returns,
+    holds,
+    touches,
+    works,
+    refuses,
+    says,
+    reads_wild,
+    calls_nothing,
+    overflows,
+    aborts,
+    panics,
+    exits,
+    spins,
+    sleeps,
+    beats,
+    floods,
+    starts_threads,
+    leaves_one_who_spins,
+);

@@ -1,0 +1,59 @@
+//! A bell: rung from any thread, heard by whoever polls it, and by one more who wants to be called.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::OnceLock;
+
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::evidence::Refusal;
+use crate::isolation::Wake;
+
+use super::refusals;
+
+/// Readable from its first ring on, until it is muffled.
+pub(super) struct Bell {
+    counter: EventFd,
+    called: OnceLock<Wake>,
+}
+
+impl Bell {
+    pub(super) fn new() -> Result<Self, Refusal> {
+        let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
+        let counter = EventFd::from_flags(flags);
+        let counter = counter.map_err(|errno| refusals::at_plan(&errno.into()))?;
+        Ok(Self { counter, called: OnceLock::new() })
+    }
+
+    pub(super) fn ring(&self) {
+        // It fails only when it has been rung 2^64 times.
+        let _ = self.counter.write(1);
+        if let Some(call) = self.called.get() {
+            call();
+        }
+    }
+
+    /// Forgets that it was rung.
+    pub(super) fn muffle(&self) {
+        // It fails where nobody has rung.
+        let _ = self.counter.read();
+    }
+
+    /// Has somebody called at each ring from now on. There is room for one.
+    pub(super) fn call(&self, who: Wake) {
+        // Whoever came first stays.
+        let _ = self.called.set(who);
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.counter.as_fd()
+    }
+}
+
+impl fmt::Debug for Bell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bell").field(&self.counter).finish()
+    }
+}

@@ -1,0 +1,136 @@
+//! Puts the evidence of one task together, when its process has ended or has answered.
+
+use std::time::Duration;
+
+use crate::evidence::{
+    Basis, Death, Denied, Ending, Evidence, RefusedMemory, Sender, Source, Usage,
+};
+use crate::isolation::Attempt;
+use crate::limits::{Limits, OnMemoryLimit};
+use crate::signals::Signal;
+
+use super::group::{Counts, Group};
+use super::process::Process;
+use super::refusals;
+use super::watched::Watched;
+
+/// Address space below the cap by less than this was refused for lack of room.
+const CLOSE_TO_CAP: u64 = 8 * 1024 * 1024;
+
+/// What a process had used before the task at hand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Before {
+    pub(super) cpu: Duration,
+    pub(super) oom_kills: u64,
+}
+
+impl Before {
+    /// Asked of a process that is there, at the beginning of a task.
+    pub(super) fn of(process: &Process) -> Self {
+        Self { cpu: process.cpu(), oom_kills: oom_kills(process) }
+    }
+}
+
+/// Kills in a group of which a process may survive some. Nothing survives those of a process that is alone.
+fn oom_kills(process: &Process) -> u64 {
+    let group = process.group.as_deref().filter(|_| process.may_have_children());
+    group.map_or(0, |group| group.counts().oom_kills)
+}
+
+/// The process has answered, and goes on.
+pub(super) fn answered(process: &Process, before: Before) -> Evidence {
+    let mut evidence = Evidence::of(source(process), Ending::Exited(0));
+    evidence.oom_kills = oom_kills(process).saturating_sub(before.oom_kills);
+    evidence.usage.cpu = process.cpu().saturating_sub(before.cpu);
+    evidence.usage.peak_memory = process.holdings.peak();
+    evidence
+}
+
+fn source(process: &Process) -> Source {
+    if process.launched.traced { Source::Ptrace } else { Source::Status }
+}
+
+/// What the watching thread saw and what the group counted.
+pub(super) fn ended(
+    attempt: &Attempt<'_>,
+    process: &Process,
+    watched: Option<Watched>,
+    before: Before,
+) -> Evidence {
+    let source = source(process);
+    let Some(mut watched) = watched else {
+        return Evidence::of(source, Ending::Vanished);
+    };
+    watched.cpu = watched.cpu.saturating_sub(before.cpu);
+    let counts = process.group.as_deref().map(Group::counts).map(|counts| Counts {
+        oom_kills: counts.oom_kills.saturating_sub(before.oom_kills),
+        cpu: counts.cpu.saturating_sub(before.cpu),
+        ..counts
+    });
+    let oom_kills = counts.map_or(0, |counts| counts.oom_kills);
+    let is_stopped = process.leash.stop.reason().is_some();
+    let ending = if !is_stopped && died_in_exec(&watched, oom_kills) {
+        Ending::NeverStarted(refusals::ended_in_exec(attempt.limits))
+    } else {
+        with_limit_checked(watched.ending.clone(), watched.cpu, attempt.limits)
+    };
+    let mut evidence = Evidence::of(source, ending);
+    evidence.oom_kills = oom_kills;
+    evidence.oom_kills_of_others = watched.oom_kills_of_others;
+    evidence.refused_memory = refused_memory(attempt, &watched, counts);
+    evidence.denied = watched.denied.map(Denied::Syscall).into_iter().collect();
+    evidence.trace = watched.steps.later();
+    evidence.usage = Usage {
+        cpu: counts.map_or(watched.cpu, |counts| counts.cpu.max(watched.cpu)),
+        peak_memory: counts.map_or(watched.peak, |counts| counts.peak),
+        ..Usage::default()
+    };
+    evidence
+}
+
+/// A SIGKILL that is neither ours nor anybody's who was seen.
+pub(super) fn is_unexplained(evidence: &Evidence) -> bool {
+    evidence.stopped_by_us.is_none()
+        && matches!(&evidence.ending, Ending::Signalled(death)
+            if death.signal == Signal::Kill && death.sender == Sender::Unseen)
+}
+
+/// Whether the kernel gave up on loading the program after it had let go of the old one. A kill without
+/// memory refused is somebody else's.
+fn died_in_exec(watched: &Watched, oom_kills: u64) -> bool {
+    !watched.executed
+        && matches!(&watched.ending, Ending::Signalled(death)
+            if death.signal == Signal::Segv || (death.signal == Signal::Kill && oom_kills > 0))
+}
+
+/// A guest may lower its own limit of processor time. That is no limit of ours.
+fn with_limit_checked(ending: Ending, cpu: Duration, limits: &Limits) -> Ending {
+    match ending {
+        Ending::Signalled(death) if death.signal == Signal::Xcpu => {
+            let sender = match death.sender {
+                Sender::Kernel | Sender::Unseen if cpu >= limits.cpu => Sender::Kernel,
+                Sender::Kernel => Sender::Itself,
+                other => other,
+            };
+            Ending::Signalled(Death { sender, ..death })
+        }
+        other => other,
+    }
+}
+
+fn refused_memory(
+    attempt: &Attempt<'_>,
+    watched: &Watched,
+    counts: Option<Counts>,
+) -> Option<RefusedMemory> {
+    let limit = attempt.limits.memory.as_u64();
+    // What was killed for another process of the task was not refused to this one.
+    let of_others = watched.oom_kills_of_others.unwrap_or(0);
+    let killed = counts.is_some_and(|counts| counts.oom_kills > of_others);
+    let is_space_capped =
+        counts.is_none() || attempt.limits.on_memory_limit == OnMemoryLimit::Refuse;
+    // Nobody counts refusals of address space, but at death it was full.
+    let was_full = is_space_capped && watched.address_space + CLOSE_TO_CAP >= limit;
+    let basis = if killed { Basis::Seen } else { Basis::Inferred };
+    (killed || was_full || watched.loading).then_some(RefusedMemory { wanted: None, limit, basis })
+}

@@ -1,0 +1,264 @@
+//! A guest's process from its launch to its end, with everything that holds it: its group, its pipes, its leash.
+//!
+//! Who drops it ends it, and waits until it is gone: nothing of it is left then.
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::evidence::{Guard, GuardState, Refusal};
+use crate::isolation::StopHandle;
+use crate::limits::Limits;
+
+use super::bell::Bell;
+use super::census::Census;
+use super::family::{Crowd, Family};
+use super::group::Group;
+use super::holdings::Holdings;
+use super::image::Prepared;
+use super::keeper::{Job, Launched, NotLaunched};
+use super::plan::{Ends, Plan, Start};
+use super::refusals;
+use super::standing::Standing;
+use super::view::{Scratch, View};
+
+/// So many keepers may be gone when they are needed, one after another.
+const MOST_KEEPERS: u32 = 3;
+
+/// How long the end of a process that was killed is waited for.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// What ends a process, and wakes whoever serves it.
+#[derive(Clone, Debug)]
+pub(super) struct Leash {
+    pub(super) stop: StopHandle,
+    pub(super) bell: Arc<Bell>,
+}
+
+impl Leash {
+    pub(super) fn new() -> Result<Self, Refusal> {
+        let (stop, bell) = (StopHandle::new(), Arc::new(Bell::new()?));
+        let rung = Arc::clone(&bell);
+        // The handle is the process's own, so the bell stays at it as long as there is one.
+        std::mem::forget(stop.on_stop(move || rung.ring()));
+        Ok(Self { stop, bell })
+    }
+}
+
+/// What a process is started with.
+pub(super) struct Order<'a> {
+    pub(super) arguments: &'a [OsString],
+    pub(super) stdin: OwnedFd,
+    pub(super) limits: &'a Limits,
+    /// When its launch is given up.
+    pub(super) deadline: Option<Instant>,
+    /// Whether it serves more than one task: then nothing ends it at the processor time of one.
+    pub(super) stays: bool,
+}
+
+/// One of them.
+pub(super) struct Process {
+    pub(super) launched: Launched,
+    pub(super) ends: Ends,
+    pub(super) leash: Leash,
+    pub(super) family: Arc<Family>,
+    pub(super) group: Option<Arc<Group>>,
+    /// Counts processes that no tracer sees.
+    pub(super) census: Option<Census>,
+    /// Whether nobody can be born without the tracer: then the list need not be asked.
+    pub(super) sees_births: bool,
+    pub(super) guards: Vec<Guard>,
+    /// Its private `/tmp`, if it has one.
+    pub(super) scratch: Option<Scratch>,
+    pub(super) holdings: Holdings,
+    /// The limits that it was started with.
+    limits: Limits,
+    /// When it was served last, and what processor time it had used by then.
+    rests: (Instant, Duration),
+    /// The cage stands as long as there is somebody in it.
+    pub(super) standing: Arc<Standing>,
+}
+
+impl Process {
+    /// Starts one. `None` if it was stopped meanwhile.
+    pub(super) fn start(
+        image: &Prepared,
+        order: Order<'_>,
+        leash: Leash,
+    ) -> Result<Option<Self>, Refusal> {
+        let (group, group_guards) = image.group(order.limits)?;
+        let group = group.map(Arc::new);
+        let start = Start {
+            program: image.place.as_deref().unwrap_or(&image.path),
+            name: image.path.as_os_str(),
+            arguments: order.arguments,
+            permissions: &image.permissions,
+        };
+        let (limits, deadline) = (order.limits.clone(), order.deadline);
+        let cpu = if order.stays { Duration::MAX } else { limits.cpu };
+        let bounds = Limits { cpu, ..limits.clone() };
+        let (mut plan, ends) = Plan::new(start, order.stdin, &bounds, group.clone())
+            .map_err(|error| refusals::at_plan(&error))?;
+        if leash.stop.reason().is_some() {
+            // Stopped before there was anything to kill.
+            return Ok(None);
+        }
+        let family = Arc::new(Family::default());
+        let launch = Launch { image, limits: &limits, leash: &leash, family: &family };
+        let launched = launch.run(&mut plan, deadline)?;
+        let Some((launched, standing)) = launched else { return Ok(None) };
+        let mut guards = standing.guards.clone();
+        // A filter forbids every birth that a tracer could not see.
+        let is_filtered =
+            guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
+        guards.splice(0..0, group_guards);
+        let peak = group.as_deref().map(Group::peak_file);
+        Ok(Some(Self {
+            holdings: Holdings::of(launched.pid, peak.as_deref()),
+            census: group.as_deref().map(Group::census),
+            sees_births: launched.traced && is_filtered,
+            scratch: plan.view.take().and_then(View::scratch),
+            rests: (Instant::now(), Duration::ZERO),
+            standing,
+            launched,
+            ends,
+            leash,
+            family,
+            group,
+            guards,
+            limits,
+        }))
+    }
+
+    /// The first of these limits that stays with a process, and is another one than it was started with.
+    pub(super) fn misfit(&self, limits: &Limits) -> Option<&'static str> {
+        let was = &self.limits;
+        let differ = [
+            ("memory", was.memory != limits.memory),
+            ("on-memory-limit", was.on_memory_limit != limits.on_memory_limit),
+            ("cpus", was.cpus != limits.cpus),
+            ("stack", was.stack != limits.stack),
+            ("open-files", was.open_files != limits.open_files),
+            ("processes", was.processes != limits.processes),
+            ("threads", was.threads != limits.threads),
+            ("scratch", was.scratch != limits.scratch),
+            ("scratch-files", was.scratch_files != limits.scratch_files),
+            ("file-bytes", was.file_bytes != limits.file_bytes),
+        ];
+        differ.into_iter().find(|(_, differs)| *differs).map(|(name, _)| name)
+    }
+
+    /// Processor time of the tree: exact for those whose birth was seen, and what their group counts for all.
+    pub(super) fn cpu(&self) -> Duration {
+        let counted = self.census.as_ref().map_or(Duration::ZERO, Census::cpu);
+        self.family.cpu().max(counted)
+    }
+
+    /// Whether it may have other processes of its own.
+    pub(super) fn may_have_children(&self) -> bool {
+        self.limits.processes > 1
+    }
+
+    /// Notes that nobody serves it from now on.
+    pub(super) fn rest(&mut self, cpu: Duration) {
+        self.rests = (Instant::now(), cpu);
+    }
+
+    /// Whether it waits for a call, as it should: alive, silent, and at rest. One that was never called may have said
+    /// hello.
+    pub(super) fn waits(&self, was_called: bool) -> bool {
+        let hangs_up = PollFlags::POLLHUP | PollFlags::POLLERR;
+        let speaks = if was_called { PollFlags::POLLIN } else { PollFlags::empty() };
+        let done = &self.launched.done;
+        let mut polled = [
+            PollFd::new(self.ends.channel.as_fd(), speaks),
+            PollFd::new(done.as_fd(), PollFlags::POLLIN),
+        ];
+        // It fails for want of memory only; a process that can't be asked is none to be used.
+        let asked = poll(&mut polled, PollTimeout::ZERO).is_ok();
+        let heard = polled[0].revents().unwrap_or(PollFlags::empty());
+        let is_there = !heard.intersects(hangs_up | speaks) && polled[1].any() != Some(true);
+        asked && is_there && self.leash.stop.reason().is_none() && !self.is_restless()
+    }
+
+    /// Whether it has used more processor time since its last call than a call may.
+    fn is_restless(&self) -> bool {
+        let (since, used) = self.rests;
+        let most = since.elapsed().saturating_mul(super::pump::processors());
+        most >= self.limits.cpu && self.cpu().saturating_sub(used) >= self.limits.cpu
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let pid = self.launched.pid;
+        self.family.kill(pid);
+        if self.family.is_gone(pid) {
+            // Its end was taken by somebody else, and nobody will tell of it.
+            return;
+        }
+        let done = &self.launched.done;
+        let mut polled = [PollFd::new(done.as_fd(), PollFlags::POLLIN)];
+        let grace = PollTimeout::try_from(GRACE).unwrap_or(PollTimeout::MAX);
+        // One that has ended in order is no news: then this doesn't wait.
+        let _ = poll(&mut polled, grace);
+    }
+}
+
+/// One launch.
+struct Launch<'a> {
+    image: &'a Prepared,
+    limits: &'a Limits,
+    leash: &'a Leash,
+    family: &'a Arc<Family>,
+}
+
+impl Launch<'_> {
+    /// Has the keeper start it, with as much around it as this host allows. `None` if it was stopped meanwhile.
+    fn run(
+        &self,
+        plan: &mut Plan,
+        deadline: Option<Instant>,
+    ) -> Result<Option<(Launched, Arc<Standing>)>, Refusal> {
+        let Self { image, limits, leash, family } = *self;
+        let mut keepers_gone = 0;
+        loop {
+            let standing = image.standing()?;
+            plan.view = View::of(image, &standing, limits)?;
+            let job = Job {
+                own_pids: standing.own_pids,
+                terms: standing.terms,
+                backtrace: image.backtrace,
+                crowd: Crowd::allowed(limits),
+                stop: leash.stop.clone(),
+                family: Arc::clone(family),
+                group: plan.group.clone(),
+                // A bell of its own: the end of a launch that failed rings, too.
+                done: Arc::new(Bell::new()?),
+                tell_end: sync_channel(1).0,
+            };
+            match standing.keeper.launch(plan, standing.flags, job, deadline) {
+                Ok(launched) => return Ok(Some((launched, standing))),
+                Err(NotLaunched::Stopped) => return Ok(None),
+                Err(NotLaunched::KeeperGone(error)) => {
+                    keepers_gone += 1;
+                    if keepers_gone == MOST_KEEPERS {
+                        return Err(refusals::keeper_gone(&error));
+                    }
+                }
+                Err(NotLaunched::Step(step, errno)) => {
+                    if leash.stop.reason().is_some() {
+                        return Ok(None);
+                    }
+                    if !image.do_without(step, errno) {
+                        return Err(refusals::not_launched(&image.path, step, errno, limits));
+                    }
+                }
+            }
+        }
+    }
+}
