@@ -7,6 +7,8 @@ pub mod confusion;
 pub mod expect;
 pub mod guests;
 pub mod hostile;
+pub mod landlock_mask;
+pub mod remains;
 pub mod scripted;
 pub mod soak;
 pub mod spec;

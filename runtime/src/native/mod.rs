@@ -32,6 +32,7 @@ mod image_file;
 mod instruction;
 mod keeper;
 mod killing;
+mod landlock;
 mod leftovers;
 mod mappings;
 mod memory;
