@@ -66,7 +66,7 @@ use std::sync::{Arc, OnceLock};
 use crate::isolation::{Image, Isolation, LoadError};
 use crate::task::Program;
 
-pub(crate) use probe::probe;
+pub(crate) use probe::{probe, tiny_program};
 
 use group::Site;
 use image::NativeImage;
