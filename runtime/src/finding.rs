@@ -66,6 +66,12 @@ pub enum Probe {
     MemoryGroupV2,
     /// One of version 1.
     MemoryGroupV1,
+    /// A group that holds a task to a share of the processors.
+    CpuGroup,
+    /// A `/tmp` of a task's own.
+    Scratch,
+    /// A `/proc` of a task's own.
+    Proc,
     /// A user namespace, with its own map of users.
     UserNamespace,
     /// A process namespace.
@@ -128,6 +134,9 @@ impl Probe {
             Self::MemoryGroup => "memory-group",
             Self::MemoryGroupV2 => "memory-group-v2",
             Self::MemoryGroupV1 => "memory-group-v1",
+            Self::CpuGroup => "cpu-group",
+            Self::Scratch => "scratch",
+            Self::Proc => "proc",
             Self::UserNamespace => "user-namespace",
             Self::PidNamespace => "pid-namespace",
             Self::MountNamespace => "mount-namespace",
@@ -179,6 +188,9 @@ impl Probe {
             | Self::CompileConfinement => true,
             Self::MemoryGroupV2
             | Self::MemoryGroupV1
+            | Self::CpuGroup
+            | Self::Scratch
+            | Self::Proc
             | Self::UserNamespace
             | Self::CgroupNamespace
             | Self::LandlockScopes

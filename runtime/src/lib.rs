@@ -36,7 +36,10 @@
 //!
 //! Two things to know. An untrusted module is compiled in a confined process of the host's own program, if that
 //! calls [`init`] first in its `main`; without it, in this process, and reports say so. And a host that itself
-//! waits for *any* child (`waitpid(-1)`) takes away what this library is waiting for.
+//! waits for *any* child (`waitpid(-1)`, or ignoring SIGCHLD) takes ends of processes that are this library's children. Of a
+//! process that is traced it can't: the kernel gives its end to the tracer first. Where nobody may trace, the end is lost to us:
+//! we see that the process is gone, by looking for it, and the report says `crashed.unknown` instead of waiting for ever. Such
+//! a host should wait for its own children by their numbers.
 //!
 //! # Limits, stops, and what can be heard
 //!

@@ -2,10 +2,13 @@
 
 mod forbidden;
 mod natives;
+mod run;
 
 use std::time::Duration;
 
 use sandtrap::{ByteSize, Label, Limits, Network, OnMemoryLimit, Profile};
+
+pub use run::SilentPipe;
 
 /// How one guest ends behind both walls.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@ pub mod expect;
 pub mod guests;
 pub mod hostile;
 pub mod late;
+pub mod landlock_mask;
+pub mod remains;
 pub mod scripted;
 pub mod soak;
 pub mod spec;

@@ -32,6 +32,10 @@ pub struct Counted {
     pub children: usize,
     /// Control groups of this process's making.
     pub groups: usize,
+    /// Mounts that this process sees.
+    pub mounts: usize,
+    /// Threads of this process.
+    pub threads: usize,
 }
 
 /// What a soak found.
@@ -91,6 +95,8 @@ impl Counted {
             descriptors: fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
             children: children(),
             groups: groups(),
+            mounts: fs::read_to_string("/proc/self/mountinfo").map_or(0, |it| it.lines().count()),
+            threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
         }
     }
 }

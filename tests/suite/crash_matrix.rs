@@ -1,46 +1,12 @@
 //! Every guest of the table through both walls, each twenty times: no wrong verdict.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
-use nix::sys::stat::Mode;
-use sandtrap::{
-    Access, Capture, Label, Permissions, Program, Report, Runtime, Stdin, Task, Verdict,
-};
-use sandtrap_tests::expect::{Expect, Input, Row, table};
+use sandtrap::{Label, Report, Runtime, Verdict};
+use sandtrap_tests::expect::{Expect, Row, SilentPipe, table};
 use sandtrap_tests::guests::{self, Form};
 
 const ROUNDS: usize = 20;
-
-/// A pipe that never has anything and never ends, for as long as this lives.
-struct SilentPipe {
-    folder: tempfile::TempDir,
-    _writer: std::fs::File,
-}
-
-impl SilentPipe {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("silent");
-        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
-        let writer = std::fs::File::options().read(true).write(true).open(&path).unwrap();
-        Self { folder, _writer: writer }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("silent")
-    }
-}
-
-fn task_for(row: &Row, silent: &SilentPipe) -> Task {
-    let stdin = match row.stdin {
-        Input::Empty => Stdin::Null,
-        Input::Silent => Stdin::File(silent.path()),
-    };
-    let mut task = Task::command(row.args.iter().copied()).stdin(stdin);
-    task.stdout = Capture::Discard;
-    task
-}
 
 fn expected(row: &Row, form: Form) -> Expect {
     match form {
@@ -55,20 +21,9 @@ fn expected(row: &Row, form: Form) -> Expect {
 /// Runs one row in one form, and says what was wrong.
 fn complaints(runtime: &Runtime, row: &Row, form: Form, silent: &SilentPipe) -> Vec<String> {
     let Expect::Ends(label, code) = expected(row, form) else { return Vec::new() };
-    let path = form.guest(row.guest);
     let scratch = tempfile::tempdir().unwrap();
-    let mut permissions = Permissions::default();
-    if row.scratch {
-        permissions.grant_dir(scratch.path(), scratch.path(), Access::ReadWrite);
-        permissions.grant_env("SCRATCH", scratch.path());
-    }
-    if form == Form::Process {
-        permissions.profile = row.profile;
-        permissions.net = row.net;
-    }
-    let program =
-        Program::file(path).within(form.wall()).limits(row.limits.clone()).permissions(permissions);
-    let task = task_for(row, silent);
+    let program = row.program(form, scratch.path());
+    let task = row.task(silent);
     let loaded = runtime.load(program.clone());
     let run = || match &loaded {
         Ok(loaded) => loaded.run(&task),

@@ -1,5 +1,8 @@
 //! Hosts that lack something: the declared fall-back is used and the report says so, or the task is refused.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use sandtrap_tests::guests;
@@ -142,4 +145,169 @@ fn where_tracing_is_refused_the_group_counts_the_processor_time_of_the_tree() {
     }
     let report = run_under("process", "tracing", "best-effort", "cpu_hog_children", &["3"]);
     assert_eq!(report["verdict"]["label"], "stopped.cpu-time", "{report:#}");
+}
+
+/// What such a host lacks, what stands all the same, and which guard a task that requires all is refused for; as
+/// root, and as nobody, who has no groups either.
+struct Poor {
+    without: &'static str,
+    missing: &'static [&'static str],
+    standing: &'static [&'static str],
+    /// `None` where what stands in is as good.
+    refused: Option<&'static str>,
+}
+
+const NAMESPACES: [&str; 6] = [
+    "user-namespace",
+    "mount-namespace",
+    "network-namespace",
+    "ipc-namespace",
+    "uts-namespace",
+    "pid-namespace",
+];
+
+const POOR: [Poor; 7] = [
+    Poor { without: "nothing", missing: &[], standing: &NAMESPACES, refused: None },
+    Poor {
+        without: "namespaces",
+        missing: &NAMESPACES,
+        standing: &["landlock", "landlock-scopes", "seccomp", "tracing"],
+        refused: Some("user-namespace"),
+    },
+    Poor {
+        without: "landlock",
+        missing: &["landlock", "landlock-scopes"],
+        standing: &["mount-namespace", "pid-namespace", "seccomp", "tracing"],
+        refused: Some("landlock"),
+    },
+    Poor {
+        without: "landlock-1",
+        missing: &["landlock-scopes"],
+        standing: &["landlock", "mount-namespace", "seccomp"],
+        refused: None,
+    },
+    Poor {
+        without: "landlock-3",
+        missing: &["landlock-scopes"],
+        standing: &["landlock", "mount-namespace", "seccomp"],
+        refused: None,
+    },
+    Poor {
+        without: "tracing",
+        missing: &["tracing", "pid-namespace"],
+        standing: &["landlock", "mount-namespace", "seccomp"],
+        refused: Some("tracing"),
+    },
+    Poor {
+        without: "filters",
+        missing: &["seccomp", "pid-namespace"],
+        standing: &["landlock", "mount-namespace", "tracing"],
+        refused: Some("seccomp"),
+    },
+];
+
+/// A host and its guest where everybody may execute them.
+struct OpenPlace(tempfile::TempDir);
+
+impl OpenPlace {
+    fn make() -> Self {
+        let place = tempfile::tempdir().unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::copy(env!("CARGO_BIN_EXE_poor_host"), place.path().join("host")).unwrap();
+        fs::copy(guests::native("hello"), place.path().join("hello")).unwrap();
+        Self(place)
+    }
+
+    /// The report of a host of root's, or of nobody's.
+    fn run(&self, as_nobody: bool, without: &str, guards: &str) -> Value {
+        let mut command = Command::new(self.0.path().join("host"));
+        command.args([without, guards, "compute"]).arg(self.0.path().join("hello"));
+        if as_nobody {
+            command.uid(65534).gid(65534);
+        }
+        let output = command.current_dir("/").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+}
+
+fn check_poor(report: &Value, poor: &Poor, whose: &str) {
+    let context = format!("without {} as {whose}: {report:#}", poor.without);
+    assert_eq!(report["verdict"]["label"], "completed", "{context}");
+    for name in poor.missing {
+        let found = guard(report, name);
+        assert_eq!(found["state"], "missing", "{name} {context}");
+        assert!(found["why"].as_str().is_some_and(|why| !why.is_empty()), "{name} {context}");
+    }
+    for name in poor.standing {
+        assert_eq!(guard(report, name)["state"], "in-force", "{name} {context}");
+    }
+}
+
+#[test]
+fn each_guard_alone_can_be_missing_and_the_others_stand_for_root_and_for_nobody() {
+    let place = OpenPlace::make();
+    let is_root = nix::unistd::geteuid().is_root();
+    let whose: &[(bool, &str)] =
+        if is_root { &[(false, "root"), (true, "nobody")] } else { &[(false, "itself")] };
+    for (as_nobody, name) in whose {
+        let plain = place.run(*as_nobody, "nothing", "best-effort");
+        // Where this host has less itself, there is nothing to take away.
+        let has_all = ["mount-namespace", "pid-namespace", "landlock-scopes"];
+        if has_all.iter().any(|name| guard(&plain, name)["state"] != "in-force") {
+            continue;
+        }
+        let has_groups = guard(&plain, "memory-group")["state"] == "in-force";
+        for poor in &POOR {
+            check_poor(&place.run(*as_nobody, poor.without, "best-effort"), poor, name);
+            let strict = place.run(*as_nobody, poor.without, "required");
+            let refused = if has_groups { poor.refused } else { Some("memory-group") };
+            let context = format!("without {} as {name}: {strict:#}", poor.without);
+            match refused {
+                None => assert_eq!(strict["verdict"]["label"], "completed", "{context}"),
+                Some(refused) => {
+                    assert_eq!(strict["verdict"]["label"], "unstarted.guard", "{context}");
+                    assert_eq!(strict["evidence"]["guard"], refused, "{context}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn root_needs_no_namespace_of_users_and_an_ordinary_user_has_none_of_the_others_without_it() {
+    let place = OpenPlace::make();
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let roots = place.run(false, "users", "best-effort");
+    assert_eq!(guard(&roots, "user-namespace")["state"], "missing", "{roots:#}");
+    for name in &NAMESPACES[1..] {
+        assert_eq!(guard(&roots, name)["state"], "in-force", "{roots:#}");
+    }
+    let nobodys = place.run(true, "users", "best-effort");
+    assert_eq!(nobodys["verdict"]["label"], "completed", "{nobodys:#}");
+    for name in NAMESPACES {
+        assert_eq!(guard(&nobodys, name)["state"], "missing", "{nobodys:#}");
+    }
+    assert_eq!(guard(&nobodys, "landlock")["state"], "in-force", "{nobodys:#}");
+    assert_eq!(place.run(false, "users", "required")["evidence"]["guard"], "user-namespace");
+}
+
+#[test]
+fn an_older_landlock_is_in_force_and_says_what_it_has_no_rules_for() {
+    for (version, lacks) in [
+        (
+            "landlock-1",
+            "moving files between folders, cutting files short, ports, controlling devices",
+        ),
+        ("landlock-4", "it has no rules for controlling devices"),
+    ] {
+        let report = run(version, "best-effort", "hello");
+        let found = guard(&report, "landlock");
+        if found["state"] == "in-force" {
+            assert!(found["why"].as_str().unwrap().ends_with(lacks), "{found}");
+        }
+    }
+    assert_eq!(guard(&run("landlock-6", "best-effort", "hello"), "landlock")["why"], Value::Null);
 }

@@ -71,7 +71,7 @@ fn every_finding_is_told_once_and_what_is_missing_says_why() {
             assert!(fact.is_some() || failed.is_some(), "{finding:?}");
         }
     }
-    assert_eq!(found.len(), 30, "{found:#?}");
+    assert_eq!(found.len(), 33, "{found:#?}");
 }
 
 fn states_on(poor: &str) -> String {

@@ -1,5 +1,6 @@
 //! Nothing piles up, however many tasks crash.
 
+use sandtrap_tests::remains::Remains;
 use sandtrap_tests::soak::{Soak, TASKS};
 
 /// Allocators keep what they once had; a leak of one small page for each task would be far above this.
@@ -26,4 +27,11 @@ fn two_thousand_tasks_leave_nothing_behind() {
 #[ignore = "ten thousand tasks take a while; run with `--run-ignored all` or `--include-ignored`"]
 fn ten_thousand_tasks_leave_nothing_behind() {
     assert_steady(&Soak::run(TASKS));
+}
+
+#[test]
+fn no_outcome_of_a_process_leaves_anything_behind() {
+    let remains = Remains::of(100);
+    assert!(remains.is_nothing(), "{remains}");
+    assert!(remains.outcomes.len() >= 10, "{remains}");
 }

@@ -131,6 +131,7 @@ pub(super) const REFUSED: &[Call] = &[
     call(15, "hide-from-tracer", "memory that can't be looked at", libc::SYS_prctl, [4, 0]),
     call(23, "clone3", "births whose flags a filter can't see", libc::SYS_clone3, []),
     call(48, "priority", "going first", libc::SYS_setpriority, [0, 0, -20]),
+    call(48, "io-priority", "reading and writing first", libc::SYS_ioprio_set, [1, 0, 1 << 13]),
     call(48, "lock-memory", "memory that is never swapped", libc::SYS_mlockall, [1]),
     call(48, "set-clock", "the machine's clock", libc::SYS_settimeofday, []),
 ];
@@ -267,6 +268,12 @@ pub(super) fn signal_by_descriptor(pid: i32) -> Result<(), Errno> {
     // SAFETY: takes a descriptor, a signal, no siginfo and no flags.
     let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, descriptor, 0, 0_i64, 0) };
     Errno::result(sent).map(drop)
+}
+
+/// Whether a signal (none) could be sent to one thread of a process.
+pub(super) fn signal_thread(pid: i32) -> Result<(), Errno> {
+    // SAFETY: takes three integers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_tgkill, pid, pid, 0) }).map(drop)
 }
 
 /// Asks for a place among those that always run first.

@@ -49,6 +49,9 @@ pub(super) fn rows() -> Vec<Row> {
         case(4, "signal-by-descriptor", "the same by a descriptor", CONTAINED, |given| {
             beyond(given, || calls::signal_by_descriptor(given.host))
         }),
+        case(4, "signal-thread", "the same to one of its threads", CONTAINED, |given| {
+            beyond(given, || calls::signal_thread(given.host))
+        }),
         case(29, "device-node", "a device of its own", CONTAINED, device_node),
         case(44, "own-program", "overwriting what it is run from", CONTAINED, |_| {
             let itself = std::env::current_exe().map(|path| path.display().to_string());
@@ -57,6 +60,9 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         case(45, "rule-groups", "leaving its group", CONTAINED, |_| {
             any_opened(&GROUPS.map(str::to_owned), true)
+        }),
+        case(46, "namespace-by-file", "its host's namespaces as files", CONTAINED, |given| {
+            any_opened(&["/proc/1/ns/mnt".into(), format!("/proc/{}/ns/mnt", given.host)], false)
         }),
         case(46, "lock-system-files", "locks on files of the system", locks, lock_system_file),
         case(48, "realtime", "running before all others", CONTAINED, |_| {

@@ -29,6 +29,12 @@ const OUT_OF_MEMORY: &[Expect] = &[Expect::Ends(Label::CrashedOutOfMemory)];
 const TOO_MUCH_OUTPUT: Expected = Expected::always(&[Expect::Ends(Label::StoppedOutput)]);
 const TOO_LARGE: Expected =
     Expected::always(&[Expect::Ends(Label::StoppedFiles), Expect::Contained]);
+/// It is an error for the guest first; and where nobody can make a root there is none.
+const FULL_SCRATCH: Expected = Expected::always(&[
+    Expect::Contained,
+    Expect::Ends(Label::StoppedFiles),
+    Expect::Ends(Label::UnstartedRejected),
+]);
 const MEMORY_OR_REFUSAL: Expected =
     Expected::always(&[Expect::Contained, Expect::Ends(Label::CrashedOutOfMemory)]);
 const TOO_MANY: &[Expect] = &[Expect::Ends(Label::StoppedProcesses)];
@@ -39,6 +45,7 @@ pub(super) fn rows() -> Vec<Row> {
         Expected::but(&[Expect::Ends(Label::DeniedSyscall)], &[(&[Profile::Process], TOO_MANY)]);
     let memory_files = Expected::but(&[Expect::Contained], &[(&[Profile::Jit], OUT_OF_MEMORY)]);
     let small: fn(&mut Limits) = |limits| limits.memory = MEMORY;
+    let scratch: fn(&mut Limits) = |limits| limits.scratch = ByteSize::mib(1);
     let short: fn(&mut Limits) = |limits| limits.wall = SHORT;
     vec![
         case(5, "fork-bomb", "processes without end", denied_or_too_many, fork_bomb)
@@ -58,6 +65,12 @@ pub(super) fn rows() -> Vec<Row> {
             hog(Path::new("/tmp"), 2 * MEMORY.as_u64() / (1 << 20))
         })
         .limited(small),
+        case(8, "hog-scratch", "a scratch of its own", FULL_SCRATCH, |_| {
+            hog(Path::new("/tmp"), 64)
+        })
+        .limited(scratch),
+        case(9, "inode-flood-scratch", "files without end in it", FULL_SCRATCH, inode_flood)
+            .limited(scratch),
         case(9, "inode-flood", "files without end", CONTAINED, inode_flood),
         case(10, "huge-file", "one file without end", TOO_LARGE, |_| huge_file(false))
             .limited(|limits| limits.file_bytes = ByteSize::kib(64)),

@@ -8,10 +8,15 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 
+use sandtrap::{ByteSize, Label};
+
 use super::expect::{Expect, Expected};
 use super::table::{Row, case};
 use super::{Given, Outcome, VARIABLE, calls};
 
+/// A scratch takes a root of its own; where nobody can make one, the task is refused.
+const IN_SCRATCH: Expected =
+    Expected::always(&[Expect::Contained, Expect::Ends(Label::UnstartedRejected)]);
 const CONTAINED: Expected = Expected::always(&[Expect::Contained]);
 
 /// Their cases.
@@ -35,6 +40,7 @@ pub(super) fn rows() -> Vec<Row> {
             let mask = format!("{:03o}", mask.bits());
             if known { Outcome::refused(mask) } else { Outcome::breach(mask) }
         }),
+        case(32, "leaked-limits", "its host's limits", CONTAINED, limits),
         case(33, "new-privileges", "privileges by executing", CONTAINED, |_| {
             match calls::has_no_new_privileges() {
                 true => Outcome::refused("it can't gain any"),
@@ -48,6 +54,11 @@ pub(super) fn rows() -> Vec<Row> {
         case(49, "leave-a-mark", "a file for the next task", CONTAINED, leave_mark),
         case(49, "find-the-mark", "a file of the task before", CONTAINED, find_mark)
             .after("leave-a-mark"),
+        case(49, "leave-in-scratch", "the same in a scratch", IN_SCRATCH, leave_mark)
+            .limited(|limits| limits.scratch = ByteSize::mib(1)),
+        case(49, "find-in-scratch", "the scratch of the task before", IN_SCRATCH, find_mark)
+            .limited(|limits| limits.scratch = ByteSize::mib(1))
+            .after("leave-in-scratch"),
     ]
 }
 
@@ -56,6 +67,17 @@ fn core_dump(_: &Given) -> Outcome {
         // One byte is too little for a file; and none, where the host may not have more, is no limit for a pipe.
         Ok((0 | 1, 0 | 1)) => Outcome::refused("no file is that small"),
         other => Outcome::breach(format!("{other:?}")),
+    }
+}
+
+fn limits(given: &Given) -> Outcome {
+    let own = [Resource::RLIMIT_NOFILE, Resource::RLIMIT_MEMLOCK].map(getrlimit);
+    let files = u64::from(given.open_files);
+    match own {
+        [Ok((soft, hard)), Ok((0, 0))] if soft <= files && hard <= files => {
+            Outcome::refused("they are its own")
+        }
+        others => Outcome::breach(format!("{others:?}")),
     }
 }
 

@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -44,6 +45,16 @@ pub(super) fn rows() -> Vec<Row> {
                 &[(&[Profile::Process], &[Expect::Reaches])],
             ),
             second_exec,
+        ),
+        case(
+            36,
+            "loader-exec",
+            "the same by way of the loader",
+            Expected::but(
+                &[Expect::Ends(Label::DeniedSyscall)],
+                &[(&[Profile::Process], &[Expect::Reaches, Expect::Contained])],
+            ),
+            loader_exec,
         ),
         case(
             36,
@@ -102,6 +113,15 @@ fn own_path() -> OsString {
 fn second_exec(given: &Given) -> Outcome {
     // Comes back only if it is refused.
     Outcome::refused(Command::new(own_path()).args(given.other(REACHED).command()).exec())
+}
+
+/// A loader reads a program that need not be one that may be executed.
+fn loader_exec(given: &Given) -> Outcome {
+    let all =
+        ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-x86_64.so.1"];
+    let found = all.into_iter().find(|loader| Path::new(loader).exists()).unwrap_or(all[0]);
+    let mut program = Command::new(found);
+    Outcome::refused(program.arg(own_path()).args(given.other(REACHED).command()).exec())
 }
 
 /// A copy of itself that is no file. Whether that could be begun is what counts.

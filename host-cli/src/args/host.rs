@@ -1,5 +1,7 @@
 //! The verbs that look at the host itself, and those for packagers.
 
+use std::path::PathBuf;
+
 use crate::abuse::Profile;
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +31,14 @@ pub(crate) struct SelftestArgs {
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Vec<Profile>,
 
+    /// Run the attacks in another cage, too: its command, up to where the program comes
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) beside: Option<String>,
+
+    /// Write the outcomes of the attacks to a file, as a table in Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+
     /// Print the outcomes as one JSON object
     #[arg(long)]
     pub(crate) json: bool,
@@ -37,7 +47,8 @@ pub(crate) struct SelftestArgs {
 pub(super) const SELFTEST_EXAMPLE: &str = "\
 Examples:
   sandtrap selftest
-  sandtrap selftest --profile compute --only io-uring --only fork-bomb";
+  sandtrap selftest --profile compute --only io-uring --only fork-bomb
+  sandtrap selftest --beside 'bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev --'";
 
 pub(super) const SELFTEST_CODES: &str = "\
 Each case is a task under limits that bound it, and harms nothing even where a wall is missing. Nothing

@@ -1,12 +1,15 @@
 //! `sandtrap selftest`: the shipped cases against this host.
 
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
 use crate::abuse::WITHOUT_GUEST;
 use crate::args::{SelftestArgs, misuse};
 use crate::render;
-use crate::selftest::{self, Outcome, Selection};
+use crate::selftest::{self, Outcome, Peer, Said, Selection};
 use crate::streams;
 
 /// A case ended otherwise than it should.
@@ -21,18 +24,19 @@ pub(crate) fn selftest(args: &SelftestArgs) -> anyhow::Result<u8> {
     if let Some(name) = selection.unknown() {
         return Err(misuse("selftest", unknown(name)).into());
     }
-    let (mut total, mut different) = (0, 0);
+    // One that is not there is no reason to find out after all the rest.
+    let peer = args.beside.as_deref().map(Peer::of).transpose()?;
     let mut outcomes = Vec::new();
     selftest::run(&selection, &mut |outcome| {
-        total += 1;
-        different += usize::from(!outcome.is_as_expected());
-        match args.json {
-            true => outcomes.push(as_json(&outcome)),
-            false => streams::print(&render::outcome(&outcome))?,
+        if !args.json {
+            streams::print(&render::outcome(&outcome))?;
         }
+        outcomes.push(outcome);
         Ok(())
     })?;
-    let left_out = selftest::left_out(&selection);
+    let beside = peer.map(|peer| elsewhere(peer, &selection, args.json)).transpose()?;
+    let (total, left_out) = (outcomes.len(), selftest::left_out(&selection));
+    let different = outcomes.iter().filter(|outcome| !outcome.is_as_expected()).count();
     if args.json {
         let whole = json!({
             "schema": SCHEMA,
@@ -41,13 +45,44 @@ pub(crate) fn selftest(args: &SelftestArgs) -> anyhow::Result<u8> {
             "different": different,
             "left_out": left_out,
             "without_guest": without_guest(),
-            "outcomes": outcomes,
+            "outcomes": outcomes.iter().map(as_json).collect::<Vec<_>>(),
+            "beside": beside.as_ref().map(beside_as_json),
         });
         streams::print(&format!("{whole:#}\n"))?;
     } else {
         streams::print(&render::summary(total, different, left_out))?;
     }
+    if let Some(path) = &args.markdown {
+        std::fs::write(path, render::abuse(&outcomes, beside.as_ref()))
+            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
     Ok(if different > 0 { DIFFERS } else { 0 })
+}
+
+/// What the attacks come to in another cage, by their names.
+type Beside = (Peer, BTreeMap<&'static str, Said>);
+
+fn elsewhere(peer: Peer, selection: &Selection<'_>, quietly: bool) -> anyhow::Result<Beside> {
+    let mut all = BTreeMap::new();
+    selftest::run_beside(selection, &peer, &mut |name, said| {
+        if !quietly {
+            streams::print(&render::said(peer.name(), name, &said))?;
+        }
+        all.insert(name, said);
+        Ok(())
+    })?;
+    Ok((peer, all))
+}
+
+fn beside_as_json((peer, all): &Beside) -> Value {
+    let said = all
+        .iter()
+        .map(|(name, said)| json!({"name": name, "actual": render::plain(&said.to_string())}));
+    json!({
+        "command": peer.command(),
+        "version": peer.version,
+        "outcomes": said.collect::<Vec<_>>(),
+    })
 }
 
 /// Numbers of the list of attacks that no guest can try, and why.

@@ -89,7 +89,7 @@ fn by_probe(probe: Probe, errno: Option<i32>) -> Option<&'static str> {
                               `--security-opt seccomp=unconfined` or CAP_SYS_ADMIN";
     match probe {
         Probe::Kernel => Some("Linux 5.9 or newer"),
-        Probe::MemoryGroup => Some(
+        Probe::MemoryGroup | Probe::CpuGroup => Some(
             "as root, or as a user with a group handed down: \
              `systemd-run --user --scope -p Delegate=yes sandtrap …`; in a container, --cgroupns=host \
              and a writable /sys/fs/cgroup",
@@ -105,6 +105,7 @@ fn by_probe(probe: Probe, errno: Option<i32>) -> Option<&'static str> {
             Some(SYSTEM_CALL_REFUSED | NOT_PERMITTED) | None => NAMESPACES,
             Some(_) => KERNEL,
         }),
+        Probe::Scratch | Probe::Proc => Some(NAMESPACES),
         Probe::Seccomp => Some("a kernel with CONFIG_SECCOMP_FILTER"),
         Probe::Landlock => {
             Some("a kernel with CONFIG_SECURITY_LANDLOCK, started with lsm=landlock,…")

@@ -4,6 +4,7 @@
 //! cursor or look like a line of ours, so everything is made plain before it is shown.
 
 pub(crate) mod bench;
+mod abuse;
 mod evidence;
 mod findings;
 mod inspection;
@@ -16,9 +17,10 @@ use std::fmt::Write as _;
 
 use sandtrap::{ByteSize, CoreDump, Failure, Limits, Report, Usage, Verdict, Wall, show_duration};
 
+pub(crate) use abuse::abuse;
 pub(crate) use findings::{findings, reason, remedy};
 pub(crate) use inspection::inspection;
-pub(crate) use outcomes::{outcome, summary};
+pub(crate) use outcomes::{outcome, said, summary};
 pub(crate) use policy::policy;
 
 /// The most of one guest's message that is shown; the report has all of it.
@@ -117,7 +119,7 @@ fn usage(usage: &Usage, limits: &Limits) -> String {
 }
 
 /// One line that is what it looks like: no control character, nothing that turns the direction of text.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut line = String::new();
     for (index, character) in text.chars().enumerate() {
         if index == LONGEST_LINE {

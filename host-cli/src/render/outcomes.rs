@@ -1,7 +1,7 @@
 //! What `selftest` prints: a line for each case, and how many there were.
 
 use super::plain;
-use crate::selftest::Outcome;
+use crate::selftest::{Outcome, Said};
 
 /// One case.
 pub(crate) fn outcome(outcome: &Outcome) -> String {
@@ -19,6 +19,11 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         let expected: Vec<String> = outcome.expected.iter().map(ToString::to_string).collect();
         format!("WRONG {beginning} expected {}: {detail}\n", expected.join(" or "))
     }
+}
+
+/// One case in another cage.
+pub(crate) fn said(peer: &str, name: &str, said: &Said) -> String {
+    format!("{peer:<8} {name:<22} {}\n", plain(&said.to_string()))
 }
 
 /// The last lines.

@@ -104,7 +104,13 @@ fn all_cases_run_under_each_profile_and_leave_nothing() {
     for outcome in outcomes(&all) {
         // A guest that could not be started, or was asked for nothing it knows, tests nothing.
         let actual = outcome["actual"].as_str().unwrap();
-        assert!(!actual.starts_with("unstarted") && actual != "exit 43", "{outcome:#}");
+        // Where nobody can make a root, there is no scratch to be full.
+        let is_refused =
+            actual == "unstarted.rejected" && outcome["name"].as_str().unwrap().contains("scratch");
+        assert!(
+            is_refused || !actual.starts_with("unstarted") && actual != "exit 43",
+            "{outcome:#}"
+        );
         assert!(!outcome["detail"].as_str().unwrap().is_empty(), "{outcome:#}");
     }
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "something is left");
@@ -130,4 +136,33 @@ fn an_unknown_case_or_profile_is_wrong_usage_and_a_near_one_is_named() {
 #[test]
 fn the_hidden_entrance_is_none_for_a_users_line() {
     finish(sandtrap(["sandtrap-tries-an-abuse", "exit-3"])).assert_refused(2);
+}
+
+#[test]
+fn another_cage_that_is_not_there_is_named_and_nothing_is_run() {
+    let ran = selftest(&["--beside", "no-such-cage --unshare-all"], &["exit-3"]);
+    ran.assert_refused(125);
+    assert!(ran.stderr.contains("cannot run the other cage, `no-such-cage`"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_same_attacks_are_run_in_another_cage_and_written_down_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("abuse.md");
+    // No cage at all: it lets everything through that the kernel lets through.
+    let flags = ["--json", "--profile", "compute", "--beside", "env --", "--markdown"];
+    let flags = [&flags[..], &[table.to_str().unwrap()]].concat();
+    let ran = selftest(&flags, &["host-secret", "exit-137", "sleep"]);
+    let all = ran.report();
+    let said = |name: &str| {
+        let outcomes = all["beside"]["outcomes"].as_array().unwrap();
+        outcomes.iter().find(|it| it["name"] == name).unwrap()["actual"].as_str().unwrap()
+    };
+    assert!(said("host-secret").starts_with("**reached**"), "{all:#}");
+    assert_eq!((said("exit-137"), said("sleep")), ("exit code 137", "still there after 5 s"));
+    let text = std::fs::read_to_string(&table).unwrap();
+    assert!(
+        text.contains("| 2 | host-secret | a file of its host's | contained | **reached** |"),
+        "{text}"
+    );
 }

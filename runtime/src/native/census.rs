@@ -78,3 +78,40 @@ impl Clock {
         (self.reads)(&fs::read_to_string(&self.file).ok()?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    #[test]
+    fn each_version_has_its_own_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("clock");
+        fs::write(&file, "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\n").unwrap();
+        assert_eq!(Clock::V2(file.clone()).used(), Some(Duration::from_micros(1500)));
+        fs::write(&file, "1500000\n").unwrap();
+        assert_eq!(Clock::V1(file.clone()).used(), Some(Duration::from_micros(1500)));
+        fs::write(&file, "").unwrap();
+        assert_eq!(Clock::V1(file).used(), None);
+        assert_eq!(Clock::V2(folder.path().join("nowhere")).used(), None);
+    }
+
+    #[test]
+    fn who_is_in_a_group_is_counted_by_its_lists() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        let census = Census::new(place("cgroup.procs"), place("cgroup.threads"), None);
+        let crowd = Crowd::allowed(&Limits { processes: 2, threads: 3, ..Limits::default() });
+        for (processes, threads, excess) in [
+            ("", "", None),
+            ("1\n2\n", "1\n2\n3\n", None),
+            ("1\n2\n3\n", "1\n2\n3\n", Some(StopReason::Processes)),
+            ("1\n", "1\n2\n3\n4\n", Some(StopReason::Threads)),
+        ] {
+            fs::write(place("cgroup.procs"), processes).unwrap();
+            fs::write(place("cgroup.threads"), threads).unwrap();
+            assert_eq!(census.excess(crowd), excess, "{processes:?} {threads:?}");
+        }
+    }
+}

@@ -326,3 +326,6 @@ pub(super) fn put(folder: &Path, file: &str, value: impl std::fmt::Display) -> i
         .and_then(|mut open| open.write_all(value.to_string().as_bytes()));
     written.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,6 +35,7 @@ mod image_file;
 mod instruction;
 mod keeper;
 mod killing;
+mod landlock;
 mod leftovers;
 mod mappings;
 mod memory;
@@ -69,7 +70,7 @@ use std::sync::{Arc, OnceLock};
 use crate::isolation::{Image, Isolation, LoadError};
 use crate::task::Program;
 
-pub(crate) use probe::probe;
+pub(crate) use probe::{probe, tiny_program};
 
 use group::Site;
 use image::NativeImage;

@@ -109,6 +109,23 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_v2_are_made_where_memory_is_handed_down() {
+        let tree = tempfile::tempdir().unwrap();
+        let own = tree.path().join("own");
+        fs::create_dir(&own).unwrap();
+        let hand_down = |folder: &Path, list: &str| {
+            fs::write(folder.join("cgroup.subtree_control"), list).unwrap();
+        };
+        assert_eq!(with_memory(&own), None, "nobody hands anything down");
+        hand_down(tree.path(), "cpu pids\n");
+        assert_eq!(with_memory(&own), None, "not that");
+        hand_down(tree.path(), "cpu memory pids\n");
+        assert_eq!(with_memory(&own).as_deref(), Some(tree.path()), "beside our own");
+        hand_down(&own, "memory\n");
+        assert_eq!(with_memory(&own).as_deref(), Some(&*own), "below our own");
+    }
+
+    #[test]
     fn what_is_not_mounted_is_not_found() {
         assert_eq!(parse("1 2 3:4 / / rw - ext4 /dev/vda rw\n", "0::/\n"), Candidates::default());
     }

@@ -93,6 +93,7 @@ pub(super) fn no_guard(guard: &'static str, why: &str, errno: Option<i32>) -> Re
 fn remedy(guard: &str) -> &'static str {
     match guard {
         "memory-group" | "cpu-group" => "run as a user who may make control groups",
+        "landlock-scopes" => "run on Linux 6.12 or later",
         "landlock" => "run on a kernel with Landlock (5.13 or later)",
         "seccomp" => "run on a kernel that filters system calls",
         "tracing" => "allow ptrace",

@@ -5,19 +5,19 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use crate::evidence::{Guard, GuardState, Refusal, Step};
 use crate::permissions::{GuardMode, Network, Permissions};
 
 use super::cage::enter::CageStep;
-use super::cage::{Deed, Namespaces, rules};
+use super::cage::{Deed, Namespaces};
 use super::filter::Terms;
 use super::image::Prepared;
 use super::keeper::Keeper;
 use super::prepared::Cage;
-use super::{refusals, wire};
+use super::{landlock, refusals, wire};
 
 /// Guards that are part of starting a process here: without them there is no process.
 const ALWAYS: [&str; 7] = [
@@ -131,7 +131,7 @@ impl Trial<'_> {
         let filter = terms.program();
         // A tracer sees an exec that is not allowed, and says so; where there is none it is refused without words.
         let may_execute = terms.may_have_processes() || !lacks.tracing;
-        let (rules, landlock) = landlock(image, program, namespaces.rest, may_execute)?;
+        let (rules, landlock) = landlock::put_up(image, program, namespaces, may_execute)?;
         if image.permissions.proc {
             shows_processes(own_pids, rules.is_some())?;
         }
@@ -152,7 +152,7 @@ impl Trial<'_> {
         let mut guards = always();
         guards.extend(namespace_guards(namespaces, image, &self.reasons));
         guards.push(pid_guard(own_pids, &guards));
-        guards.push(landlock);
+        guards.extend(landlock);
         guards.push(filter_guard(self.unfiltered.clone()));
         guards.push(tracing_guard(lacks.tracing));
         let flags = flags(&cage, own_pids, lacks.tracing);
@@ -309,24 +309,6 @@ fn namespace_guards(
         Network::Host => Guard { name: "network-namespace", state: GuardState::Off, why: None },
     });
     guards
-}
-
-fn landlock(
-    image: &Prepared,
-    program: Option<BorrowedFd<'_>>,
-    rooted: bool,
-    may_execute: bool,
-) -> Result<(Option<OwnedFd>, Guard), Refusal> {
-    let net = image.permissions.net;
-    let why = match rules::make(&image.layout, program, net, rooted, may_execute) {
-        Ok(Some(rules)) => return Ok((Some(rules), Guard::in_force("landlock"))),
-        Ok(None) => "this kernel has no Landlock, or has it switched off".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    if image.mode == GuardMode::Required {
-        return Err(refusals::no_guard("landlock", &why, None));
-    }
-    Ok((None, Guard::missing("landlock", why)))
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Refusal> {

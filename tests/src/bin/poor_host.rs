@@ -1,7 +1,8 @@
 //! A host that lacks something: runs one guest there and prints the report.
 //!
-//! `poor_host WHAT GUARDS PROFILE GUEST [PROCESSES]`, where WHAT is `tracing`, `groups`, `filters` or `nothing`, and GUARDS
-//! `required` or `best-effort`. With a number of processes the guest has a short processor time for all of them.
+//! `poor_host WHAT GUARDS PROFILE GUEST [PROCESSES]`, where WHAT is `tracing`, `groups`, `filters`, `users` (namespaces of
+//! users), `namespaces` (all of them), `landlock`, `landlock-N` (its version N) or `nothing`, and GUARDS `required` or
+//! `best-effort`. With a number of processes the guest has a short processor time for all of them.
 //! `poor_host WHAT probe '' ''` prints what a probe finds there instead.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
 
@@ -12,7 +13,11 @@ use nix::sched::{CloneFlags, unshare};
 use sandtrap::{
     ByteSize, GuardMode, Limits, Permissions, Profile, Program, Record, Runtime, Task, Wall,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, SeccompRule};
+use sandtrap_tests::landlock_mask;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -23,7 +28,14 @@ fn main() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
         "filters" => forbid_filters(),
-        _ => {}
+        "users" => forbid_namespaces(nix::libc::CLONE_NEWUSER as u64),
+        "namespaces" => forbid(nix::libc::SYS_unshare),
+        "landlock" => forbid(nix::libc::SYS_landlock_create_ruleset),
+        "nothing" => {}
+        other => {
+            let version = other.strip_prefix("landlock-").expect("something that can be lacked");
+            landlock_mask::pretend(version.parse().expect("a version"));
+        }
     }
     if guards == "probe" {
         for found in sandtrap::probe() {
@@ -58,7 +70,21 @@ fn forbid_filters() {
 }
 
 fn forbid(call: i64) {
-    let rules: Vec<(i64, Vec<SeccompRule>)> = vec![(call, Vec::new())];
+    refuse(vec![(call, Vec::new())]);
+}
+
+/// As where a setting forbids some of them.
+fn forbid_namespaces(kind: u64) {
+    let (compare, size) = (SeccompCmpOp::MaskedEq(kind), SeccompCmpArgLen::Dword);
+    let rule = || {
+        let test = SeccompCondition::new(0, size.clone(), compare.clone(), kind);
+        SeccompRule::new(vec![test.expect("a test")]).expect("a rule")
+    };
+    let calls = [nix::libc::SYS_unshare, nix::libc::SYS_clone];
+    refuse(calls.map(|call| (call, vec![rule()])).into());
+}
+
+fn refuse(rules: Vec<(i64, Vec<SeccompRule>)>) {
     let filter = SeccompFilter::new(
         rules.into_iter().collect(),
         SeccompAction::Allow,

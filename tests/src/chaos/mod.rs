@@ -243,7 +243,7 @@ impl fmt::Display for Chaos {
         }
         let moments = ["before", "after a third", "at the end", "without pools"];
         for (when, (counted, threads)) in moments.iter().zip(self.counted) {
-            let Counted { resident_kib, descriptors, children, groups } = counted;
+            let Counted { resident_kib, descriptors, children, groups, .. } = counted;
             writeln!(
                 f,
                 "{when}: resident {resident_kib} KiB, {descriptors} descriptors, {threads} threads, \

@@ -17,6 +17,24 @@ use super::Layout;
 /// What this program knows of. An older kernel handles less, and says so.
 const KNOWN: ABI = ABI::V6;
 
+/// What this kernel's Landlock has no rules for, though we would make some.
+pub(in crate::native) fn unknown() -> Vec<&'static str> {
+    let hard = || Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let known = [
+        ("moving files between folders", hard().handle_access(AccessFs::Refer).is_ok()),
+        ("cutting files short", hard().handle_access(AccessFs::Truncate).is_ok()),
+        ("ports", hard().handle_access(AccessNet::ConnectTcp).is_ok()),
+        ("controlling devices", hard().handle_access(AccessFs::IoctlDev).is_ok()),
+    ];
+    known.into_iter().filter(|(_, is_known)| !is_known).map(|(what, _)| what).collect()
+}
+
+/// Whether it keeps a task's signals and abstract sockets to itself.
+pub(in crate::native) fn has_scopes() -> bool {
+    let hard = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    hard.scope(Scope::from_all(KNOWN)).is_ok()
+}
+
 /// Makes the rules. `None` where the kernel has no Landlock.
 pub(in crate::native) fn make(
     layout: &Layout,

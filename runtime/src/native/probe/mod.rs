@@ -23,6 +23,7 @@ use crate::quantity::ByteSize;
 use super::group::Site;
 use calls::Material;
 use child::Act;
+pub(crate) use tiny::program as tiny_program;
 
 /// The oldest kernel with all calls that no process can be started without (`close_range`).
 const OLDEST: (u32, u32) = (5, 9);

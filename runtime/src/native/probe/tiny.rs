@@ -29,7 +29,7 @@ const MACHINE: u16 = 183;
 const CODE: &[u8] = &[0xe0, 0, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 1, 0, 0, 0xd4];
 
 /// Makes it.
-pub(super) fn program() -> io::Result<OwnedFd> {
+pub(crate) fn program() -> io::Result<OwnedFd> {
     // Newer kernels want to be told that it will be executed, and older ones know no such word.
     let executable = MFdFlags::MFD_CLOEXEC | MFdFlags::from_bits_retain(libc::MFD_EXEC);
     let made = match memfd_create("sandtrap-probe", executable) {

@@ -1,0 +1,149 @@
+//! Many tasks of every outcome that a process can have: what is there afterwards that was not there before?
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sandtrap::Runtime;
+
+use crate::expect::{Expect, Row, SilentPipe, table};
+use crate::guests::Form;
+use crate::soak::Counted;
+
+/// How long whatever is dying may take until it is gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const WORKERS: usize = 2;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Remains {
+    /// Before the first task, after each outcome had been there once.
+    pub before: Counted,
+    /// After the last one.
+    pub after: Counted,
+    /// How many tasks ended with each label.
+    pub outcomes: BTreeMap<String, usize>,
+    /// Verdicts that were not the expected ones.
+    pub wrong: Vec<String>,
+    /// Processes of tasks that were alive after all had ended.
+    pub alive: Vec<String>,
+}
+
+/// What was met on the way.
+#[derive(Default)]
+struct Met {
+    outcomes: BTreeMap<String, usize>,
+    wrong: Vec<String>,
+}
+
+impl Remains {
+    /// Runs at least so many tasks, as often as it takes through the whole table.
+    pub fn of(tasks: usize) -> Self {
+        let rows: Vec<Row> =
+            table().into_iter().filter(|row| matches!(row.native, Expect::Ends(..))).collect();
+        // What a process makes once it keeps.
+        let _ = run(&rows, 1);
+        let before = settled(None);
+        let met = run(&rows, tasks.div_ceil(rows.len()));
+        let after = settled(Some(before));
+        Self { before, after, outcomes: met.outcomes, wrong: met.wrong, alive: alive() }
+    }
+
+    /// Whether everything is as it was.
+    pub fn is_nothing(&self) -> bool {
+        let same = |counted: Counted| Counted { resident_kib: 0, ..counted };
+        self.wrong.is_empty() && self.alive.is_empty() && same(self.before) == same(self.after)
+    }
+}
+
+fn run(rows: &[Row], rounds: usize) -> Met {
+    let runtime = Runtime::new().expect("a runtime");
+    let (silent, met, next) = (SilentPipe::new(), Mutex::new(Met::default()), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    run_row(&runtime, row, rounds, &silent, &met);
+                }
+            });
+        }
+    });
+    met.into_inner().expect("workers that did not panic")
+}
+
+fn run_row(runtime: &Runtime, row: &Row, rounds: usize, silent: &SilentPipe, met: &Mutex<Met>) {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let mut program = row.program(Form::Process, scratch.path());
+    let mut permissions = program.policy().permissions.clone();
+    // By this its processes are known, and those that they leave behind.
+    permissions.grant_env("REMAINS_OF", std::process::id().to_string());
+    program = program.permissions(permissions);
+    let loaded = runtime.load(program.clone());
+    for _ in 0..rounds {
+        let report = match &loaded {
+            Ok(loaded) => loaded.run(&row.task(silent)),
+            Err(_) => runtime.run(program.clone(), &row.task(silent)),
+        };
+        let label = report.verdict.label();
+        let mut met = met.lock().expect("workers that did not panic");
+        *met.outcomes.entry(label.to_string()).or_default() += 1;
+        if !matches!(row.native, Expect::Ends(expected, _) if expected == label) {
+            met.wrong.push(format!("{} {:?}: {}", row.guest, row.args, report.verdict));
+        }
+    }
+}
+
+/// Counts when nothing changes any more, or when it is as it was.
+fn settled(before: Option<Counted>) -> Counted {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let now = Counted::now();
+        let is_same = before.is_some_and(|before| {
+            Counted { resident_kib: 0, ..before } == Counted { resident_kib: 0, ..now }
+        });
+        if is_same || Instant::now() >= end || (before.is_none() && now.children == 0) {
+            return now;
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn alive() -> Vec<String> {
+    let mark = format!("REMAINS_OF={}\0", std::process::id());
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let marked = all.filter(|entry| {
+        let variables = fs::read(entry.path().join("environ")).unwrap_or_default();
+        variables.windows(mark.len()).any(|part| part == mark.as_bytes())
+    });
+    let line = |entry: fs::DirEntry| {
+        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        format!("{}: {}", entry.file_name().display(), String::from_utf8_lossy(&words))
+    };
+    marked.map(line).collect()
+}
+
+impl fmt::Display for Remains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (label, count) in &self.outcomes {
+            writeln!(f, "{count:8} {label}")?;
+        }
+        for (when, counted) in [("before", &self.before), ("after", &self.after)] {
+            let Counted { children, groups, mounts, descriptors, threads, .. } = counted;
+            writeln!(
+                f,
+                "{when:8} {children} processes, {groups} groups, {mounts} mounts, {descriptors} descriptors, {threads} threads"
+            )?;
+        }
+        for left in &self.alive {
+            writeln!(f, "alive    {left}")?;
+        }
+        for wrong in &self.wrong {
+            writeln!(f, "wrong    {wrong}")?;
+        }
+        Ok(())
+    }
+}
