@@ -3,8 +3,8 @@
 //! Much of it comes from the guest: messages, names of functions. None of that may end a line, move the
 //! cursor or look like a line of ours, so everything is made plain before it is shown.
 
-pub(crate) mod bench;
 mod abuse;
+pub(crate) mod bench;
 mod evidence;
 mod findings;
 mod inspection;

@@ -89,12 +89,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("clock");
         fs::write(&file, "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\n").unwrap();
-        assert_eq!(Clock::V2(file.clone()).used(), Some(Duration::from_micros(1500)));
+        assert_eq!(Clock::v2(file.clone()).used(), Some(Duration::from_micros(1500)));
         fs::write(&file, "1500000\n").unwrap();
-        assert_eq!(Clock::V1(file.clone()).used(), Some(Duration::from_micros(1500)));
+        assert_eq!(Clock::v1(file.clone()).used(), Some(Duration::from_micros(1500)));
         fs::write(&file, "").unwrap();
-        assert_eq!(Clock::V1(file).used(), None);
-        assert_eq!(Clock::V2(folder.path().join("nowhere")).used(), None);
+        assert_eq!(Clock::v1(file).used(), None);
+        assert_eq!(Clock::v2(folder.path().join("nowhere")).used(), None);
     }
 
     #[test]
