@@ -19,7 +19,8 @@ const TURN: Duration = Duration::from_millis(150);
 /// One thing to be timed.
 pub struct Case<'a> {
     name: &'static str,
-    act: Box<dyn FnMut() + 'a>,
+    /// Does it so often, and says how long that took.
+    measure: Box<dyn FnMut(u32) -> Duration + 'a>,
     samples: Vec<f64>,
     batch: u32,
 }
@@ -33,17 +34,27 @@ impl std::fmt::Debug for Case<'_> {
 impl<'a> Case<'a> {
     /// A case. What it returns is kept from being optimised away.
     pub fn new<R>(name: &'static str, mut act: impl FnMut() -> R + 'a) -> Self {
-        let act = Box::new(move || {
-            black_box(act());
-        });
-        Self { name, act, samples: Vec::new(), batch: 1 }
+        let measure = move |times| {
+            let begin = Instant::now();
+            for _ in 0..times {
+                black_box(act());
+            }
+            begin.elapsed()
+        };
+        Self { name, measure: Box::new(measure), samples: Vec::new(), batch: 1 }
+    }
+
+    /// A case of which only a part counts, and which says itself how long that took.
+    pub fn timed(name: &'static str, mut act: impl FnMut() -> Duration + 'a) -> Self {
+        let measure = move |times| (0..times).map(|_| act()).sum();
+        Self { name, measure: Box::new(measure), samples: Vec::new(), batch: 1 }
     }
 
     fn warm_up(&mut self) {
         let begin = Instant::now();
         let mut runs = 0_u32;
         while runs < 3 || begin.elapsed() < TURN / 2 {
-            (self.act)();
+            (self.measure)(1);
             runs += 1;
         }
         let once = begin.elapsed() / runs;
@@ -54,11 +65,8 @@ impl<'a> Case<'a> {
         let begin = Instant::now();
         let mut taken = 0;
         while taken < 3 || begin.elapsed() < TURN {
-            let sample = Instant::now();
-            for _ in 0..self.batch {
-                (self.act)();
-            }
-            self.samples.push(sample.elapsed().as_secs_f64() / f64::from(self.batch));
+            let sample = (self.measure)(self.batch);
+            self.samples.push(sample.as_secs_f64() / f64::from(self.batch));
             taken += 1;
         }
     }

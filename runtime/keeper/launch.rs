@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use crate::call::{call, clone_and_call, exit, number};
 use crate::view;
 use crate::wire::{
-    BORN_INTO, BY_DESCRIPTOR, Board, EXECUTES, FILTER, FIRST, Head, MOST_DOORS, OWN_PIDS, OWN_RULES,
+    ARENA, BORN_INTO, BY_DESCRIPTOR, Board, EXECUTES, FILTER, FIRST, Head, MOST_DOORS, OWN_PIDS, OWN_RULES,
     PLACES, PROC, PROGRAM, RESTRICT, RULES, Rlimit, SCRATCH, TRACE, UNTRACED_IS_FINE, step,
 };
 
@@ -129,7 +129,7 @@ impl Order {
                 tls: 0,
                 set_tid: 0,
                 set_tid_size: 0,
-                cgroup: (FIRST as usize + PLACES) as u64,
+                cgroup: (FIRST as usize + self.places()) as u64,
             };
             let (address, size) = ((&raw const arguments) as usize, size_of::<CloneArguments>());
             // SAFETY: the arguments name the child's own stack, and keep this process waiting.
@@ -146,6 +146,10 @@ impl Order {
 
     fn has(&self, flag: u32) -> bool {
         self.head.flags & flag != 0
+    }
+
+    fn places(&self) -> usize {
+        PLACES + usize::from(self.has(ARENA))
     }
 }
 
@@ -217,7 +221,7 @@ impl Order {
     fn join_groups(&self, _: &Board) -> Result<(), i32> {
         let written_to = if self.has(BORN_INTO) { 1 } else { 0 };
         for door in written_to..self.head.doors as usize {
-            let descriptor = FIRST as usize + PLACES + door;
+            let descriptor = FIRST as usize + self.places() + door;
             // SAFETY: one byte of a constant: "0" is the kernel's word for the writer itself.
             unsafe { call(number::WRITE, [descriptor, c"0".as_ptr() as usize, 1, 0, 0, 0]) }?;
         }
@@ -226,7 +230,7 @@ impl Order {
 
     /// Rules to which something can be added, if it has any.
     fn own_rules(&self) -> Option<usize> {
-        let behind_doors = FIRST as usize + PLACES + self.head.doors as usize;
+        let behind_doors = FIRST as usize + self.places() + self.head.doors as usize;
         self.has(OWN_RULES).then_some(behind_doors)
     }
 
@@ -236,7 +240,7 @@ impl Order {
         }
         let rules = self.own_rules();
         let opened = view::scratch(self.scratch, rules, self.has(EXECUTES))?;
-        let behind_doors = FIRST as usize + PLACES + self.head.doors as usize;
+        let behind_doors = FIRST as usize + self.places() + self.head.doors as usize;
         view::hand_over(rules.map_or(behind_doors, |rules| rules + 1), opened)
     }
 
@@ -255,16 +259,16 @@ impl Order {
         Ok(())
     }
 
-    /// 0 to 3 are the guest's; everything else is closed, at the exec at the latest.
+    /// 0 to 3 are the guest's, and 4 if it has an arena; everything else is closed, at the exec at the latest.
     fn place_descriptors(&self, _: &Board) -> Result<(), i32> {
         const CLOSE_AT_EXEC: usize = 4;
-        for place in 0..PLACES {
+        for place in 0..self.places() {
             let from = FIRST as usize + place;
             // SAFETY: duplicates onto a low number of this child's own table; no source is that low.
             unsafe { call(number::DUP3, [from, place, 0, 0, 0, 0]) }?;
         }
         let flags = if self.has(BY_DESCRIPTOR) { CLOSE_AT_EXEC } else { 0 };
-        let arguments = [PLACES, u32::MAX as usize, flags, 0, 0, 0];
+        let arguments = [self.places(), u32::MAX as usize, flags, 0, 0, 0];
         // SAFETY: closes the rest of this child's own table.
         unsafe { call(number::CLOSE_RANGE, arguments) }?;
         Ok(())

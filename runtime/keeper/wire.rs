@@ -51,6 +51,8 @@ pub(crate) const PROC: u32 = 256;
 pub(crate) const OWN_RULES: u32 = 512;
 /// Files of its own may be executed.
 pub(crate) const EXECUTES: u32 = 1024;
+/// The order brings one descriptor more: the task's 4.
+pub(crate) const ARENA: u32 = 2048;
 
 /// The beginning of an order.
 #[repr(C)]

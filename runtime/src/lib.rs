@@ -153,7 +153,7 @@ pub use labels::Labels;
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
 pub use lines::{Line, Lines};
 pub use order::{Order, Priority};
-pub use payload::{Payload, ValueError};
+pub use payload::{Payload, Payloads, ValueError};
 pub use permissions::{
     Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
 };

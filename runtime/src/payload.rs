@@ -15,6 +15,22 @@ pub struct Payload {
     bytes: Bytes,
 }
 
+/// How large values travel between a program's tasks and their host. Those of less than 64 KiB always travel with their
+/// frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Payloads {
+    /// As the wall has it best: a module's result is read in its own memory, a process shares memory with its host where
+    /// that takes nothing from its walls.
+    #[default]
+    Auto,
+    /// With their frames, at the price of a copy or two.
+    Inline,
+    /// In memory that both share: much faster from some MiB on. A process can make code of what it writes there,
+    /// which its profile may otherwise forbid: what it does with that is bounded by its other walls only.
+    /// (Where the profile is `process` or `jit` it can do that anyway, and `Auto` is the same.)
+    Shared,
+}
+
 /// A value that can't be written, or bytes that are no such value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -68,6 +84,21 @@ impl Payload {
         match serde_json::from_slice::<IgnoredAny>(&text) {
             Ok(_) => Ok(Self::new(Codec::Json, text)),
             Err(error) => Err(ValueError(format!("this is no JSON: {error}"))),
+        }
+    }
+
+    /// Bytes that belong to something else, which is kept as long as they are. They are not copied.
+    pub(crate) fn held(codec: Codec, owner: impl AsRef<[u8]> + Send + 'static) -> Self {
+        Self { codec, bytes: Bytes::from_owner(owner) }
+    }
+
+    /// The bytes that a function gave, where it gave bytes or text and no other value: raw ones, or those of a
+    /// `Vec<u8>`. They stand where the host took them in, and are not copied.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self.codec {
+            Codec::Raw => Some(&self.bytes),
+            Codec::Typed => typed_bytes(&self.bytes).ok(),
+            Codec::Json => None,
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::host::{Granted, HostFunctions};
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
-use crate::payload::{Payload, ValueError};
+use crate::payload::{Payload, Payloads, ValueError};
 use crate::permissions::{GuardMode, Permissions};
 use crate::trust::{CompileLimits, Trust};
 
@@ -65,6 +65,7 @@ pub struct Program {
     wall: Option<Wall>,
     policy: Policy,
     backtrace: bool,
+    payloads: Payloads,
     host: HostFunctions,
     core_dump: bool,
 }
@@ -128,7 +129,17 @@ impl Program {
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
         let (policy, host) = (Policy::default(), HostFunctions::default());
-        Self { name, source, wall: None, policy, backtrace: false, core_dump: false, host }
+        let payloads = Payloads::default();
+        Self {
+            name,
+            source,
+            wall: None,
+            policy,
+            backtrace: false,
+            payloads,
+            core_dump: false,
+            host,
+        }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -173,6 +184,17 @@ impl Program {
     pub fn backtrace(mut self, wanted: bool) -> Self {
         self.backtrace = wanted;
         self
+    }
+
+    /// Says how large values travel.
+    pub fn payloads(mut self, payloads: Payloads) -> Self {
+        self.payloads = payloads;
+        self
+    }
+
+    /// How large values travel.
+    pub fn wanted_payloads(&self) -> Payloads {
+        self.payloads
     }
 
     /// With the functions of the host that were granted to it.

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use sandtrap::{ByteSize, Codec, Level, Limits, Loaded, Payload, Program, Runtime, Task, Wall};
+use sandtrap::{
+    ByteSize, Codec, Level, Limits, Loaded, Payload, Permissions, Profile, Program, Runtime, Task,
+    Wall,
+};
 use sandtrap_protocol::{
     ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_with,
 };
@@ -43,6 +46,12 @@ impl Script {
     fn exits(mut self, code: u32) -> Self {
         self.0.push(b'x');
         self.0.extend_from_slice(&code.to_le_bytes());
+        self
+    }
+
+    fn resizes(mut self, length: u64) -> Self {
+        self.0.push(b'z');
+        self.0.extend_from_slice(&length.to_le_bytes());
         self
     }
 
@@ -96,7 +105,7 @@ fn broken_frames() -> Vec<Row> {
         ("a_log_of_4_gib", hello().says(&with(&[8])).hangs(), PROTOCOL),
         ("a_value_of_4_gib", hello().says(&with(&[5, 1, 0])).hangs(), LIMIT),
         ("an_empty_frame", hello().says(&[0; 4]).hangs(), PROTOCOL),
-        ("an_unknown_kind", hello().says(&[1, 0, 0, 0, 12]).hangs(), PROTOCOL),
+        ("an_unknown_kind", hello().says(&[1, 0, 0, 0, 13]).hangs(), PROTOCOL),
         ("a_kind_of_two_bytes", hello().says(&[3, 0, 0, 0, 0x85, 0, 0]).hangs(), PROTOCOL),
         ("bytes_left_over", hello().says(&[3, 0, 0, 0, 3, 1, 9]).hangs(), PROTOCOL),
         ("a_beat_with_a_tail", hello().says(&[2, 0, 0, 0, 11, 1]).hangs(), PROTOCOL),
@@ -212,6 +221,29 @@ fn host_calls() -> Vec<Row> {
     ]
 }
 
+/// Results that are said to lie somewhere.
+fn placed_values() -> Vec<Row> {
+    let hello = Script::hello;
+    let placed = |at, length| hello().frame(&FromGuest::Placed { at, length });
+    let sent = encode_with(&result(), &[7; 5]).unwrap();
+    vec![
+        ("a_value_beyond_its_room", placed(1 << 40, 5).frame(&result()).hangs(), PROTOCOL),
+        ("a_value_around_the_end", placed(u64::MAX, 2).frame(&result()).hangs(), PROTOCOL),
+        ("a_value_of_16_exbibytes", placed(0, u64::MAX).frame(&result()).hangs(), PROTOCOL),
+        ("a_value_placed_and_sent", placed(0, 0).says(&sent).hangs(), PROTOCOL),
+        ("a_value_placed_twice", placed(0, 0).says(&[3, 0, 0, 0, 12, 0, 0]).hangs(), PROTOCOL),
+        ("a_value_placed_for_an_item", placed(0, 0).frame(&emit(1)).hangs(), PROTOCOL),
+        ("a_value_placed_for_an_error", placed(0, 0).frame(&error()).hangs(), PROTOCOL),
+        ("a_value_placed_for_nothing", placed(0, 0).exits(0), PROTOCOL),
+        (
+            "a_value_placed_after_the_result",
+            hello().frame(&result()).says(&[3, 0, 0, 0, 12, 0, 0]).hangs(),
+            PROTOCOL,
+        ),
+        ("a_value_of_nothing", placed(0, 0).frame(&result()).exits(0), "completed"),
+    ]
+}
+
 /// Too much, and endings that don't fit what was said.
 fn floods_and_ends() -> Vec<Row> {
     let hello = Script::hello;
@@ -301,13 +333,41 @@ fn calls_of_the_host_are_no_way_out() {
 }
 
 #[test]
+fn values_that_are_placed_wrongly_end_a_guest() {
+    assert_eq!(wrong(placed_values()), Vec::<String>::new());
+}
+
+/// Where a process shares memory with us: what is too much for its limit, and a size that it would like to change.
+#[test]
+fn shared_memory_stays_as_large_as_it_was_made() {
+    let permissions = Permissions { profile: Profile::Process, ..Permissions::default() };
+    let limits = Limits { result: ByteSize::bytes(RESULT), ..Limits::default() };
+    let program = Program::file(guests::native("speaks_raw")).limits(limits);
+    let guest = Runtime::new().unwrap().load(program.permissions(permissions)).unwrap();
+    let placed = |length| FromGuest::Placed { at: 0, length };
+    for (length, label) in
+        [(RESULT, "completed"), (RESULT + 100_000, LIMIT), (RESULT * 2, PROTOCOL)]
+    {
+        for resized in [false, true] {
+            let script = Script::hello();
+            let script = if resized { script.resizes(0).resizes(RESULT * 4) } else { script };
+            let script = script.frame(&placed(length)).frame(&result()).exits(0);
+            let report = guest.run(&Task::invoke_with("f", Payload::raw(script.0)));
+            assert_eq!(report.verdict.label().as_str(), label, "{:?}", report.verdict);
+            let result = report.output.result.as_ref().map_or(0, |it| it.bytes().len());
+            assert_eq!(result as u64, if label == "completed" { length } else { 0 });
+        }
+    }
+}
+
+#[test]
 fn floods_end_at_their_limit_and_lies_change_nothing() {
     assert_eq!(wrong(floods_and_ends()), Vec::<String>::new());
 }
 
 #[test]
 fn there_are_many_misbehaviours_and_no_two_of_one_name() {
-    let rows = [broken_frames(), out_of_turn(), host_calls(), floods_and_ends()];
+    let rows = [broken_frames(), out_of_turn(), host_calls(), placed_values(), floods_and_ends()];
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
     let names: std::collections::BTreeSet<_> = rows.iter().map(|row| row.0).collect();
     assert!(names.len() == rows.len() && rows.len() >= 40, "{}", rows.len());

@@ -27,6 +27,7 @@ mod kept_native;
 mod labels;
 mod limits;
 mod other_languages;
+mod parity;
 mod phases;
 mod pool;
 mod pool_processes;

@@ -66,6 +66,14 @@ pub enum FromGuest {
     },
     /// A sign of life, and nothing else.
     Beat,
+    /// The result that follows lies in the guest's room for values: in its arena, or in a module's own memory. The
+    /// tail of its frame is empty then.
+    Placed {
+        /// Where it begins.
+        at: u64,
+        /// How many bytes it has.
+        length: u64,
+    },
 }
 
 /// What a host sends.
@@ -104,6 +112,13 @@ pub enum ToGuest<'a> {
     },
     /// There will be no more calls.
     Shutdown,
+    /// The input of the call that follows lies in the guest's arena. The tail of its frame is empty then.
+    Placed {
+        /// Where it begins.
+        at: u64,
+        /// How many bytes it has.
+        length: u64,
+    },
 }
 
 /// How a value is written as bytes.
@@ -193,7 +208,8 @@ impl FromGuest {
             | Self::Panic(_)
             | Self::OutOfMemory { .. }
             | Self::Functions(_)
-            | Self::Beat => Tail::None,
+            | Self::Beat
+            | Self::Placed { .. } => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
             | Self::ErrorValue { .. }
@@ -205,7 +221,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11 => Some(Tail::None),
+            0..=4 | 11 | 12 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,
@@ -217,7 +233,9 @@ impl ToGuest<'_> {
     /// What follows the fields of this frame.
     pub const fn tail(&self) -> Tail {
         match self {
-            Self::Hello { .. } | Self::Cancel { .. } | Self::Shutdown => Tail::None,
+            Self::Hello { .. } | Self::Cancel { .. } | Self::Shutdown | Self::Placed { .. } => {
+                Tail::None
+            }
             Self::Call { .. } | Self::HostReply { .. } => Tail::Value,
         }
     }

@@ -19,13 +19,22 @@ pub use codec::{
 };
 pub use decoder::Decoder;
 pub use frame::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, ToGuest};
-pub use typed::{TypedFault, typed_bytes, typed_bytes_to_vec, typed_from_slice, typed_to_vec};
+pub use typed::{
+    TypedFault, typed_bytes, typed_bytes_around, typed_bytes_to_vec, typed_from_slice, typed_to_vec,
+};
 
 /// The version of the channel that this crate speaks.
 pub const VERSION: u16 = 1;
 
 /// The environment variable that tells a native guest the number of its channel's descriptor.
 pub const CHANNEL_VARIABLE: &str = "SANDTRAP_CHANNEL";
+
+/// The environment variable that tells a native guest the number of its arena's descriptor: memory that it shares with its
+/// host, for large values.
+pub const ARENA_VARIABLE: &str = "SANDTRAP_ARENA";
+
+/// A value of fewer bytes travels with its frame.
+pub const PLACED_FROM: usize = 64 * 1024;
 
 /// The import module of a module's channel.
 pub const IMPORT_MODULE: &str = "sandtrap";

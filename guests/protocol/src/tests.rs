@@ -31,6 +31,7 @@ fn golden() -> Vec<(FromGuest, &'static [u8], &'static [u8])> {
         ),
         (host, b"key", b"\x0b\0\0\0\x0a\xac\x02\x00\x03getkey"),
         (FromGuest::Beat, b"", b"\x01\0\0\0\x0b"),
+        (FromGuest::Placed { at: 4096, length: 300 }, b"", b"\x05\0\0\0\x0c\x80\x20\xac\x02"),
     ]
 }
 
@@ -61,6 +62,7 @@ fn the_bytes_of_every_frame_stay_the_same() {
         (reply, b"v", b"\x06\0\0\0\x02\xac\x02\x01\x00v"),
         (ToGuest::Cancel { id: 7 }, b"", b"\x02\0\0\0\x03\x07"),
         (ToGuest::Shutdown, b"", b"\x01\0\0\0\x04"),
+        (ToGuest::Placed { at: 4096, length: 300 }, b"", b"\x05\0\0\0\x05\x80\x20\xac\x02"),
     ] {
         assert_eq!(encode_with(&frame, tail).as_deref(), Ok(bytes), "{frame:?}");
         let (read, at) = decode_to_guest(&bytes[LENGTH_BYTES..]).unwrap();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sandtrap_protocol::{Codec, FromGuest, Level};
 use serde::Serialize;
 
+use crate::blob::Blob;
 use crate::host::Host;
 use crate::testify::{say_text, say_value};
 use crate::value::{self, ValueError};
@@ -67,6 +68,11 @@ impl Context {
             true => say_value(&FromGuest::Emit { id: self.id, codec }, bytes),
             false => people::print(bytes),
         }
+    }
+
+    /// So many zeros for a large result, which the host reads where they are written.
+    pub fn blob(&self, length: usize) -> Blob {
+        Blob::room(length)
     }
 
     /// Tells the host that a long task is still alive.

@@ -4,18 +4,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sandtrap_protocol::{Codec, LENGTH_BYTES, MAX_HEAD, Tail, ToGuest, decode_to_guest};
 
+use crate::blob::Blob;
 use crate::wire;
 
 /// Small calls lie in here as a whole, several of them if the host is quick.
 const ROOM: usize = 16 * 1024;
 
 /// What the host wants.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Order {
     /// It greets.
-    Hello { version: u16 },
+    Hello,
     /// It calls a function.
-    Call { id: u64, codec: Codec, time_left: u64, function: String, input: Vec<u8> },
+    Call { id: u64, codec: Codec, time_left: u64, function: String, input: Blob },
     /// It answers a question: with a value, or with words that say why there is none.
     Reply { id: u64, is_result: bool, codec: Codec, value: Vec<u8> },
     /// It waits no longer for this call.
@@ -32,6 +33,8 @@ pub(crate) struct Inbox {
     room: Box<[u8]>,
     begin: usize,
     end: usize,
+    /// Where the input of the call that follows lies.
+    placed: Option<(u64, u64)>,
     /// Looked at while something else went on, and not what was looked for.
     seen: Vec<Order>,
 }
@@ -73,7 +76,7 @@ pub(crate) fn is_cancelled(call: u64) -> bool {
             None => break,
         }
     }
-    inbox.seen.contains(&Order::Cancel { id: call })
+    inbox.seen.iter().any(|order| matches!(order, Order::Cancel { id } if *id == call))
 }
 
 fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
@@ -83,7 +86,7 @@ fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
 
 impl Inbox {
     fn new() -> Self {
-        Self { room: vec![0; ROOM].into(), begin: 0, end: 0, seen: Vec::new() }
+        Self { room: vec![0; ROOM].into(), begin: 0, end: 0, placed: None, seen: Vec::new() }
     }
 
     /// Whether a frame has begun to come.
@@ -126,7 +129,7 @@ impl Inbox {
         let Ok((frame, fields)) = decode_to_guest(body) else {
             // A host of a later version may send what is not known here, and does not need an answer to it.
             self.begin = begin + there;
-            return self.rest(Order::Other, length - there);
+            return self.rest(Order::Other, Vec::new(), length - there);
         };
         let mut tail = Vec::new();
         if frame.tail() == Tail::Value {
@@ -134,28 +137,40 @@ impl Inbox {
             tail.extend_from_slice(&body[fields..]);
         }
         let order = match frame {
-            ToGuest::Hello { version } => Order::Hello { version },
+            ToGuest::Hello { .. } => Order::Hello,
             ToGuest::Call { id, codec, time_left, function } => {
-                let (function, input) = (function.to_owned(), tail);
+                let (function, input) = (function.to_owned(), Blob::default());
                 Order::Call { id, codec, time_left, function, input }
             }
             ToGuest::HostReply { id, is_result, codec } => {
-                Order::Reply { id, is_result, codec, value: tail }
+                Order::Reply { id, is_result, codec, value: Vec::new() }
             }
             ToGuest::Cancel { id } => Order::Cancel { id },
+            ToGuest::Placed { at, length } => {
+                self.placed = Some((at, length));
+                Order::Other
+            }
             ToGuest::Shutdown => Order::Shutdown,
         };
         self.begin = begin + there;
-        self.rest(order, length - there)
+        self.rest(order, tail, length - there)
     }
 
     /// Gets what is missing of an order's value.
-    fn rest(&self, mut order: Order, missing: usize) -> Option<Order> {
-        let mut nobodys = Vec::new();
-        let into = match &mut order {
-            Order::Call { input, .. } | Order::Reply { value: input, .. } => input,
-            _ => &mut nobodys,
-        };
-        (missing == 0 || wire::receive_all(into, missing)).then_some(order)
+    fn rest(&mut self, mut order: Order, mut value: Vec<u8>, missing: usize) -> Option<Order> {
+        if missing > 0 && !wire::receive_all(&mut value, missing) {
+            return None;
+        }
+        match &mut order {
+            Order::Call { input, .. } => {
+                *input = match self.placed.take() {
+                    Some((at, length)) => Blob::given(at, length)?,
+                    None => value.into(),
+                }
+            }
+            Order::Reply { value: into, .. } => *into = value,
+            Order::Hello | Order::Cancel { .. } | Order::Shutdown | Order::Other => {}
+        }
+        Some(order)
     }
 }

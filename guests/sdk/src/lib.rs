@@ -40,6 +40,9 @@
 //! `crashed.out-of-memory`, in a process and in a module alike. Outside of sandtrap a native guest runs as an
 //! ordinary program, and so does a component (wasm32-wasip2) anywhere: it has no channel to say any of this.
 
+#[cfg(unix)]
+mod arena;
+mod blob;
 mod context;
 mod host;
 mod inbox;
@@ -51,6 +54,7 @@ mod testify;
 mod value;
 mod wire;
 
+pub use blob::Blob;
 pub use context::Context;
 pub use host::{Host, HostError};
 pub use memory::TellingAllocator;

@@ -30,7 +30,7 @@ pub(crate) fn run(functions: &'static [Function]) -> ExitCode {
         );
         return MISUSED.into();
     };
-    let input = input.unwrap_or_else(|| "null".to_owned()).into_bytes();
+    let input = input.unwrap_or_else(|| "null".to_owned()).into_bytes().into();
     let mut context = Context { id: 0, codec: Codec::Json, end: None, has_host: false };
     let mut call = Call { function: function.name, codec: Codec::Json, input };
     match (function.run)(&mut call, &mut context) {

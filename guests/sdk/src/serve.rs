@@ -4,12 +4,14 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sandtrap_protocol::{Codec, ErrorReport, FromGuest};
+use sandtrap_protocol::{Codec, ErrorReport, FromGuest, PLACED_FROM};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::blob::Blob;
 use crate::context::Context;
 use crate::inbox::{self, Order};
 use crate::testify::{error_report, error_said, say, say_value, start};
@@ -38,14 +40,14 @@ pub trait Task {
 pub struct Call {
     pub(crate) function: &'static str,
     pub(crate) codec: Codec,
-    pub(crate) input: Vec<u8>,
+    pub(crate) input: Blob,
 }
 
 /// What became of a call.
 #[derive(Debug)]
 pub enum Settled {
     /// It gave this.
-    Value(Vec<u8>),
+    Value(Blob),
     /// It failed.
     Failed {
         /// With this.
@@ -89,7 +91,10 @@ impl Call {
         let report = error_report(&error);
         // Raw bytes have no types; a host that knows this one knows how Rust writes it.
         let codec = self.error_codec();
-        Settled::Failed { report, value: value::write(codec, error, self.function).ok() }
+        Settled::Failed {
+            report,
+            value: value::write(codec, error, self.function).ok().map(Blob::into_vec),
+        }
     }
 
     fn error_codec(&self) -> Codec {
@@ -103,6 +108,9 @@ impl Settled {
     }
 }
 
+/// How many calls there were, this one included.
+static CALLS: AtomicU64 = AtomicU64::new(0);
+
 static FUNCTIONS: OnceLock<&'static [Function]> = OnceLock::new();
 
 /// Serves calls of these functions until there are no more; [`serve!`](crate::serve!) calls it. Without a host,
@@ -114,26 +122,40 @@ pub fn serve(functions: &'static [Function]) -> ExitCode {
     if go_on() { ExitCode::SUCCESS } else { people::run(functions) }
 }
 
+/// What the host wants next. Of the last call's values nothing is left then.
+fn next() -> Option<Order> {
+    #[cfg(unix)]
+    crate::arena::clear();
+    inbox::next()
+}
+
 /// Serves what has come. Says whether there was a host that sent anything.
 pub(crate) fn go_on() -> bool {
     let mut was_heard = false;
-    while let Some(order) = inbox::next() {
+    while let Some(order) = next() {
         was_heard = true;
         match order {
             Order::Call { id, codec, time_left, function, input } => {
+                CALLS.fetch_add(1, Ordering::Relaxed);
                 let end = Instant::now().checked_add(Duration::from_micros(time_left));
                 let mut context = Context { id, codec, end, has_host: true };
                 answer(&function, input, &mut context);
             }
             Order::Shutdown => break,
             // A host of another version ends this guest when it hears of ours.
-            Order::Hello { .. } | Order::Reply { .. } | Order::Cancel { .. } | Order::Other => {}
+            Order::Hello | Order::Reply { .. } | Order::Cancel { .. } | Order::Other => {}
         }
     }
     was_heard
 }
 
-fn answer(name: &str, input: Vec<u8>, context: &mut Context) {
+/// Whether there was a call before this one.
+#[cfg(unix)]
+pub(crate) fn is_not_first() -> bool {
+    CALLS.load(Ordering::Relaxed) > 1
+}
+
+fn answer(name: &str, input: Blob, context: &mut Context) {
     let functions = FUNCTIONS.get().copied().unwrap_or_default();
     let codec = context.codec;
     let settled = match functions.iter().find(|function| function.name == name) {
@@ -146,7 +168,7 @@ fn answer(name: &str, input: Vec<u8>, context: &mut Context) {
     // What the task wrote belongs before its result. A closed stdout is no reason to die of something else.
     let _ = std::io::stdout().flush();
     match settled {
-        Settled::Value(bytes) => say_value(&FromGuest::Return { id: context.id, codec }, &bytes),
+        Settled::Value(bytes) => say_result(context.id, codec, bytes),
         Settled::Failed { report, value } => {
             if let Some(bytes) = value {
                 let codec = if codec == Codec::Raw { Codec::Typed } else { codec };
@@ -155,6 +177,21 @@ fn answer(name: &str, input: Vec<u8>, context: &mut Context) {
             error_said(report);
         }
     }
+}
+
+/// A large result is not sent: the host is told where it lies.
+fn say_result(id: u64, codec: Codec, mut bytes: Blob) {
+    let result = FromGuest::Return { id, codec };
+    if bytes.len() >= PLACED_FROM {
+        match bytes.place() {
+            Ok((at, length)) => {
+                say(&FromGuest::Placed { at, length });
+                return say(&result);
+            }
+            Err(not_placed) => bytes = not_placed,
+        }
+    }
+    say_value(&result, &bytes);
 }
 
 fn unknown(name: &str, functions: &[Function]) -> ErrorReport {

@@ -7,6 +7,8 @@ use sandtrap_protocol::{Codec, typed_bytes, typed_bytes_to_vec, typed_from_slice
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::blob::Blob;
+
 /// A value that can't be written or read.
 #[derive(Clone, Debug)]
 pub struct ValueError(String);
@@ -22,7 +24,7 @@ impl std::error::Error for ValueError {}
 /// Reads what a function was given.
 pub(crate) fn read<T: DeserializeOwned + 'static>(
     codec: Codec,
-    bytes: Vec<u8>,
+    bytes: Blob,
     function: &str,
 ) -> Result<T, ValueError> {
     let length = bytes.len();
@@ -40,16 +42,23 @@ pub(crate) fn answer<T: DeserializeOwned + 'static>(
     bytes: Vec<u8>,
 ) -> Result<T, ValueError> {
     let length = bytes.len();
-    value_of(codec, bytes).map_err(|why| {
+    value_of(codec, bytes.into()).map_err(|why| {
         let (ty, codec) = (type_name::<T>(), codec.name());
         ValueError(format!("its answer ({length} bytes of {codec}) is no `{ty}`: {why}"))
     })
 }
 
-fn value_of<T: DeserializeOwned + 'static>(codec: Codec, bytes: Vec<u8>) -> Result<T, String> {
+fn value_of<T: DeserializeOwned + 'static>(codec: Codec, bytes: Blob) -> Result<T, String> {
     match codec {
+        Codec::Raw | Codec::Typed if is::<T, Blob>() => {
+            let bytes = match codec {
+                Codec::Typed => bytes.undressed().map_err(|fault| fault.to_string())?,
+                _ => bytes,
+            };
+            taken(bytes).ok_or_else(|| "no bytes".to_owned())
+        }
         Codec::Raw => {
-            let value = Raw(Some(bytes)).take::<T>();
+            let value = Raw(Some(bytes.into_vec())).take::<T>();
             value.ok_or_else(|| "raw bytes are taken as bytes or text only".to_owned())
         }
         Codec::Typed if is::<T, Vec<u8>>() => match typed_bytes(&bytes) {
@@ -66,13 +75,20 @@ pub(crate) fn write<T: Serialize + 'static>(
     codec: Codec,
     value: T,
     function: &str,
-) -> Result<Vec<u8>, ValueError> {
+) -> Result<Blob, ValueError> {
     let fail = |why: &dyn fmt::Display| {
         let (ty, codec) = (type_name::<T>(), codec.name());
         ValueError(format!("`{function}` gives a `{ty}`, which can't be written as {codec}: {why}"))
     };
+    if codec != Codec::Json && is::<T, Blob>() {
+        let blob: Blob = taken(value).ok_or_else(|| fail(&"no bytes"))?;
+        return match codec {
+            Codec::Typed => blob.dressed().map_err(|error| fail(&error)),
+            _ => Ok(blob),
+        };
+    }
     let bytes = (&value as &dyn Any).downcast_ref::<Vec<u8>>();
-    match codec {
+    let written = match codec {
         Codec::Raw => raw_of(value).ok_or_else(|| fail(&"only bytes and text can")),
         Codec::Typed => match bytes {
             Some(bytes) => typed_bytes_to_vec(bytes),
@@ -80,7 +96,13 @@ pub(crate) fn write<T: Serialize + 'static>(
         }
         .map_err(|error| fail(&error)),
         Codec::Json => serde_json::to_vec(&value).map_err(|error| fail(&error)),
-    }
+    };
+    written.map(Blob::from)
+}
+
+/// A value as the type that it is, by another name.
+fn taken<T: 'static, U: 'static>(value: T) -> Option<U> {
+    (&mut Some(value) as &mut dyn Any).downcast_mut::<Option<U>>()?.take()
 }
 
 /// The same of what is only borrowed.
@@ -160,7 +182,7 @@ mod tests {
             (Codec::Typed, &typed_to_vec(&(1_u64, "a")).unwrap(), "as another type"),
             (Codec::Json, b"[1]", "line 1 column 3"),
         ] {
-            let error = read::<(u32, String)>(codec, bytes.to_vec(), "resize").unwrap_err();
+            let error = read::<(u32, String)>(codec, bytes.to_vec().into(), "resize").unwrap_err();
             let text = error.to_string();
             let names = text.contains("`resize`") && text.contains("(u32, alloc::string::String)");
             assert!(names && text.contains(why), "{text}");

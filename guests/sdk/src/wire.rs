@@ -39,8 +39,9 @@ mod process {
         CHANNEL.get()?.as_ref()
     }
 
-    /// Takes the descriptor that the host left for us, if we have a host.
+    /// Takes the descriptors that the host left for us, if we have a host.
     pub(crate) fn open() {
+        crate::arena::open();
         CHANNEL.get_or_init(|| {
             let number = std::env::var(CHANNEL_VARIABLE).ok()?.parse().ok()?;
             // SAFETY: the variable is set by the host alone, which made this descriptor for us; nobody

@@ -10,4 +10,4 @@ mod witness;
 pub(crate) use desk::Desk;
 pub(crate) use outbox::{Outbox, Turn};
 pub(crate) use streams::{Stream, Streams};
-pub(crate) use witness::Witness;
+pub(crate) use witness::{Placed, Witness};

@@ -57,13 +57,28 @@ impl Turn {
 impl Outbox {
     /// What has to be sent for an attempt: nothing, where no function of the guest's is called.
     pub(crate) fn of(attempt: &Attempt<'_>, turn: Turn) -> Result<Self, LoadError> {
+        Self::with(attempt, turn, false)
+    }
+
+    /// The same, where the input is not sent but lies at the beginning of the guest's arena.
+    pub(crate) fn of_placed(attempt: &Attempt<'_>, turn: Turn) -> Result<Self, LoadError> {
+        Self::with(attempt, turn, true)
+    }
+
+    fn with(attempt: &Attempt<'_>, turn: Turn, is_placed: bool) -> Result<Self, LoadError> {
         let Entry::Invoke { function, input } = attempt.entry else { return Ok(Self::default()) };
         let left = attempt.limits.wall.saturating_sub(attempt.began.elapsed());
         let mut outbox = Self::default();
         if matches!(turn, Turn::Only | Turn::OneOfMany(1)) {
             outbox.push(&ToGuest::Hello { version: VERSION })?;
         }
-        outbox.call(turn.id(), function, input, left)?;
+        if is_placed {
+            let length = input.bytes().len() as u64;
+            outbox.push(&ToGuest::Placed { at: 0, length })?;
+            outbox.call(turn.id(), function, &Payload::new(input.codec(), []), left)?;
+        } else {
+            outbox.call(turn.id(), function, input, left)?;
+        }
         if turn == Turn::Only {
             outbox.push(&ToGuest::Shutdown)?;
         }

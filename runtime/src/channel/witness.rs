@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use sandtrap_protocol::{Decoder, FrameFault, FromGuest, MAX_FRAME, VERSION};
+use sandtrap_protocol::{Codec, Decoder, FrameFault, FromGuest, MAX_FRAME, VERSION};
 
 use crate::event::Event;
 use crate::evidence::{StopReason, Testimony};
@@ -29,6 +29,14 @@ pub(crate) struct Witness {
     is_over: bool,
 }
 
+/// A result that was not sent: it lies in the guest's room for values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) codec: Codec,
+    pub(crate) at: u64,
+    pub(crate) length: u64,
+}
+
 /// How far the talk is.
 #[derive(Debug, Default)]
 struct Talk {
@@ -40,6 +48,15 @@ struct Talk {
     call: Option<(u64, String)>,
     /// Calls of the host's functions that nobody has taken up yet.
     asked: Vec<Asked>,
+    /// How much room for values the guest has.
+    room: u64,
+    /// How much it may put there.
+    most: u64,
+    /// Where the result that follows lies.
+    placing: Option<(u64, u64)>,
+    /// What it has placed is more than it may.
+    is_too_much: bool,
+    placed: Option<Placed>,
 }
 
 impl Witness {
@@ -57,7 +74,7 @@ impl Witness {
         let greeted = matches!(turn, Turn::OneOfMany(id) if id > 1);
         Self {
             decoder: Decoder::new(longest),
-            talk: Talk { call, greeted, ..Talk::default() },
+            talk: Talk { call, greeted, most: limit.saturating_add(around), ..Talk::default() },
             heard: 0,
             limit: limit.saturating_add(around),
             is_over: false,
@@ -92,9 +109,23 @@ impl Witness {
                 return Some(StopReason::Result);
             }
             Err(fault) => breach.unwrap_or_else(|| fault.to_string()),
+            Ok(()) if self.talk.is_too_much => {
+                self.is_over = true;
+                return Some(StopReason::Result);
+            }
             Ok(()) => breach?,
         };
         Some(self.refuse(fault))
+    }
+
+    /// The guest has so much room for values: what lies elsewhere is none.
+    pub(crate) fn has_room(&mut self, bytes: u64) {
+        self.talk.room = bytes;
+    }
+
+    /// Where the result lies, if it was not sent. What the testimony has of it then is its codec.
+    pub(crate) fn placed(&self) -> Option<Placed> {
+        self.talk.placed
     }
 
     /// The calls of the host's functions that were heard since somebody asked.
@@ -155,6 +186,7 @@ impl Talk {
         if let Some(words) = self.out_of_turn(&frame) {
             return Some(words);
         }
+        let placing = self.placing.take();
         match frame {
             FromGuest::Hello { version } if version != VERSION => {
                 return Some(format!(
@@ -181,6 +213,12 @@ impl Talk {
                 if let Some(words) = self.of_no_call(id, "result") {
                     return Some(words);
                 }
+                if let Some((at, length)) = placing {
+                    if !tail.is_empty() {
+                        return Some("a result that was placed and is sent as well".to_owned());
+                    }
+                    self.placed = Some(Placed { codec, at, length });
+                }
                 self.testimony.result = Some(Payload::new(codec, tail));
             }
             FromGuest::Emit { id, codec } => {
@@ -205,6 +243,17 @@ impl Talk {
                 }
             }
             FromGuest::Beat => {}
+            FromGuest::Placed { at, length } => {
+                if at.checked_add(length).is_none_or(|end| end > self.room) {
+                    let room = self.room;
+                    return Some(format!(
+                        "{length} bytes of a value at {at}, which is outside of the {room} bytes of its room"
+                    ));
+                }
+                // What is too much is never looked at.
+                self.is_too_much = length > self.most;
+                self.placing = Some((at, if self.is_too_much { 0 } else { length }));
+            }
         }
         None
     }
@@ -217,6 +266,9 @@ impl Talk {
             FromGuest::Hello { .. } => return None,
             _ if !self.greeted => "a frame before the greeting",
             _ if self.testimony.error.is_some() => "a frame after the task's error",
+            _ if self.placing.is_some() && !matches!(frame, FromGuest::Return { .. }) => {
+                "a value that was placed, and not its result"
+            }
             _ if is_last_words => return None,
             FromGuest::Return { .. } if self.testimony.result.is_some() => "a second result",
             FromGuest::Error(_) | FromGuest::ErrorValue { .. }

@@ -14,6 +14,8 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sandtrap_protocol::PLACED_FROM;
+
 use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
 use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Refusal, Source, Step, StopReason};
@@ -21,6 +23,7 @@ use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals, Wake};
 use crate::limits::Limits;
 use crate::task::{Entry, Stdin};
 
+use super::arena::Arena;
 use super::gathering::{self, Before};
 use super::host_oom::HostKills;
 use super::image::Prepared;
@@ -63,9 +66,11 @@ impl NativeCell {
         limits: &Limits,
         stays: bool,
     ) -> Result<Self, Refusal> {
+        // Its inputs are not known yet.
+        let room = limits.result.as_u64();
         let mut cell = Self { stays, ..Self::new(image) };
         let began = cell.opened;
-        cell.process = cell.start(&[], &Stdin::Null, limits, began, Leash::new()?)?;
+        cell.process = cell.start(&[], &Stdin::Null, limits, began, Leash::new()?, room)?;
         Ok(cell)
     }
 
@@ -77,6 +82,7 @@ impl NativeCell {
         limits: &Limits,
         began: Instant,
         leash: Leash,
+        input: u64,
     ) -> Result<Option<Process>, Refusal> {
         let left = limits.wall.saturating_sub(began.elapsed());
         let Some(stdin) = stdin::open(stdin, &leash.bell, left)? else {
@@ -85,7 +91,7 @@ impl NativeCell {
             return Ok(None);
         };
         let deadline = began.checked_add(limits.wall);
-        let order = Order { arguments, stdin, limits, deadline, stays: self.stays };
+        let order = Order { arguments, stdin, limits, deadline, stays: self.stays, input };
         Process::start(&self.image, order, leash)
     }
 
@@ -126,7 +132,8 @@ impl NativeCell {
         let at_hand = self.at_hand(attempt)?;
         self.tasks_run += 1;
         let turn = if self.stays { Turn::OneOfMany(self.tasks_run) } else { Turn::Only };
-        let outbox = Outbox::of(attempt, turn).map_err(LoadError::into_refusal)?;
+        // What can't be sent is refused before there is a process.
+        let sent = Outbox::of(attempt, turn).map_err(LoadError::into_refusal)?;
         let host_kills = HostKills::so_far();
         let leash = match &at_hand {
             Some(process) => process.leash.clone(),
@@ -140,7 +147,9 @@ impl NativeCell {
             }
             None => {
                 let stop = leash.stop.clone();
-                let started = self.start(arguments, stdin, attempt.limits, attempt.began, leash)?;
+                let (limits, began) = (attempt.limits, attempt.began);
+                let input = large_input(attempt).len() as u64;
+                let started = self.start(arguments, stdin, limits, began, leash, input)?;
                 let Some(process) = started else { return Ok(vanished(&stop)) };
                 (process, Before::default())
             }
@@ -150,7 +159,12 @@ impl NativeCell {
         let woken = Arc::clone(&process.leash.bell);
         let desk =
             Desk::open(&self.image.granted, attempt, &process.leash.stop, move || woken.ring());
-        let (streams, witness) = (Streams::new(attempt), Witness::of(attempt, turn));
+        let outbox = match process.has_placed(large_input(attempt)) {
+            true => Outbox::of_placed(attempt, turn).map_err(LoadError::into_refusal)?,
+            false => sent,
+        };
+        let (streams, mut witness) = (Streams::new(attempt), Witness::of(attempt, turn));
+        witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
         let talk = Talk::new(streams, witness, outbox, desk, ear);
         let mut served = Pump::new(attempt, &process, self.stays, before.cpu).run(talk);
         let mut evidence = match served.finish {
@@ -163,7 +177,12 @@ impl NativeCell {
         if gathering::is_unexplained(&evidence) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
         }
+        let placed = served.witness.placed();
         evidence.testimony = served.witness.finish();
+        // Without an arena only nothing can be placed, and that is there already.
+        if let Some((placed, arena)) = placed.zip(process.arena.as_ref()) {
+            evidence.testimony.result = arena.take(placed, served.finish == Finish::Answered).ok();
+        }
         evidence.output = served.streams.finish(&mut evidence.usage);
         evidence.guards.clone_from(&process.guards);
         evidence.pid = Some(pid);
@@ -226,6 +245,14 @@ impl Cell for NativeCell {
     fn vitals(&self) -> Vitals {
         let resident_bytes = self.process.as_ref().map_or(0, |it| it.holdings.resident());
         Vitals { resident_bytes, tasks_run: self.tasks_run, age: self.opened.elapsed() }
+    }
+}
+
+/// The input, if it is one that need not be sent.
+fn large_input<'a>(attempt: &Attempt<'a>) -> &'a [u8] {
+    match attempt.entry {
+        Entry::Invoke { input, .. } if input.bytes().len() >= PLACED_FROM => input.bytes(),
+        Entry::Invoke { .. } | Entry::Command { .. } | Entry::Call { .. } => &[],
     }
 }
 

@@ -9,7 +9,8 @@ use crate::evidence::{Guard, Refusal, Step};
 use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::limits::Limits;
-use crate::permissions::{GuardMode, Permissions};
+use crate::payload::Payloads;
+use crate::permissions::{GuardMode, Permissions, Profile};
 use crate::task::Program;
 
 use super::cage::Layout;
@@ -32,6 +33,8 @@ pub(super) struct Prepared {
     /// Where it really is. `None` where its name leads elsewhere inside: then it is executed by a descriptor.
     pub(super) place: Option<PathBuf>,
     pub(super) permissions: Permissions,
+    /// Whether its guests share memory with us for large values.
+    pub(super) shares_memory: bool,
     /// The functions of the host that its guests may call.
     pub(super) granted: Granted,
     /// Those of its program: a process that is started before its task is known is started with them.
@@ -89,6 +92,7 @@ impl NativeImage {
             path: path.to_owned(),
             place,
             permissions: policy.permissions.clone(),
+            shares_memory: shares_memory(program),
             granted: program.granted(),
             limits: plan::grantable(policy.limits.clone()),
             mode: policy.guards,
@@ -100,6 +104,18 @@ impl NativeImage {
             shelf: Shelf::default(),
             standing: Mutex::default(),
         })))
+    }
+}
+
+/// Memory that is shared can be mapped as code, so it is not given to those who may not make any, unless that was
+/// asked for.
+fn shares_memory(program: &Program) -> bool {
+    match program.wanted_payloads() {
+        Payloads::Inline => false,
+        Payloads::Shared => true,
+        Payloads::Auto => {
+            matches!(program.policy().permissions.profile, Profile::Process | Profile::Jit)
+        }
     }
 }
 

@@ -17,6 +17,7 @@
 //! `autopsy` reads a fault, and `backtrace` goes up its stack if that is wanted. When nobody of the task is left, the
 //! evidence is put together. Nothing here judges it.
 
+mod arena;
 mod autopsy;
 mod backtrace;
 mod bell;

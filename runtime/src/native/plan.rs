@@ -11,18 +11,22 @@ use std::sync::Arc;
 
 use libc::c_uint;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sandtrap_protocol::CHANNEL_VARIABLE;
+use sandtrap_protocol::{ARENA_VARIABLE, CHANNEL_VARIABLE};
 
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::Permissions;
 use crate::quantity::ByteSize;
 
+use super::arena::Arena;
 use super::group::Group;
 use super::view::View;
 use super::wire::{self, Head, Rlimit};
 
 /// The guest's number for its end of the channel.
 const CHANNEL_DESCRIPTOR: u8 = 3;
+
+/// And for its arena.
+const ARENA_DESCRIPTOR: u8 = 4;
 
 /// What is to be started, and under what.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(super) struct Plan {
     /// The program, its arguments, its environment.
     texts: Vec<u8>,
     descriptors: [OwnedFd; wire::PLACES],
+    arena: Option<OwnedFd>,
     pub(super) group: Option<Arc<Group>>,
     /// What it has of its own in the cage in which it will be.
     pub(super) view: Option<View>,
@@ -64,6 +69,7 @@ impl Plan {
         stdin: OwnedFd,
         limits: &Limits,
         group: Option<Arc<Group>>,
+        arena: Option<&Arena>,
     ) -> io::Result<(Self, Ends)> {
         let mut texts = Vec::with_capacity(1024);
         add(&mut texts, start.program.as_os_str())?;
@@ -72,9 +78,14 @@ impl Plan {
             add(&mut texts, argument)?;
         }
         add(&mut texts, OsStr::new(&format!("{CHANNEL_VARIABLE}={CHANNEL_DESCRIPTOR}")))?;
-        // The channel's variable is the host's: a grant of the same name would give the guest two.
-        let granted = start.permissions.env.iter().filter(|(key, _)| key != CHANNEL_VARIABLE);
         let mut variables = 1;
+        if arena.is_some() {
+            add(&mut texts, OsStr::new(&format!("{ARENA_VARIABLE}={ARENA_DESCRIPTOR}")))?;
+            variables += 1;
+        }
+        // The variables of the channel are the host's: a grant of the same name would give the guest two.
+        let is_own = |key: &OsString| key == CHANNEL_VARIABLE || key == ARENA_VARIABLE;
+        let granted = start.permissions.env.iter().filter(|(key, _)| !is_own(key));
         for (key, value) in granted {
             let mut pair = key.clone();
             pair.push("=");
@@ -90,7 +101,17 @@ impl Plan {
         let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
         let rlimits = rlimits(limits, group.is_none() || may_cope);
         let arguments = start.arguments.len() as u32 + 1;
-        let plan = Self { rlimits, arguments, variables, texts, descriptors, group, view: None };
+        let arena = arena.map(|it| it.descriptor().try_clone_to_owned());
+        let plan = Self {
+            rlimits,
+            arguments,
+            variables,
+            texts,
+            descriptors,
+            arena: arena.transpose()?,
+            group,
+            view: None,
+        };
         Ok((plan, Ends { stdout, stderr, channel }))
     }
 
@@ -108,7 +129,10 @@ impl Plan {
         }
         let head = Head {
             bytes: bytes as u32,
-            flags: flags | if birth { wire::BORN_INTO } else { 0 } | own.map_or(0, |it| it.flags),
+            flags: flags
+                | if birth { wire::BORN_INTO } else { 0 }
+                | if self.arena.is_some() { wire::ARENA } else { 0 }
+                | own.map_or(0, |it| it.flags),
             rlimits: self.rlimits.len() as u32,
             arguments: self.arguments,
             variables: self.variables,
@@ -126,7 +150,8 @@ impl Plan {
         }
         order.extend(&self.texts);
         order.extend(options.as_bytes());
-        let descriptors = self.descriptors.iter().map(|descriptor| descriptor.as_fd()).chain(doors);
+        let places = self.descriptors.iter().chain(&self.arena);
+        let descriptors = places.map(|descriptor| descriptor.as_fd()).chain(doors);
         Some((order, descriptors.chain(own.into_iter().flat_map(View::descriptors)).collect()))
     }
 }

@@ -14,6 +14,7 @@ use crate::evidence::{Guard, GuardState, Refusal};
 use crate::isolation::StopHandle;
 use crate::limits::Limits;
 
+use super::arena::Arena;
 use super::bell::Bell;
 use super::census::Census;
 use super::family::{Crowd, Family};
@@ -58,12 +59,16 @@ pub(super) struct Order<'a> {
     pub(super) deadline: Option<Instant>,
     /// Whether it serves more than one task: then nothing ends it at the processor time of one.
     pub(super) stays: bool,
+    /// How much of its arena is for an input.
+    pub(super) input: u64,
 }
 
 /// One of them.
 pub(super) struct Process {
     pub(super) launched: Launched,
     pub(super) ends: Ends,
+    /// What it shares with us for large values.
+    pub(super) arena: Option<Arena>,
     pub(super) leash: Leash,
     pub(super) family: Arc<Family>,
     pub(super) group: Option<Arc<Group>>,
@@ -101,8 +106,11 @@ impl Process {
         let (limits, deadline) = (order.limits.clone(), order.deadline);
         let cpu = if order.stays { Duration::MAX } else { limits.cpu };
         let bounds = Limits { cpu, ..limits.clone() };
-        let (mut plan, ends) = Plan::new(start, order.stdin, &bounds, group.clone())
-            .map_err(|error| refusals::at_plan(&error))?;
+        let arena = image.shares_memory.then(|| Arena::new(order.input, limits.result.as_u64()));
+        let arena = arena.transpose().map_err(|error| refusals::at_plan(&error))?;
+        let (mut plan, ends) =
+            Plan::new(start, order.stdin, &bounds, group.clone(), arena.as_ref())
+                .map_err(|error| refusals::at_plan(&error))?;
         if leash.stop.reason().is_some() {
             // Stopped before there was anything to kill.
             return Ok(None);
@@ -126,12 +134,19 @@ impl Process {
             standing,
             launched,
             ends,
+            arena,
             leash,
             family,
             group,
             guards,
             limits,
         }))
+    }
+
+    /// Whether this input lies in its arena now, and need not be sent.
+    pub(super) fn has_placed(&self, input: &[u8]) -> bool {
+        let arena = self.arena.as_ref().filter(|_| !input.is_empty());
+        arena.is_some_and(|arena| arena.put(input).is_ok())
     }
 
     /// The first of these limits that stays with a process, and is another one than it was started with.

@@ -15,6 +15,7 @@ use super::clock::{self, AlarmId, Deadline};
 use super::entrance::Entrance;
 use super::guest::{Guest, Outcome, Run};
 use super::image::Prepared;
+use super::results::Spare;
 use super::room::Room;
 use super::running::{StopOnPanic, here, listen, perform};
 use super::signal::Signal;
@@ -46,6 +47,7 @@ pub(super) struct Kept {
     pub(super) standing: Option<Standing>,
     /// Its name, for whoever stops such a call.
     pub(super) alarm: Arc<Mutex<Option<AlarmId>>>,
+    spare: Spare,
     is_gone: bool,
 }
 
@@ -178,6 +180,7 @@ impl WasmCell {
             outbox,
             desk,
             room,
+            spare: self.kept.as_ref().map(|kept| kept.spare.clone()),
         };
         let mut streams = Streams::new(attempt);
         let kept = self.kept.as_mut().and_then(|kept| kept.guest.take());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{
-    Error, Func, Instance, ModuleExport, PoolConcurrencyLimitError, Store, TypedFunc,
+    Error, Func, Instance, Memory, ModuleExport, PoolConcurrencyLimitError, Store, TypedFunc,
     UpdateDeadline, Val, WasmBacktrace, WasmParams, WasmResults,
 };
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -24,6 +24,7 @@ use super::ending;
 use super::entrance::{Entrance, value};
 use super::image::{Code, Prepared};
 use super::meter::Meter;
+use super::results::{self, Spare};
 use super::room::Room;
 use super::signal::Signal;
 use super::sinks::Outlet;
@@ -64,6 +65,8 @@ pub(super) struct Run {
     pub(super) desk: Desk,
     /// For a guest that is not there yet.
     pub(super) room: Option<Room>,
+    /// What a guest that goes on after its task writes large results to.
+    pub(super) spare: Option<Spare>,
 }
 
 /// What is known of a guest when it has ended.
@@ -113,6 +116,15 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// The memory that its channel speaks of.
+    pub(super) fn memory(&mut self) -> Option<Memory> {
+        self.instance?.get_memory(&mut self.store, "memory")
+    }
+
+    pub(super) fn bytes(&self, memory: Memory) -> &[u8] {
+        memory.data(&self.store)
+    }
+
     /// Bytes of its memories and tables.
     pub(super) fn holds(&self) -> u64 {
         self.store.data().meter.held()
@@ -194,9 +206,15 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
         Ok(values) => Outcome { values, is_orderly: true, ..Outcome::of(Ending::Exited(0)) },
         Err(failed) => ended(failed, &run.image, store, guest.instance.as_ref()),
     };
+    let placed = guest.store.data().witness.placed();
     guest.look_back(&mut outcome, &run.limits, run.image.engine.configuration.counts_fuel);
-    (outcome, Some(guest))
+    let guest = match placed {
+        Some(placed) => results::take(placed, guest, &run, &mut outcome),
+        None => Some(guest),
+    };
+    (outcome, guest)
 }
+
 fn begin(run: &mut Run) -> Result<Guest, LoadError> {
     Ok(Guest { store: store(run)?, instance: None, _room: run.room.take() })
 }

@@ -9,6 +9,7 @@ use wasmtime::{InstancePre, Module, UnknownImportError};
 use crate::evidence::{Guard, Step};
 use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
+use crate::payload::Payloads;
 use crate::permissions::{Network, Permissions};
 use crate::task::{Entry, Program, ProgramSource};
 
@@ -44,6 +45,8 @@ pub(super) struct Prepared {
     pub(super) net: Network,
     /// The seed of what its guests see, if that is to be the same in every run.
     pub(super) deterministic: Option<u64>,
+    /// Whether a large result stays in its guest's memory.
+    pub(super) lends_memory: bool,
     /// The functions of the host that its guests may call.
     pub(super) granted: Granted,
     /// How core dumps call it, if there are to be any.
@@ -150,6 +153,7 @@ impl WasmImage {
         guards.push(guard);
         let granted = program.granted();
         let core_dump = program.wants_core_dump().then(|| Arc::clone(program.name()));
+        let lends_memory = program.wanted_payloads() != Payloads::Inline;
         let prepared = Prepared {
             engine,
             code,
@@ -159,6 +163,7 @@ impl WasmImage {
             dirs,
             net,
             deterministic,
+            lends_memory,
             granted,
             core_dump,
         };

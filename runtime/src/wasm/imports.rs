@@ -36,6 +36,7 @@ fn send(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::R
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
     let GuestState { witness, outbox, desk, outlet, stop, .. } = state;
     let most = witness.most_at_once();
+    witness.has_room(bytes.len() as u64);
     let mut told = Ok(());
     let breach = if length as u64 > most {
         Some(witness.refuse(format!(

@@ -57,6 +57,7 @@ mod places;
 mod pool;
 mod probe;
 mod quick;
+mod results;
 mod room;
 mod running;
 mod scan;

@@ -81,6 +81,13 @@ pub fn typed_bytes_to_vec(bytes: &[u8]) -> Result<Vec<u8>, postcard::Error> {
     typed_to_vec(&Whole(bytes))
 }
 
+/// What is written before and behind so many bytes that are written as a `Vec<u8>`.
+pub fn typed_bytes_around(length: usize) -> Result<(Vec<u8>, [u8; FINGERPRINT]), postcard::Error> {
+    let shape = Shape::default();
+    shape.bytes(length == 0);
+    Ok((postcard::to_allocvec(&length)?, shape.fingerprint()))
+}
+
 /// The bytes of a `Vec<u8>` that was written, where they stand.
 pub fn typed_bytes(bytes: &[u8]) -> Result<&[u8], TypedFault> {
     typed_from_slice(bytes)

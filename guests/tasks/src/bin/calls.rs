@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use sandtrap_guest::{Context, HostError, Level, task};
+use sandtrap_guest::{Blob, Context, HostError, Level, task};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -120,6 +120,21 @@ fn asks_often(count: u64, cx: &mut Context) -> Result<u64, HostError> {
     (0..count).map(|number| cx.host().call::<_, u64>("double", &number)).sum()
 }
 
+/// Gives back what it was given, and copies as little as it can.
+#[task]
+fn returns(bytes: Blob) -> Blob {
+    bytes
+}
+
+/// Makes so many bytes where the host will read them, and says when they are there.
+#[task]
+fn makes(bytes: usize, cx: &mut Context) -> Blob {
+    let mut made = cx.blob(bytes);
+    made.fill(7);
+    cx.info("made");
+    made
+}
+
 /// Writes to both streams, and not to the end of a line.
 #[task]
 #[expect(clippy::print_stdout, reason = "it is the guest's own output")]
@@ -132,5 +147,5 @@ fn writes(text: String) {
 
 sandtrap_guest::serve!(
     add, echo, turn, divide, parse, refuse, nothing, panics, exits, overflows, allocates, count,
-    next, left, asks, asks_bytes, asks_often, writes,
+    next, left, asks, asks_bytes, asks_often, returns, makes, writes,
 );

@@ -1,8 +1,9 @@
 //! Dies of: whatever it is told to say over its channel, byte for byte.
 //!
 //! It knows no rules: the input of the first call is a script, and each of its steps is done as it stands. A step is a
-//! letter and its fields: `s` length bytes: say; `r` count length bytes: say again and again; `x` code: exit; `h`: hang.
-//! Lengths, counts and codes have four bytes, little-endian.
+//! letter and its fields: `s` length bytes: say; `r` count length bytes: say again and again; `z` length: try to change
+//! the size of the memory that is shared, and go on; `x` code: exit; `h`: hang. Lengths, counts and codes have four
+//! bytes, little-endian; that of `z` has eight.
 #![cfg_attr(
     not(target_env = "p2"),
     expect(unsafe_code, reason = "an inherited descriptor, and imported functions")
@@ -31,6 +32,7 @@ fn main() {
                     raw::send(bytes);
                 }
             }
+            b'z' => raw::resize(take(&mut rest, 8)),
             b'x' => std::process::exit(number(&mut rest) as i32),
             _ => loop {
                 std::hint::black_box(0);
@@ -80,6 +82,13 @@ mod raw {
         count > 0
     }
 
+    pub(super) fn resize(length: &[u8]) {
+        let length = length.try_into().map(u64::from_le_bytes).unwrap_or_default();
+        // SAFETY: the host left this descriptor, and it is never closed here.
+        let arena = ManuallyDrop::new(unsafe { File::from_raw_fd(4) });
+        assert!(arena.set_len(length).is_err(), "its size is not fixed");
+    }
+
     pub(super) fn send(bytes: &[u8]) {
         // The host hangs up when it has had enough.
         let _ = channel().write_all(bytes);
@@ -103,6 +112,8 @@ mod raw {
         heard.extend_from_slice(&buffer[..count]);
         count > 0
     }
+
+    pub(super) fn resize(_: &[u8]) {}
 
     pub(super) fn send(bytes: &[u8]) {
         // SAFETY: the host reads exactly these bytes, and only during this call.

@@ -1,0 +1,165 @@
+//! What does it cost to hand over a large result, beside the bare floors: one copy within warm memory, one into fresh
+//! memory, and a pipe? And what does a small frame cost?
+
+use std::hint::black_box;
+use std::io::{Read as _, Write as _, pipe};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sandtrap::{
+    ByteSize, Event, Limits, Payload, Payloads, Program, Report, Reuse, Runtime, StopHandle, Task,
+    Trust, Wall,
+};
+use sandtrap_benches::{Case, in_turns, tell_ratio};
+use sandtrap_protocol::{Codec, Decoder, FromGuest, VERSION, encode, head_into};
+use sandtrap_tests::guests;
+
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+const PAGE: usize = 4096;
+
+/// Where the module's value begins.
+const AT: usize = MIB;
+
+fn main() {
+    sandtrap::init();
+    kept_module(100 * MIB);
+    fresh_module(100 * MIB);
+    process(100 * MIB);
+    process(GIB);
+    frames();
+}
+
+fn memcpy<'a>(from: &'a [u8], to: &'a mut [u8]) -> Case<'a> {
+    Case::new("memcpy-warm", move || to.copy_from_slice(black_box(from)))
+}
+
+fn limits(bytes: usize) -> Limits {
+    let (ample, room) = (Duration::from_secs(600), ByteSize::mib(64));
+    let bytes = ByteSize::bytes(bytes as u64 + room.as_u64());
+    let memory = ByteSize::bytes(2 * bytes.as_u64());
+    Limits { wall: ample, cpu: ample, result: bytes, memory, ..Limits::default() }
+}
+
+/// A module that makes its value once, and places it in each of its calls.
+fn module(bytes: usize) -> String {
+    let text = |frame: &FromGuest| {
+        encode(frame)
+            .expect("it is short")
+            .iter()
+            .map(|byte| format!("\\{byte:02x}"))
+            .collect::<String>()
+    };
+    let hello = text(&FromGuest::Hello { version: VERSION });
+    let placed = FromGuest::Placed { at: AT as u64, length: bytes as u64 };
+    let placed_length = encode(&placed).expect("it is short").len();
+    let placed = text(&placed);
+    let result = text(&FromGuest::Return { id: 0, codec: Codec::Raw });
+    let pages = (AT + bytes).div_ceil(64 * 1024);
+    format!(
+        r#"(module
+  (import "sandtrap" "send" (func $send (param i32 i32)))
+  (memory (export "memory") {pages})
+  (data (i32.const 0) "{hello}") (data (i32.const 16) "{placed}") (data (i32.const 48) "{result}")
+  (global $call (mut i32) (i32.const 0))
+  (func (export "_start")
+    (memory.fill (i32.const {AT}) (i32.const 7) (i32.const {bytes}))
+    (call $send (i32.const 0) (i32.const 6))
+    (call $answer))
+  (func $answer (export "sandtrap_serve")
+    (global.set $call (i32.add (global.get $call) (i32.const 1)))
+    (i32.store8 (i32.const 53) (global.get $call))
+    (call $send (i32.const 16) (i32.const {placed_length}))
+    (call $send (i32.const 48) (i32.const 7))))"#
+    )
+}
+
+fn checked(report: Report, bytes: usize) -> Report {
+    assert!(report.verdict.is_completed(), "{:?}", report.verdict);
+    let result = report.output.result.as_ref().and_then(Payload::as_bytes).expect("a result");
+    assert_eq!((result.len(), touched(result)), (bytes, 7 * bytes.div_ceil(PAGE)));
+    report
+}
+
+/// Reads a byte of every page.
+fn touched(bytes: &[u8]) -> usize {
+    bytes.iter().step_by(PAGE).map(|byte| usize::from(*byte)).sum()
+}
+
+fn load(bytes: usize) -> sandtrap::Loaded {
+    let program = Program::module("values", module(bytes).into_bytes()).trust(Trust::Own);
+    Runtime::new().and_then(|it| it.load(program.limits(limits(bytes)))).expect("it loads")
+}
+
+fn kept_module(bytes: usize) {
+    let mut kept = load(bytes).keep(Reuse::default()).expect("it can be kept");
+    let run = || checked(kept.run(&Task::invoke_with("f", Payload::raw([]))), bytes);
+    let (from, mut to) = (vec![7; bytes], vec![1; bytes]);
+    let question = format!("result-kept-module/{}MiB", bytes / MIB);
+    let [subject, floor] =
+        in_turns(&question, [Case::new("sandtrap", run), memcpy(&from, &mut to)]);
+    tell_ratio(&question, &subject, &floor, 1.1);
+}
+
+fn fresh_module(bytes: usize) {
+    let guest = load(bytes);
+    let run = || checked(guest.run(&Task::invoke_with("f", Payload::raw([]))), bytes);
+    let from = vec![7_u8; bytes];
+    let to_vec = Case::new("to_vec", || black_box(&from).to_vec());
+    let question = format!("result-fresh-module/{}MiB", bytes / MIB);
+    let [subject, floor] = in_turns(&question, [Case::new("sandtrap", run), to_vec]);
+    tell_ratio(&question, &subject, &floor, 1.0);
+}
+
+/// From the moment when the process says that the value is there, to the moment when all of it is its caller's.
+fn process(bytes: usize) {
+    let program = Program::file(guests::native("calls")).within(Wall::Native);
+    let program = program.limits(limits(bytes)).payloads(Payloads::Shared);
+    let guest = Runtime::new().and_then(|it| it.load(program)).expect("it loads");
+    let run = || {
+        let mut made = None;
+        let mut ear = |event: Event<'_>| {
+            if matches!(event, Event::Log { .. }) {
+                made = Some(Instant::now());
+            }
+        };
+        let task = Task::invoke("makes", &bytes).expect("a number");
+        let report = checked(guest.run_with(&task, &StopHandle::new(), &mut ear), bytes);
+        let took = made.expect("it says so").elapsed();
+        drop(report);
+        took
+    };
+    let (from, mut to) = (vec![7; bytes], vec![1; bytes]);
+    let piped = || {
+        let (mut reader, mut writer) = pipe().expect("a pipe");
+        thread::scope(|scope| {
+            let from = &from;
+            scope.spawn(move || writer.write_all(from).expect("it is read"));
+            let (mut buffer, begin) = (vec![0; 64 * 1024], Instant::now());
+            while reader.read(&mut buffer).expect("it is written") > 0 {}
+            begin.elapsed()
+        })
+    };
+    let question = format!("result-in-place-process/{}MiB", bytes / MIB);
+    let cases = [Case::timed("sandtrap", run), memcpy(&from, &mut to), Case::timed("pipe", piped)];
+    let [subject, floor, pipe] = in_turns(&question, cases);
+    tell_ratio(&question, &subject, &floor, 1.0 / 0.85);
+    tell_ratio(&question, &subject, &pipe, 1.0 / 5.0);
+}
+
+/// Writing and reading one frame with 64 bytes, beside a copy of them.
+fn frames() {
+    let (mut buffer, value) = ([0; 128], [7; 64]);
+    let mut decoder = Decoder::new(MIB);
+    let there_and_back = || {
+        let frame = FromGuest::Return { id: black_box(7), codec: Codec::Typed };
+        let head = head_into(&frame, value.len(), &mut buffer).expect("there is room").len();
+        buffer[head..head + value.len()].copy_from_slice(black_box(&value));
+        let fed = decoder.feed(&buffer[..head + value.len()], |frame, tail| {
+            black_box((frame, tail.len()));
+            Ok(())
+        });
+        fed.expect("it is a frame");
+    };
+    in_turns("frame-there-and-back/64B", [Case::new("sandtrap", there_and_back)]);
+}

@@ -1,0 +1,135 @@
+//! Memory that a process shares with its host, for large values: nothing is sent then but where they lie.
+//!
+//! It is a file in memory that the host has made for this guest, and its size is fixed. What lies in it at the end of a
+//! call is read by the host when it is the guest's no more.
+#![expect(unsafe_code, reason = "an inherited descriptor, and mappings of it")]
+
+use std::fs::File;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sandtrap_protocol::ARENA_VARIABLE;
+
+/// Values begin at multiples of this. It is one of every page size there is.
+const STEP: u64 = 64 * 1024;
+
+struct Arena {
+    file: File,
+    size: u64,
+}
+
+static ARENA: OnceLock<Option<Arena>> = OnceLock::new();
+
+/// Where there is room, in this call.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the descriptor that the host left for us. Before there is a second thread.
+pub(crate) fn open() {
+    ARENA.get_or_init(|| {
+        let number = std::env::var(ARENA_VARIABLE).ok()?.parse().ok()?;
+        // SAFETY: the variable is set by the host alone, which made this descriptor for us; nobody else in this
+        // process knows of it.
+        let inherited = unsafe { OwnedFd::from_raw_fd(number) };
+        // SAFETY: this runs first in `main`, before there is a second thread that could read it.
+        unsafe { std::env::remove_var(ARENA_VARIABLE) };
+        // Neither the variable nor the copy is passed on to programs that this one starts.
+        let file = File::from(inherited.try_clone().ok()?);
+        let size = file.metadata().ok()?.len();
+        Some(Arena { file, size })
+    });
+}
+
+/// A new call begins: nothing of the last one is wanted any more.
+pub(crate) fn clear() {
+    NEXT.store(0, Ordering::Relaxed);
+}
+
+/// A part of the arena, as memory. No two of a call overlap.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    length: usize,
+    at: u64,
+    is_private: bool,
+}
+
+// SAFETY: a mapping is plain memory that belongs to its one owner, on whatever thread that is.
+unsafe impl Send for Mapping {}
+// SAFETY: whoever shares it only reads it.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Room for so many bytes that the host will see.
+    pub(crate) fn room(length: usize) -> Option<Self> {
+        let arena = ARENA.get()?.as_ref()?;
+        let steps = (length as u64).checked_next_multiple_of(STEP)?;
+        let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+            next.checked_add(steps).filter(|end| *end <= arena.size)
+        });
+        Self::of(arena, next.ok()?, length, libc::MAP_SHARED)
+    }
+
+    /// What the host has put there. Whoever writes to it has pages of his own from then on.
+    pub(crate) fn given(at: u64, length: u64) -> Option<Self> {
+        let arena = ARENA.get()?.as_ref()?;
+        let end = at.checked_add(length).filter(|end| *end <= arena.size)?;
+        let is_aligned = at.is_multiple_of(STEP);
+        let mapping = Self::of(arena, at, usize::try_from(length).ok()?, libc::MAP_PRIVATE);
+        NEXT.fetch_max(end.next_multiple_of(STEP), Ordering::Relaxed);
+        mapping.filter(|_| is_aligned)
+    }
+
+    fn of(arena: &Arena, at: u64, length: usize, kind: libc::c_int) -> Option<Self> {
+        let offset = libc::off_t::try_from(at).ok()?;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let file = arena.file.as_raw_fd();
+        // SAFETY: asks for memory at no particular place, which nothing else is in.
+        let start =
+            unsafe { libc::mmap(std::ptr::null_mut(), length.max(1), access, kind, file, offset) };
+        if start == libc::MAP_FAILED {
+            return None;
+        }
+        let start = NonNull::new(start.cast())?;
+        Some(Self { start, length, at, is_private: kind == libc::MAP_PRIVATE })
+    }
+
+    /// Where it begins, if the host sees what is written to it.
+    pub(crate) fn at(&self) -> Option<u64> {
+        (!self.is_private).then_some(self.at)
+    }
+
+    /// Has all of its pages made at once, which is much quicker than one after another.
+    pub(crate) fn populate(&mut self) {
+        const POPULATE_WRITE: libc::c_int = 23;
+        // SAFETY: the range is this mapping, and nothing in it changes. An older kernel refuses, and makes the pages
+        // one after another.
+        unsafe { libc::madvise(self.start.as_ptr().cast(), self.length, POPULATE_WRITE) };
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: so many bytes are mapped as long as this value lives. Shared ones are written through it alone: the
+        // host writes only before it tells of them.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl DerefMut for Mapping {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and it is borrowed by one alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this length, and nobody has a part of it any more.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.length.max(1)) };
+    }
+}
