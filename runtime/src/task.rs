@@ -66,6 +66,7 @@ pub struct Program {
     policy: Policy,
     backtrace: bool,
     host: HostFunctions,
+    invoked_with: Vec<OsString>,
 }
 
 /// Where the code of a program stands.
@@ -127,7 +128,8 @@ impl Program {
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
         let (policy, host) = (Policy::default(), HostFunctions::default());
-        Self { name, source, wall: None, policy, backtrace: false, host }
+        let invoked_with = Vec::new();
+        Self { name, source, wall: None, policy, backtrace: false, host, invoked_with }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -187,6 +189,17 @@ impl Program {
     /// Whether a report shall say where a process was.
     pub fn wants_backtrace(&self) -> bool {
         self.backtrace
+    }
+
+    /// Starts a process with these arguments where one of its functions is called; a command brings its own.
+    pub(crate) fn invoked_with(mut self, arguments: Vec<&'static str>) -> Self {
+        self.invoked_with = arguments.into_iter().map(OsString::from).collect();
+        self
+    }
+
+    /// The arguments of a process of which a function is called.
+    pub(crate) fn arguments_of_calls(&self) -> &[OsString] {
+        &self.invoked_with
     }
 
     /// Where the code stands.

@@ -21,6 +21,7 @@ mod host_functions;
 mod hostile;
 mod hostile_talk;
 mod house_rules;
+mod isolated;
 mod kept;
 mod labels;
 mod limits;

@@ -55,7 +55,7 @@ impl NativeCell {
         stop: &StopHandle,
         ear: &mut dyn Ear,
     ) -> Result<Evidence, Refusal> {
-        let (args, stdin) = command(attempt)?;
+        let (args, stdin) = command(attempt, &self.image.arguments_of_calls)?;
         let outbox = Outbox::of(attempt, Turn::Only).map_err(LoadError::into_refusal)?;
         let stop_bell = bell()?;
         let _guard = {
@@ -215,7 +215,10 @@ impl Cell for NativeCell {
 }
 
 /// A process can only be entered at its beginning, and its instructions are not counted.
-fn command<'a>(attempt: &Attempt<'a>) -> Result<(&'a [OsString], &'a Stdin), Refusal> {
+fn command<'a>(
+    attempt: &Attempt<'a>,
+    of_calls: &'a [OsString],
+) -> Result<(&'a [OsString], &'a Stdin), Refusal> {
     let rejected =
         |detail: &str| Err(Refusal { step: Step::Accept, errno: None, detail: detail.to_owned() });
     if attempt.limits.fuel.is_some() {
@@ -225,7 +228,7 @@ fn command<'a>(attempt: &Attempt<'a>) -> Result<(&'a [OsString], &'a Stdin), Ref
     }
     match attempt.entry {
         Entry::Command { args, stdin } => Ok((args, stdin)),
-        Entry::Invoke { .. } => Ok((&[], &Stdin::Null)),
+        Entry::Invoke { .. } => Ok((of_calls, &Stdin::Null)),
         Entry::Call { .. } => {
             rejected("a process has no exports that could be called; run it as a command instead")
         }
