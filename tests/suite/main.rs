@@ -1,5 +1,7 @@
 //! The suite: one binary, one module for each question.
 
+mod acceptance;
+mod apart;
 mod backtraces;
 mod calls;
 mod chaos;
@@ -32,5 +34,6 @@ mod pool_walls;
 mod probes;
 mod soak;
 mod specification;
+mod talk_at_random;
 mod views;
 mod wasi_testsuite;
