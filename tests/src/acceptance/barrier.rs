@@ -11,7 +11,7 @@ pub(super) const ROWS: [Row; 70] = [
     Row::new("s4", "states of a worker"),
     Row::new("s5", "what is known of a worker"),
     Row::new("s6", "workers that belong to a device")
-        .open("the environment of each device, and devices that are shared or not"),
+        .differs("by names of the user's, with an environment for each; what takes no device goes to the least loaded"),
     Row::new("s7", "a start that blocks nobody")
         .differs("and starts that fail are counted by themselves"),
     Row::new("s8", "an exit is judged and counted, once"),
