@@ -85,8 +85,10 @@ mod fleet;
 mod function;
 mod hooks;
 mod host;
+mod init;
 mod inspect;
 mod inspection;
+mod isolated;
 mod isolation;
 mod kept;
 mod label;
@@ -99,6 +101,7 @@ mod native;
 #[path = "native/absent.rs"]
 mod native;
 mod order;
+mod outlets;
 mod payload;
 mod permissions;
 pub mod policy;
@@ -122,7 +125,6 @@ mod wasm;
 pub use builder::RuntimeBuilder;
 pub use call::CallError;
 pub use classify::classify;
-pub use confined::init;
 pub use core_dump::CoreDump;
 pub use error::Error;
 pub use event::Event;
@@ -137,12 +139,14 @@ pub use fleet::{Device, DeviceStatus, Fleet};
 pub use function::{Function, Numbers};
 pub use hooks::Hooks;
 pub use host::HostContext;
+pub use init::init;
 pub use inspect::inspect;
 pub use inspection::{
     ComponentFacts, ExecutableFacts, FunctionFacts, Grant, Import, ImportGroup, Inspection, Item,
     MemoryFacts, ModuleFacts, Need, Obstacle, ProgramKind, Resource, Role, ScriptFacts,
     SectionFacts, StackFacts, TableFacts,
 };
+pub use isolated::{Running, isolated_parts};
 pub use isolation::{
     Attempt, Cell, Deaf, Ear, Image, Isolation, LoadError, OpenError, StopGuard, StopHandle,
     Vitals, Wake,
@@ -153,6 +157,7 @@ pub use labels::Labels;
 pub use limits::{DETERMINISTIC_FUEL, LEAST_MEMORY, LimitError, Limits, OnMemoryLimit};
 pub use lines::{Line, Lines};
 pub use order::{Order, Priority};
+pub use outlets::{Outlet, Outlets, Streamed};
 pub use payload::{Payload, Payloads, ValueError};
 pub use permissions::{
     Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
@@ -168,6 +173,35 @@ pub use rejection::Rejection;
 pub use report::{AttemptSummary, Facts, Report, TaskSummary};
 pub use reuse::Reuse;
 pub use runtime::{Loaded, Runtime};
+/// Has every call of a function run in a caged process of this very program.
+///
+/// The function gives `Result<T, CallError>` then, where `T` is what it returned, or what stood in its `Result`. A
+/// type of its name has other ways to run it, `call_async` among them. It needs [`init`](crate::init()) in `main`, or
+/// [`init_tests!`] in a harness. What may stand in the brackets, what a function may take and what it finds there
+/// is told in `docs/isolated.md`.
+///
+/// ```standalone_crate
+/// use sandtrap::isolated;
+///
+/// #[isolated(memory = "256MiB", wall = "60s")]
+/// fn words(text: &str) -> usize {
+///     text.split_whitespace().count()
+/// }
+///
+/// fn main() -> Result<(), sandtrap::CallError> {
+///     sandtrap::init();
+///     assert_eq!(words("one two three")?, 3);
+///     Ok(())
+/// }
+/// ```
+///
+/// An async function is refused: it has a process of its own, and its caller awaits `name::call_async(…)`.
+///
+/// ```compile_fail
+/// #[sandtrap::isolated]
+/// async fn words() {}
+/// ```
+pub use sandtrap_macros::isolated;
 pub use sandtrap_protocol::{Codec, ErrorReport, Level, PanicReport};
 pub use signals::Signal;
 pub use task::{Capture, Entry, Policy, Program, ProgramSource, Stdin, Task, TaskId, Value, Wall};

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_the_same_however_they_come() {
+    fn i14_lines_are_the_same_however_they_come() {
         let text = "one\n\n\u{e9}\u{20ac}\r\n\r\nfo\rur\nlast".as_bytes();
         let whole = heard(text, text.len(), 100);
         let stdout: Vec<_> = whole.iter().filter(|(is_stderr, ..)| !is_stderr).collect();
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut_and_counted() {
+    fn i14_what_is_too_long_is_cut_and_counted() {
         for piece in [1, 3, 100] {
             let all = heard(b"123456\n1234\n12345", piece, 4);
             let found: Vec<_> =

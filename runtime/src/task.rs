@@ -68,6 +68,7 @@ pub struct Program {
     payloads: Payloads,
     host: HostFunctions,
     core_dump: bool,
+    invoked_with: Vec<OsString>,
 }
 
 /// Where the code of a program stands.
@@ -129,16 +130,18 @@ impl Program {
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
         let (policy, host) = (Policy::default(), HostFunctions::default());
-        let payloads = Payloads::default();
+        let (invoked_with, core_dump, payloads) = (Vec::new(), false, Payloads::default());
+        let backtrace = false;
         Self {
             name,
             source,
             wall: None,
             policy,
-            backtrace: false,
+            backtrace,
             payloads,
-            core_dump: false,
+            core_dump,
             host,
+            invoked_with,
         }
     }
 
@@ -223,6 +226,17 @@ impl Program {
     /// Whether a report shall carry a core dump.
     pub fn wants_core_dump(&self) -> bool {
         self.core_dump
+    }
+
+    /// Starts a process with these arguments where one of its functions is called; a command brings its own.
+    pub(crate) fn invoked_with(mut self, arguments: Vec<&'static str>) -> Self {
+        self.invoked_with = arguments.into_iter().map(OsString::from).collect();
+        self
+    }
+
+    /// The arguments of a process of which a function is called.
+    pub(crate) fn arguments_of_calls(&self) -> &[OsString] {
+        &self.invoked_with
     }
 
     /// Where the code stands.

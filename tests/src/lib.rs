@@ -1,5 +1,6 @@
 //! The kit: every guest built both ways, what is expected of each, and a wall that follows a script.
 
+pub mod acceptance;
 pub mod acted;
 pub mod bombs;
 pub mod chaos;

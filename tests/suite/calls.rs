@@ -53,7 +53,7 @@ fn failure(report: &Report) -> (&str, &[String]) {
 }
 
 #[test]
-fn a_typed_value_goes_in_and_one_comes_out() {
+fn b20_i13_a_typed_value_goes_in_and_one_comes_out() {
     for wall in WALLS {
         let guest = load(wall, limits());
         assert_eq!(guest.call::<_, i64>("add", &(2_i64, 40_i64)).unwrap(), 42, "{wall:?}");
@@ -96,7 +96,7 @@ fn json_goes_in_and_json_comes_out() {
 }
 
 #[test]
-fn bytes_of_every_size_go_both_ways() {
+fn b8_b9_b10_bytes_of_every_size_go_both_ways() {
     let sizes = [0, 1, 4095, 4096, 65_535, 65_536, 65_537, 1 << 20];
     for wall in WALLS {
         let guest = load(wall, limits());
@@ -127,7 +127,7 @@ fn echoes(wall: Wall, size: usize) {
 }
 
 #[test]
-fn a_hundred_mebibytes_go_both_ways_without_a_deadlock() {
+fn b8_p8_a_hundred_mebibytes_go_both_ways_without_a_deadlock() {
     for wall in WALLS {
         echoes(wall, 100 << 20);
     }
@@ -142,7 +142,7 @@ fn a_gibibyte_goes_both_ways_without_a_deadlock() {
 }
 
 #[test]
-fn an_error_comes_whole_with_its_causes_and_its_value() {
+fn b5_an_error_comes_whole_with_its_causes_and_its_value() {
     for wall in WALLS {
         let report = invoke(wall, "divide", &(1_i64, 0_i64));
         assert_eq!(failure(&report).0, "1 can't be divided by 0");
@@ -158,7 +158,7 @@ fn an_error_comes_whole_with_its_causes_and_its_value() {
 }
 
 #[test]
-fn an_error_of_a_megabyte_is_cut_and_not_lost() {
+fn i2_i23_an_error_of_a_megabyte_is_cut_and_not_lost() {
     for wall in WALLS {
         let report = invoke(wall, "refuse", &"é".repeat(1 << 19));
         let (message, _) = failure(&report);
@@ -222,7 +222,7 @@ fn a_function_that_panics_exits_or_crashes_has_that_verdict() {
 }
 
 #[test]
-fn an_exit_with_0_and_without_a_result_is_no_success() {
+fn b18_i20_an_exit_with_0_and_without_a_result_is_no_success() {
     for wall in WALLS {
         let Verdict::Crashed(crash) = invoke(wall, "exits", &0_i32).verdict else { panic!() };
         let CrashCause::Protocol { fault } = crash.cause else { panic!("{:?}", crash.cause) };
@@ -264,7 +264,7 @@ fn items_progress_and_logs_are_heard_in_order_before_the_result() {
 }
 
 #[test]
-fn endless_items_end_at_the_result_limit() {
+fn b11_endless_items_end_at_the_result_limit() {
     for wall in WALLS {
         let limits = Limits { result: ByteSize::mib(1), ..limits() };
         let report = load(wall, limits).run(&Task::invoke("count", &u64::MAX).unwrap());

@@ -23,7 +23,7 @@ fn lines(report: &Report) -> Vec<String> {
 const WALLS: [Form; 3] = Form::ALL;
 
 #[test]
-fn a_guest_gets_its_arguments_and_no_environment() {
+fn b6_a_guest_gets_its_arguments_and_no_environment() {
     for wall in WALLS {
         let seen = lines(&run(wall, "arguments", Permissions::default(), &task(["a b", "", "ü"])));
         let (arguments, environment) = seen.split_at(3);
@@ -110,7 +110,7 @@ fn binary_output_arrives_unchanged() {
 }
 
 #[test]
-fn a_process_has_four_descriptors_and_no_more() {
+fn b6_a_process_has_four_descriptors_and_no_more() {
     // The host has this one open, and it is not marked to be closed.
     let kept = std::fs::File::open("/dev/null").unwrap();
     nix::fcntl::fcntl(&kept, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
@@ -135,7 +135,7 @@ fn a_process_cannot_open_more_than_its_limit() {
 }
 
 #[test]
-fn the_tree_of_a_process_is_gone_when_its_report_is_there() {
+fn i12_i16_p10_the_tree_of_a_process_is_gone_when_its_report_is_there() {
     let limits = Limits { processes: 3, ..Limits::default() };
     let permissions = Permissions { profile: Profile::Process, ..Permissions::default() };
     let program = Program::file(guests::native("orphan")).limits(limits).permissions(permissions);
@@ -157,7 +157,7 @@ fn a_program_that_does_not_fit_into_its_memory_never_starts() {
 }
 
 #[test]
-fn memory_is_capped_exactly_and_its_peak_is_told() {
+fn b12_memory_is_capped_exactly_and_its_peak_is_told() {
     for wall in WALLS {
         let limits = Limits { memory: ByteSize::mib(32), ..Limits::default() };
         let path = wall.guest("heap_slow_growth");

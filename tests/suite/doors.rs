@@ -95,7 +95,7 @@ fn a_stop_before_the_start_is_a_stop() {
 }
 
 #[test]
-fn a_caller_inside_an_async_runtime_is_served() {
+fn i1_a_caller_inside_an_async_runtime_is_served() {
     let runtime = runtime();
     let asynchronous = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     asynchronous.block_on(async {
@@ -153,7 +153,7 @@ fn a_process_cannot_be_called_and_a_module_in_memory_is_no_process() {
 }
 
 #[test]
-fn the_hosts_own_children_are_never_reaped() {
+fn i25_the_hosts_own_children_are_never_reaped() {
     let mut own = std::process::Command::new(guests::native("sleep")).spawn().unwrap();
     let loaded = runtime().load(program(Wall::Native, "abort")).unwrap();
     for _ in 0..20 {
@@ -165,7 +165,7 @@ fn the_hosts_own_children_are_never_reaped() {
 }
 
 #[test]
-fn a_kill_from_outside_is_told_from_our_own() {
+fn i9_a_kill_from_outside_is_told_from_our_own() {
     let mut killer = |event: Event<'_>| {
         if let Event::Started { pid } = event {
             let pid = nix::unistd::Pid::from_raw(pid.cast_signed());

@@ -42,7 +42,7 @@ fn called(report: &Report) -> Vec<String> {
 }
 
 #[test]
-fn each_ending_has_its_callback_and_then_the_last_one() {
+fn i3_i7_i8_i9_i10_i11_each_ending_has_its_callback_and_then_the_last_one() {
     let kill = || signalled(Signal::Kill, Sender::Unseen);
     for (ending, stopped, name) in [
         (Ending::Exited(0), None, "success"),
@@ -65,7 +65,7 @@ fn each_ending_has_its_callback_and_then_the_last_one() {
 }
 
 #[test]
-fn a_callback_that_panics_keeps_no_other_from_being_called() {
+fn i3_i11_a_callback_that_panics_keeps_no_other_from_being_called() {
     let mut finished = 0;
     let mut hooks = Hooks::new()
         .on_success(|_| panic!("a callback that panics, as a test"))
@@ -77,7 +77,7 @@ fn a_callback_that_panics_keeps_no_other_from_being_called() {
 }
 
 #[test]
-fn the_last_words_of_a_crash_are_a_line_too() {
+fn i14_the_last_words_of_a_crash_are_a_line_too() {
     for wall in [Wall::Native, Wall::Wasm] {
         let path = match wall {
             Wall::Native => guests::native("calls"),

@@ -17,21 +17,21 @@ const RESULT: u64 = 1 << 20;
 
 /// What a guest does, step by step.
 #[derive(Default)]
-struct Script(Vec<u8>);
+pub(super) struct Script(pub(super) Vec<u8>);
 
 impl Script {
-    fn hello() -> Self {
+    pub(super) fn hello() -> Self {
         Self::default().frame(&FromGuest::Hello { version: VERSION })
     }
 
-    fn says(mut self, bytes: &[u8]) -> Self {
+    pub(super) fn says(mut self, bytes: &[u8]) -> Self {
         self.0.push(b's');
         self.0.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
         self.0.extend_from_slice(bytes);
         self
     }
 
-    fn frame(self, frame: &FromGuest) -> Self {
+    pub(super) fn frame(self, frame: &FromGuest) -> Self {
         self.says(&encode(frame).unwrap())
     }
 
@@ -43,7 +43,7 @@ impl Script {
         self
     }
 
-    fn exits(mut self, code: u32) -> Self {
+    pub(super) fn exits(mut self, code: u32) -> Self {
         self.0.push(b'x');
         self.0.extend_from_slice(&code.to_le_bytes());
         self
@@ -55,13 +55,13 @@ impl Script {
         self
     }
 
-    fn hangs(mut self) -> Self {
+    pub(super) fn hangs(mut self) -> Self {
         self.0.push(b'h');
         self
     }
 }
 
-fn result() -> FromGuest {
+pub(super) fn result() -> FromGuest {
     FromGuest::Return { id: 1, codec: Codec::Raw }
 }
 
@@ -69,7 +69,7 @@ fn error() -> FromGuest {
     FromGuest::Error(ErrorReport { message: "no".into(), chain: vec![] })
 }
 
-fn emit(id: u64) -> FromGuest {
+pub(super) fn emit(id: u64) -> FromGuest {
     FromGuest::Emit { id, codec: Codec::Raw }
 }
 
@@ -279,7 +279,7 @@ fn floods_and_ends() -> Vec<Row> {
     ]
 }
 
-fn load(wall: Wall, wall_time: Duration) -> Loaded {
+pub(super) fn load(wall: Wall, wall_time: Duration) -> Loaded {
     let path = match wall {
         Wall::Native => guests::native("speaks_raw"),
         Wall::Wasm => guests::wasm("speaks_raw"),

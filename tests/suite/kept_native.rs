@@ -192,7 +192,7 @@ fn a_process_is_used_up_by_tasks_by_age_and_by_what_it_holds() {
 }
 
 #[test]
-fn b6_a_worker_killed_while_it_waits_is_noticed() {
+fn a_worker_killed_while_it_waits_is_noticed() {
     let mut kept = keep(limits());
     let pid = call(&mut kept, "next", &()).task.pid.unwrap();
     assert!(kept.is_usable());

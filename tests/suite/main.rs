@@ -1,5 +1,7 @@
 //! The suite: one binary, one module for each question.
 
+mod acceptance;
+mod apart;
 mod backtraces;
 mod calls;
 mod chaos;
@@ -21,6 +23,7 @@ mod host_functions;
 mod hostile;
 mod hostile_talk;
 mod house_rules;
+mod isolated;
 mod kept;
 mod kept_ends;
 mod kept_native;
@@ -35,5 +38,6 @@ mod pool_walls;
 mod probes;
 mod soak;
 mod specification;
+mod talk_at_random;
 mod views;
 mod wasi_testsuite;

@@ -57,7 +57,7 @@ fn probing_changes_nothing_of_the_host_and_leaves_nothing() {
 }
 
 #[test]
-fn every_finding_is_told_once_and_what_is_missing_says_why() {
+fn i17_every_finding_is_told_once_and_what_is_missing_says_why() {
     let found = probe();
     for (index, finding) in found.iter().enumerate() {
         let Finding { probe, state, fact, failed, .. } = finding;

@@ -19,7 +19,7 @@ fn assert_steady(soak: &Soak) {
 }
 
 #[test]
-fn two_thousand_tasks_leave_nothing_behind() {
+fn b24_i16_p10_two_thousand_tasks_leave_nothing_behind() {
     assert_steady(&Soak::run(TASKS / 5));
 }
 

@@ -1,5 +1,7 @@
-//! The attributes that make functions of a Rust program callable by a host. Use them through `sandtrap-guest`.
+//! The attributes that make functions of a Rust program callable by a host. Guests use them through `sandtrap-guest`,
+//! and programs that isolate their own functions through `sandtrap`.
 
+mod isolated;
 mod task;
 
 use proc_macro::TokenStream;
@@ -45,4 +47,12 @@ pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
         return Error::new_spanned(&function.sig, words).to_compile_error().into();
     }
     task::expand(&function).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Has every call of a function run in a caged process of this very program.
+#[proc_macro_attribute]
+pub fn isolated(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    isolated::expand(attribute.into(), item.into())
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }

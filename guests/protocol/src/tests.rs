@@ -49,7 +49,7 @@ fn decoded(bytes: &[u8], piece: usize) -> Result<Heard, FrameFault> {
 }
 
 #[test]
-fn the_bytes_of_every_frame_stay_the_same() {
+fn i15_the_bytes_of_every_frame_stay_the_same() {
     for (frame, tail, bytes) in golden() {
         assert_eq!(encode_with(&frame, tail).as_deref(), Ok(bytes), "{frame:?}");
         assert_eq!(FromGuest::tail_of(bytes[LENGTH_BYTES]), Some(frame.tail()), "{frame:?}");

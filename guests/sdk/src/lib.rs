@@ -60,11 +60,12 @@ pub use host::{Host, HostError};
 pub use memory::TellingAllocator;
 pub use sandtrap_macros::{main, task};
 pub use sandtrap_protocol::Level;
-pub use serve::{Function, Task, serve};
+pub use serve::{Function, Task, serve, serve_host};
 pub use testify::{Outcome, run_main, start};
 pub use value::ValueError;
 
 /// Every guest allocates through this one, so that a failed allocation can be told.
+#[cfg(feature = "allocator")]
 #[global_allocator]
 static ALLOCATOR: TellingAllocator = TellingAllocator;
 

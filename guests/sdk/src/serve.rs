@@ -116,10 +116,16 @@ static FUNCTIONS: OnceLock<&'static [Function]> = OnceLock::new();
 /// Serves calls of these functions until there are no more; [`serve!`](crate::serve!) calls it. Without a host,
 /// runs one of them for the people at the command line.
 pub fn serve(functions: &'static [Function]) -> ExitCode {
+    if serve_host(functions) { ExitCode::SUCCESS } else { people::run(functions) }
+}
+
+/// Serves calls of these functions to a host until there are no more, and nobody else. Says whether there was a host
+/// that sent anything.
+pub fn serve_host(functions: &'static [Function]) -> bool {
     let functions = FUNCTIONS.get_or_init(|| functions);
     start();
     say(&FromGuest::Functions(functions.iter().map(|function| function.name.to_owned()).collect()));
-    if go_on() { ExitCode::SUCCESS } else { people::run(functions) }
+    go_on()
 }
 
 /// What the host wants next. Of the last call's values nothing is left then.

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_at_a_character() {
+    fn i23_a_long_text_is_cut_at_a_character() {
         assert_eq!(cut("aéé", 2), "a");
         assert_eq!(cut("aéé", 99), "aéé");
     }

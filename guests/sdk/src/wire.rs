@@ -1,6 +1,6 @@
 //! The guest's end of the channel: a descriptor in a process, imports in a module. A component has none.
 #![cfg_attr(
-    not(target_env = "p2"),
+    not(any(target_env = "p2", windows)),
     expect(unsafe_code, reason = "an inherited descriptor, and imported functions")
 )]
 
@@ -10,7 +10,7 @@ pub(crate) use process::{open, receive, receive_all, send, try_receive};
 #[cfg(all(target_family = "wasm", not(target_env = "p2")))]
 pub(crate) use module::{open, receive, receive_all, send, try_receive};
 
-#[cfg(target_env = "p2")]
+#[cfg(any(target_env = "p2", windows))]
 pub(crate) use nowhere::{open, receive, receive_all, send, try_receive};
 
 #[cfg(unix)]
@@ -47,7 +47,8 @@ mod process {
             // SAFETY: the variable is set by the host alone, which made this descriptor for us; nobody
             // else in this process knows of it.
             let inherited = unsafe { OwnedFd::from_raw_fd(number) };
-            // SAFETY: this runs first in `main`, before there is a second thread that could read it.
+            // SAFETY: this runs first in `main`, before there is a second thread that could read it; or in the one
+            // test of a harness whose other thread does nothing but wait for it.
             unsafe { std::env::remove_var(CHANNEL_VARIABLE) };
             // Neither the variable nor the copy is passed on to programs that this one starts.
             inherited.try_clone().ok().map(File::from)
@@ -164,8 +165,9 @@ mod module {
     }
 }
 
-/// A component imports interfaces, and no bare functions: its host hears of its exit and its output only.
-#[cfg(target_env = "p2")]
+/// A component imports interfaces, and no bare functions: its host hears of its exit and its output only. Other
+/// systems have no wall for processes, so nobody calls there.
+#[cfg(any(target_env = "p2", windows))]
 mod nowhere {
     pub(crate) fn open() {}
 

@@ -164,7 +164,7 @@ fn the_wall_can_be_said_against_the_content() {
 }
 
 #[test]
-fn a_bare_name_is_looked_up_in_the_search_path() {
+fn b14_a_bare_name_is_looked_up_in_the_search_path() {
     let ran = finish(sandtrap(["run", "true"]));
     assert_eq!((ran.code, ran.text(), ran.stderr.as_str()), (Some(0), "", ""));
     let folder = folder();

@@ -194,7 +194,7 @@ fn a_stop_of_ours_is_reported_with_its_reason() {
 }
 
 #[test]
-fn what_was_used_is_plausible() {
+fn i21_what_was_used_is_plausible() {
     for wall in WALLS {
         let asleep = &report(&["--wall", "100ms"], &guest(wall, "sleep"))["usage"];
         assert!(number(&asleep["wall_us"]) >= 100_000, "{asleep}");
@@ -270,7 +270,7 @@ fn output_that_is_no_text_is_reported_in_base64() {
 }
 
 #[test]
-fn the_report_keeps_the_end_of_a_long_stderr() {
+fn i5_the_report_keeps_the_end_of_a_long_stderr() {
     for wall in WALLS {
         let report = report(&["--output", "256KiB"], &guest(wall, "flood_stderr"));
         assert_eq!(number(&report["usage"]["stderr_bytes"]), 256 << 10);

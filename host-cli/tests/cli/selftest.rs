@@ -60,7 +60,7 @@ fn outcomes(all: &Value) -> &[Value] {
 }
 
 #[test]
-fn what_dies_at_its_own_fault_or_limit_ends_as_expected() {
+fn i18_what_dies_at_its_own_fault_or_limit_ends_as_expected() {
     let ran = selftest(&["--json", "--profile", "compute"], &AT_THEIR_OWN);
     let all = ran.report();
     for outcome in outcomes(&all) {

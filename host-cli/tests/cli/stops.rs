@@ -139,7 +139,7 @@ fn a_second_ctrl_c_ends_at_once_though_nobody_takes_the_output() {
 }
 
 #[test]
-fn sandtrap_that_is_killed_takes_its_guest_with_it() {
+fn b24_p10_sandtrap_that_is_killed_takes_its_guest_with_it() {
     // Nobody else has a scratch of this size.
     const SCRATCH: (&str, &str) = ("1236KiB", "size=1240k");
     let scratches = || {

@@ -166,7 +166,7 @@ fn a_guest_that_says_too_much_is_stopped_for_it() {
 }
 
 #[test]
-fn a_result_of_exactly_the_limit_fits_and_one_more_byte_does_not() {
+fn b11_a_result_of_exactly_the_limit_fits_and_one_more_byte_does_not() {
     let deaf = &mut |_: Event<'_>| {};
     let limit = 1 << 20;
     for (size, reason) in [(limit, None), (limit + 2048, Some(StopReason::Result))] {

@@ -25,16 +25,11 @@ pub(super) const NO_ROOM: i32 = 72;
 /// A module without anything in it.
 const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
 
-/// Whether this program calls [`init`], and so can be started again as a compiler.
+/// Whether this program calls [`init`](crate::init()), and so can be started again as a compiler.
 static IS_COMPILER: AtomicBool = AtomicBool::new(false);
 
-/// Lets this program compile untrusted modules in a confined process of itself. Call it first in `main`.
-///
-/// It does nothing, unless this process was started by sandtrap to compile a module: then it does that and ends
-/// the process. A runtime that is made later uses it without further ado. Without it, or another program named with
-/// [`RuntimeBuilder::compiler`](crate::RuntimeBuilder::compiler), untrusted modules are compiled in the host's own process, and
-/// reports list the guard `compile-confinement` as missing.
-pub fn init() {
+/// Notes that this program can be started as a compiler; and if it was, compiles, and ends the process.
+pub(crate) fn enter() {
     IS_COMPILER.store(true, Ordering::Relaxed);
     if let Some(configuration) = order() {
         std::process::exit(serve(configuration));

@@ -5,7 +5,7 @@
 //! from its stdin and writes the code to its stdout; what became of it is judged like any other task, and told in
 //! the same words.
 //!
-//! Which program that is: the host's own executable, which recognises the order in [`init`], or another one that
+//! Which program that is: the host's own executable, which recognises the order in [`init`](crate::init()), or another one that
 //! was named and does the same (the installed `sandtrap`, say). It greets before it does anything, so a program
 //! that knows nothing of all this is not taken for a compiler that failed.
 //!
@@ -25,8 +25,7 @@ use crate::permissions::Permissions;
 use crate::task::{Program, Task, Wall};
 use crate::wasm::{Compiler, NotCompiled, Order};
 
-pub use entrance::init;
-pub(crate) use entrance::own_program;
+pub(crate) use entrance::{enter, own_program};
 
 use run::{Hear, Running};
 

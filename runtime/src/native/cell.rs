@@ -70,7 +70,8 @@ impl NativeCell {
         let room = limits.result.as_u64();
         let mut cell = Self { stays, ..Self::new(image) };
         let began = cell.opened;
-        cell.process = cell.start(&[], &Stdin::Null, limits, began, Leash::new()?, room)?;
+        let arguments = &cell.image.arguments_of_calls;
+        cell.process = cell.start(arguments, &Stdin::Null, limits, began, Leash::new()?, room)?;
         Ok(cell)
     }
 
@@ -128,7 +129,8 @@ impl NativeCell {
         callers: &StopHandle,
         ear: &mut dyn Ear,
     ) -> Result<Evidence, Refusal> {
-        let (arguments, stdin) = command(attempt)?;
+        let image = Arc::clone(&self.image);
+        let (arguments, stdin) = command(attempt, &image.arguments_of_calls)?;
         let at_hand = self.at_hand(attempt)?;
         self.tasks_run += 1;
         let turn = if self.stays { Turn::OneOfMany(self.tasks_run) } else { Turn::Only };
@@ -266,7 +268,10 @@ fn rejected(detail: &str) -> Refusal {
 }
 
 /// A process can only be entered at its beginning, and its instructions are not counted.
-fn command<'a>(attempt: &Attempt<'a>) -> Result<(&'a [OsString], &'a Stdin), Refusal> {
+fn command<'a>(
+    attempt: &Attempt<'a>,
+    of_calls: &'a [OsString],
+) -> Result<(&'a [OsString], &'a Stdin), Refusal> {
     if attempt.limits.fuel.is_some() {
         return Err(rejected(
             "fuel counts the instructions of a module; bound a process by its cpu limit instead",
@@ -274,7 +279,7 @@ fn command<'a>(attempt: &Attempt<'a>) -> Result<(&'a [OsString], &'a Stdin), Ref
     }
     match attempt.entry {
         Entry::Command { args, stdin } => Ok((args, stdin)),
-        Entry::Invoke { .. } => Ok((&[], &Stdin::Null)),
+        Entry::Invoke { .. } => Ok((of_calls, &Stdin::Null)),
         Entry::Call { .. } => Err(rejected(
             "a process has no exports that could be called; run it as a command instead",
         )),

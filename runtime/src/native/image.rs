@@ -1,5 +1,6 @@
 //! An executable made ready: looked at before anything is started, with everything its cells share.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ pub(super) struct Prepared {
     pub(super) terms: Terms,
     /// Whether each task has something in its root that others don't.
     pub(super) has_views: bool,
+    /// The arguments of a process of which a function is called.
+    pub(super) arguments_of_calls: Vec<OsString>,
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
     site: Arc<Result<Site, String>>,
@@ -99,6 +102,7 @@ impl NativeImage {
             layout,
             terms,
             has_views: view::is_wanted(&policy.permissions, &policy.limits),
+            arguments_of_calls: program.arguments_of_calls().to_vec(),
             backtrace: program.wants_backtrace(),
             site,
             shelf: Shelf::default(),

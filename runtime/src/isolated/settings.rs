@@ -1,0 +1,194 @@
+//! The settings of one isolated function, as limits and grants. The attribute has looked at their shape where they
+//! were written; their values are read here, by those who know them.
+
+use std::ffi::OsString;
+use std::fmt;
+
+use crate::limits::{Limits, OnMemoryLimit};
+use crate::permissions::{Access, GuardMode, Network, Permissions};
+use crate::quantity::parse_duration;
+
+/// A setting that the attribute took, and its value: both are text of the program's source.
+pub(super) type Pair = (&'static str, &'static str);
+
+/// What a function is run under.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) permissions: Permissions,
+    pub(super) guards: GuardMode,
+}
+
+/// Where one of the streams goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    Host,
+    Nobody,
+    Report,
+}
+
+impl Settings {
+    /// Reads them all, or says which one can't be.
+    pub(super) fn read(pairs: &[Pair]) -> Result<Self, String> {
+        let mut settings = Self::default();
+        for (key, value) in pairs {
+            let set = settings.set(key, value);
+            set.map_err(|fault| format!("`{key} = \"{value}\"`: {fault}"))?;
+        }
+        Ok(settings)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let Self { limits, permissions, guards } = self;
+        match key {
+            "memory" => limits.memory = read(value.parse())?,
+            "stack" => limits.stack = read(value.parse())?,
+            "output" => limits.output = read(value.parse())?,
+            "result" => limits.result = read(value.parse())?,
+            "file_bytes" => limits.file_bytes = read(value.parse())?,
+            "wall" => limits.wall = read(parse_duration(value))?,
+            "scratch" => limits.scratch = read(value.parse())?,
+            "scratch_files" => limits.scratch_files = read(value.parse())?,
+            "proc" => permissions.proc = read(value.parse())?,
+            "cpus" => limits.cpus = Some(read(value.parse())?),
+            "cpu" => limits.cpu = read(parse_duration(value))?,
+            "processes" => limits.processes = read(value.parse())?,
+            "threads" => limits.threads = read(value.parse())?,
+            "open_files" => limits.open_files = read(value.parse())?,
+            "on_memory_limit" if value == "refuse" => {
+                limits.on_memory_limit = OnMemoryLimit::Refuse;
+            }
+            "on_memory_limit" => limits.on_memory_limit = OnMemoryLimit::Trap,
+            "profile" => permissions.profile = read(value.parse())?,
+            "net" if value == "host" => permissions.net = Network::Host,
+            "net" => permissions.net = Network::None,
+            "guards" if value == "required" => *guards = GuardMode::Required,
+            "guards" => *guards = GuardMode::BestEffort,
+            "dir" => grant(permissions, value),
+            "env" => grant_variable(permissions, value)?,
+            // Said of the streams, which are not the process's business; and the only start there is.
+            "stdout" | "stderr" | "start" => {}
+            unknown => return Err(format!("this version of sandtrap knows no `{unknown}`")),
+        }
+        Ok(())
+    }
+}
+
+/// Where a stream goes: to the host's own, unless it was said otherwise.
+pub(super) fn outlet(pairs: &[Pair], stream: &str) -> To {
+    match pairs.iter().find(|(key, _)| *key == stream).map(|(_, value)| *value) {
+        Some("null") => To::Nobody,
+        Some("capture") => To::Report,
+        _ => To::Host,
+    }
+}
+
+fn read<T, E: fmt::Display>(value: Result<T, E>) -> Result<T, String> {
+    value.map_err(|error| error.to_string())
+}
+
+/// `/data` or `/data:ro` to look at, `/data:rw` to change; inside it has the same name.
+fn grant(permissions: &mut Permissions, value: &str) {
+    let (path, access) = match value.strip_suffix(":rw") {
+        Some(path) => (path, Access::ReadWrite),
+        None => (value.strip_suffix(":ro").unwrap_or(value), Access::ReadOnly),
+    };
+    permissions.grant_dir(path, path, access);
+}
+
+/// `NAME=VALUE`, or the name of one that this process has.
+fn grant_variable(permissions: &mut Permissions, value: &str) -> Result<(), String> {
+    let (name, value): (&str, OsString) = match value.split_once('=') {
+        Some((name, value)) => (name, value.into()),
+        None => {
+            let found = std::env::var_os(value);
+            (value, found.ok_or("it is not set here; set it, or give its value behind a `=`")?)
+        }
+    };
+    permissions.grant_env(name, value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::permissions::Profile;
+    use crate::quantity::{ByteSize, Cpus};
+    use std::time::Duration;
+
+    #[test]
+    fn every_setting_reaches_what_it_names() {
+        let Settings { limits, permissions, guards } = Settings::read(&[
+            ("start", "spawn"),
+            ("memory", "1MiB"),
+            ("on_memory_limit", "refuse"),
+            ("wall", "2s"),
+            ("cpu", "3s"),
+            ("cpus", "1.5"),
+            ("scratch", "1MiB"),
+            ("scratch_files", "11"),
+            ("proc", "true"),
+            ("stack", "4MiB"),
+            ("output", "5MiB"),
+            ("result", "6MiB"),
+            ("processes", "7"),
+            ("threads", "8"),
+            ("open_files", "9"),
+            ("file_bytes", "10MiB"),
+            ("profile", "files"),
+            ("dir", "/a"),
+            ("dir", "/b:rw"),
+            ("dir", "/c:ro"),
+            ("env", "A=1=2"),
+            ("net", "host"),
+            ("guards", "required"),
+            ("stdout", "null"),
+        ])
+        .unwrap();
+        let expected = Limits {
+            memory: ByteSize::mib(1),
+            on_memory_limit: OnMemoryLimit::Refuse,
+            wall: Duration::from_secs(2),
+            cpu: Duration::from_secs(3),
+            cpus: Some(Cpus::thousandths(1500)),
+            fuel: None,
+            stack: ByteSize::mib(4),
+            output: ByteSize::mib(5),
+            result: ByteSize::mib(6),
+            processes: 7,
+            threads: 8,
+            open_files: 9,
+            file_bytes: ByteSize::mib(10),
+            scratch: ByteSize::mib(1),
+            scratch_files: 11,
+        };
+        assert_eq!(limits, expected);
+        let (profile, net) = (Profile::Files, Network::Host);
+        let mut granted = Permissions { profile, net, proc: true, ..Permissions::default() };
+        granted.grant_dir("/a", "/a", Access::ReadOnly);
+        granted.grant_dir("/b", "/b", Access::ReadWrite);
+        granted.grant_dir("/c", "/c", Access::ReadOnly);
+        granted.grant_env("A", "1=2");
+        assert_eq!((permissions, guards), (granted, GuardMode::Required));
+    }
+
+    #[test]
+    fn a_value_that_can_t_be_is_named_with_its_key() {
+        for (pair, words) in [
+            (("memory", "1parsec"), "`memory = \"1parsec\"`: `1parsec`"),
+            (("env", "SANDTRAP_NO_SUCH_THING"), "it is not set here"),
+            (("colour", "red"), "knows no `colour`"),
+        ] {
+            let error = Settings::read(&[pair]).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn streams_go_to_the_host_unless_it_is_said_otherwise() {
+        let pairs = [("stdout", "null"), ("wall", "1s")];
+        assert_eq!(outlet(&pairs, "stdout"), To::Nobody);
+        assert_eq!(outlet(&pairs, "stderr"), To::Host);
+        assert_eq!(outlet(&[("stderr", "capture")], "stderr"), To::Report);
+    }
+}
