@@ -45,7 +45,7 @@ fn rate(threads: usize, time: Duration, act: &(dyn Fn() + Sync)) -> f64 {
     let began = Instant::now();
     let serve = || {
         let mut done = 0_u64;
-        while began.elapsed() < time {
+        while done == 0 || began.elapsed() < time {
             act();
             done += 1;
         }
