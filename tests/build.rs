@@ -20,9 +20,10 @@ fn main() {
     let target = out.ancestors().nth(4).expect("a target folder").join("guests");
     let portable = ["sandtrap-samples", "sandtrap-crashers"];
     let tasks = "sandtrap-tasks";
-    build(&root, &target, &[portable[0], portable[1], tasks], &["--bins"], Some(WASM));
+    let kernels = "sandtrap-kernels";
+    build(&root, &target, &[portable[0], portable[1], tasks, kernels], &["--bins"], Some(WASM));
     build(&root, &target, &portable, &["--bins"], Some(COMPONENT));
-    let processes = [portable[0], portable[1], tasks, "sandtrap-natives"];
+    let processes = [portable[0], portable[1], tasks, kernels, "sandtrap-natives"];
     build(&root, &target, &processes, &["--bins"], None);
     let musl = has_target(MUSL);
     if musl {

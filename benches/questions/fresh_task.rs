@@ -1,52 +1,86 @@
-//! What does one task in a fresh cell cost, from the call to the report, beside a bare start of the same?
+//! What does a task in a fresh guest cost, from the call to the report: an instance beside the bare engine, a process
+//! beside a bare spawn, and beside what others cage one with?
+#![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use sandtrap::{Program, Runtime, Task, Wall};
-use sandtrap_tests::guests::{self, Form};
+use sandtrap::{GuardState, Program, Runtime, Task, Wall};
+use sandtrap_benches::notebook::not_measured;
+use sandtrap_benches::{Case, in_turns, tell_gain, tell_ratio};
+use sandtrap_tests::guests;
+use wasmtime::Config;
 
-const ADD: &str = r#"(module (memory 1) (func (export "_start")))"#;
+use crate::floors::{Bare, NO_VICTIM, lean, spawn, victim};
 
-fn fresh_task(c: &mut Criterion) {
+/// What most people want to know first.
+pub(crate) fn ask() {
     let runtime = Runtime::new().expect("a runtime");
-    let task = Task::command(Vec::<String>::new());
-    let mut group = c.benchmark_group("fresh_task");
-
-    let native = Program::file(guests::native("exit_0")).within(Wall::Native);
-    let loaded = runtime.load(native).expect("the guest is built");
-    group.bench_function("native/0", |b| b.iter(|| loaded.run(&task)));
-    group.bench_function("floor-spawn/0", |b| {
-        b.iter(|| {
-            Command::new(guests::native("exit_0"))
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status()
-        })
-    });
-
-    let module = runtime.load(Program::module("empty", ADD.as_bytes())).expect("a module");
-    group.bench_function("wasm/0", |b| b.iter(|| module.run(&task)));
-    for (form, id) in [(Form::Module, "wasm-rust/0"), (Form::Component, "component-rust/0")] {
-        let program =
-            runtime.load(Program::file(form.guest("exit_0"))).expect("the guest is built");
-        group.bench_function(id, |b| b.iter(|| program.run(&task)));
+    instance(&runtime);
+    match victim() {
+        Some(victim) => process(&runtime, &victim),
+        None => {
+            not_measured("fresh_task/native", NO_VICTIM);
+            println!("{NO_VICTIM}");
+        }
     }
-    let engine = wasmtime::Engine::default();
-    let binary = wat::parse_str(ADD).expect("a module");
-    let compiled = wasmtime::Module::new(&engine, binary).expect("a module");
-    let linked = wasmtime::Linker::new(&engine).instantiate_pre(&compiled).expect("no imports");
-    group.bench_function("floor-wasmtime/0", |b| {
-        b.iter(|| {
-            let mut store = wasmtime::Store::new(&engine, ());
-            let instance = linked.instantiate(&mut store).expect("it fits");
-            let start = instance.get_typed_func::<(), ()>(&mut store, "_start").expect("a start");
-            start.call(&mut store, ()).expect("it returns");
-        })
-    });
-    group.finish();
 }
 
-criterion_group!(benches, fresh_task);
-criterion_main!(benches);
+fn instance(runtime: &Runtime) {
+    let task = Task::command(Vec::<String>::new());
+    let hello = runtime.load(Program::file(guests::wasm("hello"))).expect("a guest");
+    let (bare, on_demand) = (Bare::new(&lean(), "hello"), Bare::new(&Config::new(), "hello"));
+    assert!(bare.run() && on_demand.run() && hello.run(&task).verdict.is_completed());
+    let [ours, floor, usual] = in_turns(
+        "fresh_task/wasm",
+        [
+            Case::new("sandtrap", || hello.run(&task)),
+            Case::new("bare-lean", || bare.run()),
+            Case::new("bare-on-demand", || on_demand.run()),
+        ],
+    );
+    tell_ratio("fresh_task/wasm/lean", &ours, &floor, 1.25);
+    tell_ratio("fresh_task/wasm/on-demand", &ours, &usual, 0.5);
+}
+
+fn process(runtime: &Runtime, victim: &Path) {
+    let program = Program::file(victim).within(Wall::Native);
+    let loaded = runtime.load(program).expect("the guest is built");
+    let task = Task::command(["completes"]);
+    let report = loaded.run(&task);
+    assert!(report.verdict.is_completed(), "{:?}", report.verdict);
+    for guard in report.guards.iter().filter(|guard| guard.state != GuardState::InForce) {
+        println!("not in force here: {} ({})", guard.name, guard.why.as_deref().unwrap_or("off"));
+    }
+    let caged = || assert!(loaded.run(&task).verdict.is_completed());
+    if !bubblewrap(victim) {
+        let why = "bwrap is not here, or may not run: install the package bubblewrap";
+        not_measured("fresh_task/native/bwrap", why);
+        println!("{why}");
+        let [ours, bare] = in_turns(
+            "fresh_task/native",
+            [
+                Case::new("caged", caged),
+                Case::new("bare-spawn", || assert!(spawn(victim, "completes"))),
+            ],
+        );
+        return tell_ratio("fresh_task/native", &ours, &bare, 2.0);
+    }
+    let [ours, bare, bwrap] = in_turns(
+        "fresh_task/native",
+        [
+            Case::new("caged", caged),
+            Case::new("bare-spawn", || assert!(spawn(victim, "completes"))),
+            Case::new("bwrap", || assert!(bubblewrap(victim))),
+        ],
+    );
+    tell_ratio("fresh_task/native", &ours, &bare, 2.0);
+    tell_gain("fresh_task/native/bwrap", &ours, &bwrap, 30.0);
+}
+
+fn bubblewrap(victim: &Path) -> bool {
+    let mut command = Command::new("bwrap");
+    command.args(["--unshare-all", "--ro-bind", "/", "/"]).arg(victim).arg("completes");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}

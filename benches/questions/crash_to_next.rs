@@ -1,0 +1,44 @@
+//! How long is it from a crash to the next success, beside the same without us?
+
+use sandtrap::{Program, Runtime, Task, Wall};
+use sandtrap_benches::notebook::not_measured;
+use sandtrap_benches::{Case, in_turns, tell_ratio};
+use sandtrap_tests::guests;
+
+use crate::floors::{Bare, NO_VICTIM, lean, spawn, victim};
+
+pub(crate) fn ask() {
+    let runtime = Runtime::new().expect("a runtime");
+    let task = Task::command(Vec::<String>::new());
+    let load = |name| runtime.load(Program::file(guests::wasm(name))).expect("a guest");
+    let (abort, hello) = (load("abort"), load("hello"));
+    let (bare_abort, bare) = (Bare::new(&lean(), "abort"), Bare::new(&lean(), "hello"));
+    let [ours, floor] = in_turns(
+        "crash_to_next/wasm",
+        [
+            Case::new("sandtrap", || (abort.run(&task), hello.run(&task))),
+            Case::new("bare-lean", || (bare_abort.run(), bare.run())),
+        ],
+    );
+    tell_ratio("crash_to_next/wasm", &ours, &floor, 1.2);
+
+    let Some(victim) = victim() else {
+        return not_measured("crash_to_next/native", NO_VICTIM);
+    };
+    let loaded = runtime.load(Program::file(&victim).within(Wall::Native)).expect("it is built");
+    let (completes, crashes) = (Task::command(["completes"]), Task::command(["null-read"]));
+    let [ours, floor] = in_turns(
+        "crash_to_next/native",
+        [
+            Case::new("sandtrap", || {
+                assert!(!loaded.run(&crashes).verdict.is_completed());
+                assert!(loaded.run(&completes).verdict.is_completed());
+            }),
+            Case::new("bare-spawn", || {
+                assert!(!spawn(&victim, "null-read"));
+                assert!(spawn(&victim, "completes"));
+            }),
+        ],
+    );
+    tell_ratio("crash_to_next/native", &ours, &floor, 1.2);
+}

@@ -1,0 +1,248 @@
+//! What do others take for the same work: 64 bytes to a function and back, in a new guest, in one that is kept, and
+//! after a crash? Each is driven by a program of its own (`benches/peers`), all have their turn in every round.
+//!
+//! Where they are: `SANDTRAP_PEERS`, a folder with the programs `procspawn` and `extism` of `benches/peers`, and
+//! `SANDTRAP_PYTHON`, a Python that has what it needs.
+#![expect(clippy::print_stdout, reason = "a bench shows its figures")]
+
+use std::env;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Instant;
+
+use sandtrap::{Loaded, Payload, Program, Reuse, Runtime, Task, Wall};
+use sandtrap_benches::notebook::not_measured;
+use sandtrap_benches::{Figures, is_quick, tell, tell_beside, tell_gain};
+use sandtrap_tests::guests;
+
+/// The works, and how many of each are done in one turn.
+const WORKS: [(&str, usize); 3] = [("fresh", 5), ("warm", 50), ("crash", 3)];
+
+/// Those written in Python.
+const PYTHONS: [&str; 5] = ["multiprocessing", "concurrent.futures", "loky", "pebble", "bombsquad"];
+
+/// Python's pools.
+const POOLS: [&str; 4] = ["multiprocessing", "concurrent.futures", "loky", "pebble"];
+
+/// Does a work so many times, and says how long each took.
+type Act = Box<dyn FnMut(&str, usize) -> Vec<f64>>;
+
+/// One of those that are compared: its name, and its times for each work.
+struct Peer {
+    name: &'static str,
+    act: Act,
+    times: [Vec<f64>; WORKS.len()],
+}
+
+pub(crate) fn ask() {
+    let mut peers = vec![ours("sandtrap-native", Wall::Native), ours("sandtrap-wasm", Wall::Wasm)];
+    peers.extend(others());
+    let rounds = if is_quick() { 5 } else { 9 };
+    for round in 0..rounds {
+        for place in 0..peers.len() {
+            let at = (round + place) % peers.len();
+            peers[at].turn();
+        }
+    }
+    for (at, (work, _)) in WORKS.iter().enumerate() {
+        let figures: Vec<Figures> = peers.iter_mut().filter_map(|peer| peer.figures(at)).collect();
+        let question = format!("peers/{work}");
+        figures.iter().for_each(|figures| tell(&question, figures));
+        let Some(native) = figures.iter().find(|found| found.name == "sandtrap-native").copied()
+        else {
+            println!("{question}: a process can't do this in this build");
+            continue;
+        };
+        for other in figures.iter().filter(|other| other.name != native.name) {
+            tell_beside(&format!("{question}/{}", other.name), other, &native);
+        }
+        goals(work, &native, &figures);
+    }
+}
+
+/// What was promised beside others.
+fn goals(work: &str, native: &Figures, figures: &[Figures]) {
+    let of = |name: &str| figures.iter().find(|found| found.name == name);
+    match (work, of("procspawn")) {
+        ("fresh", Some(other)) => tell_gain("peers/procspawn/fresh", native, other, 10.0),
+        ("warm", Some(other)) => tell_gain("peers/procspawn/warm", native, other, 20.0),
+        _ => {}
+    }
+    let pools = POOLS.iter().filter_map(|name| of(name));
+    let best = pools.min_by(|one, other| one.median.total_cmp(&other.median));
+    if let ("warm", Some(best)) = (work, best) {
+        tell_gain("peers/python/warm", native, best, 20.0);
+    }
+}
+
+impl Peer {
+    fn new(name: &'static str, act: impl FnMut(&str, usize) -> Vec<f64> + 'static) -> Self {
+        Self { name, act: Box::new(act), times: Default::default() }
+    }
+
+    fn turn(&mut self) {
+        for ((work, count), times) in WORKS.iter().zip(&mut self.times) {
+            times.extend((self.act)(work, *count));
+        }
+    }
+
+    fn figures(&mut self, work: usize) -> Option<Figures> {
+        let times = std::mem::take(&mut self.times[work]);
+        (!times.is_empty()).then(|| Figures::of(self.name, times))
+    }
+}
+
+/// This project, behind one wall.
+fn ours(name: &'static str, wall: Wall) -> Peer {
+    let path = match wall {
+        Wall::Native => guests::native("calls"),
+        Wall::Wasm => guests::wasm("calls"),
+    };
+    let runtime = Runtime::new().expect("a runtime");
+    let loaded = runtime.load(Program::file(path).within(wall)).expect("the guest is built");
+    let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
+    let crash = Task::invoke("overflows", &u64::MAX).expect("a number");
+    let mut kept = loaded.keep(Reuse::default()).ok();
+    let works = move |loaded: &Loaded, work: &str| match work {
+        "fresh" => loaded.run(&echo).verdict.is_completed(),
+        "warm" => kept.as_mut().is_some_and(|kept| kept.run(&echo).verdict.is_completed()),
+        "crash" => {
+            !loaded.run(&crash).verdict.is_completed() && loaded.run(&echo).verdict.is_completed()
+        }
+        _ => false,
+    };
+    let mut works = works;
+    Peer::new(name, move |work, count| {
+        let mut times = Vec::new();
+        for _ in 0..count {
+            let began = Instant::now();
+            if !works(&loaded, work) {
+                break;
+            }
+            times.push(began.elapsed().as_secs_f64());
+        }
+        times
+    })
+}
+
+/// Whoever is here. Of whoever isn't, it is said how to get it.
+fn others() -> Vec<Peer> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let built = env::var_os("SANDTRAP_PEERS").map_or(folder.join("target/release"), PathBuf::from);
+    let python = env::var_os("SANDTRAP_PYTHON").unwrap_or("python3".into());
+    let mut found = Vec::new();
+    for name in ["procspawn", "extism"] {
+        let how =
+            format!("cd benches/peers && cargo build --release --features {name} --bin {name}");
+        match Driver::start(Command::new(built.join(name))) {
+            Some(driver) => found.push(driver.peer(name)),
+            None => missing(name, &how),
+        }
+    }
+    for name in PYTHONS {
+        let mut command = Command::new(&python);
+        command.arg(folder.join("peers.py")).arg(name);
+        match Driver::start(command) {
+            Some(driver) => found.push(driver.peer(name)),
+            None => missing(name, &format!("pip install {name}, and SANDTRAP_PYTHON to say where")),
+        }
+    }
+    found.extend(whole_commands());
+    found
+}
+
+fn missing(name: &str, how: &str) {
+    println!("{name} is not here: {how}");
+    for goal in ["fresh", "warm"] {
+        not_measured(&format!("peers/{name}/{goal}"), &format!("{name} is not here: {how}"));
+    }
+}
+
+/// Those that are commands: a start each time, and nothing else.
+fn whole_commands() -> Vec<Peer> {
+    let native = guests::native("hello");
+    let module = guests::wasm("hello");
+    let bwrap = vec![
+        "bwrap".into(),
+        "--unshare-all".into(),
+        "--ro-bind".into(),
+        "/".into(),
+        "/".into(),
+        native,
+    ];
+    let wasmtime = vec!["wasmtime".into(), "run".into(), module];
+    [
+        ("bwrap", bwrap, "apt install bubblewrap"),
+        ("wasmtime-cli", wasmtime, "cargo install wasmtime-cli"),
+    ]
+    .into_iter()
+    .filter_map(|(name, words, how): (_, Vec<PathBuf>, _)| {
+        let run = move || {
+            let mut command = Command::new(&words[0]);
+            command
+                .args(&words[1..])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            command.status().is_ok_and(|status| status.success())
+        };
+        if !run() {
+            println!("{name} is not here, or may not run: {how}");
+            return None;
+        }
+        Some(Peer::new(name, move |work, count| {
+            let count = if work == "fresh" { count } else { 0 };
+            let time = || {
+                let began = Instant::now();
+                run().then(|| began.elapsed().as_secs_f64())
+            };
+            (0..count).map_while(|_| time()).collect()
+        }))
+    })
+    .collect()
+}
+
+/// A program that is told what to do, and says how long each took.
+struct Driver {
+    child: Child,
+    tell: ChildStdin,
+    hear: BufReader<ChildStdout>,
+}
+
+impl Driver {
+    fn start(mut command: Command) -> Option<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().ok()?;
+        let (tell, hear) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        let mut driver = Self { child, tell, hear };
+        driver.line().starts_with("ready").then_some(driver)
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        // A driver that has ended says nothing more.
+        let _ = self.hear.read_line(&mut line);
+        line
+    }
+
+    fn peer(mut self, name: &'static str) -> Peer {
+        Peer::new(name, move |work, count| {
+            if writeln!(self.tell, "{work} {count}").is_err() {
+                return Vec::new();
+            }
+            let line = self.line();
+            line.split_whitespace()
+                .filter_map(|time| Some(time.parse::<f64>().ok()? / 1e9))
+                .collect()
+        })
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
