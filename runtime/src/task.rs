@@ -1,10 +1,11 @@
 //! What is to be run: a program, a task for it, and the policy both stand under.
 
+mod id;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
@@ -14,29 +15,7 @@ use crate::payload::{Payload, Payloads, ValueError};
 use crate::permissions::{GuardMode, Permissions};
 use crate::trust::{CompileLimits, Trust};
 
-/// Names one task in every report, event and log line about it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TaskId(Arc<str>);
-
-static NEXT_TASK: AtomicU64 = AtomicU64::new(1);
-
-impl TaskId {
-    /// A new id, unlike every other one of this process.
-    pub fn next() -> Self {
-        Self::named(format!("task-{}", NEXT_TASK.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// An id of the caller's own choice.
-    pub fn named(name: impl Into<Arc<str>>) -> Self {
-        Self(name.into())
-    }
-}
-
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use id::TaskId;
 
 /// The two kinds of wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -129,20 +108,10 @@ impl Program {
             ProgramSource::File(path) => path.display().to_string().into(),
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
-        let (policy, host) = (Policy::default(), HostFunctions::default());
-        let (invoked_with, core_dump, payloads) = (Vec::new(), false, Payloads::default());
-        let backtrace = false;
-        Self {
-            name,
-            source,
-            wall: None,
-            policy,
-            backtrace,
-            payloads,
-            core_dump,
-            host,
-            invoked_with,
-        }
+        let (policy, payloads, host) = Default::default();
+        let (backtrace, core_dump, invoked_with) = Default::default();
+        let wall = None;
+        Self { name, source, wall, policy, backtrace, payloads, host, core_dump, invoked_with }
     }
 
     /// Says which wall to use instead of looking at the file.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{
-    Error, Func, Instance, Memory, ModuleExport, PoolConcurrencyLimitError, Store, TypedFunc,
+    Error, Func, Instance, ModuleExport, PoolConcurrencyLimitError, Store, TypedFunc,
     UpdateDeadline, Val, WasmBacktrace, WasmParams, WasmResults,
 };
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -108,23 +108,14 @@ impl Outcome {
 /// A guest that has ended, or that rests between two tasks. Dropping it gives back its memory, which may
 /// take longer than its task took.
 pub(super) struct Guest {
-    store: Store<GuestState>,
+    pub(super) store: Store<GuestState>,
     /// `None` for a component, and where it could not be made.
-    instance: Option<Instance>,
+    pub(super) instance: Option<Instance>,
     /// Free only after the store is gone.
     _room: Option<Room>,
 }
 
 impl Guest {
-    /// The memory that its channel speaks of.
-    pub(super) fn memory(&mut self) -> Option<Memory> {
-        self.instance?.get_memory(&mut self.store, "memory")
-    }
-
-    pub(super) fn bytes(&self, memory: Memory) -> &[u8] {
-        memory.data(&self.store)
-    }
-
     /// Bytes of its memories and tables.
     pub(super) fn holds(&self) -> u64 {
         self.store.data().meter.held()

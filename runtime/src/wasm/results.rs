@@ -52,6 +52,17 @@ pub(super) fn take(
     guest
 }
 
+impl Guest {
+    /// The memory that its channel speaks of.
+    fn memory(&mut self) -> Option<Memory> {
+        self.instance?.get_memory(&mut self.store, "memory")
+    }
+
+    fn bytes(&self, memory: Memory) -> &[u8] {
+        memory.data(&self.store)
+    }
+}
+
 /// A result in the memory of a guest that runs no more.
 struct InPlace {
     guest: Guest,
