@@ -40,7 +40,11 @@ fn s52_s56_what_happens_in_a_batch_can_be_read_while_it_runs() {
     // The batch goes on as long as its stdin is open.
     let all = loop {
         let answer = metrics(&address);
-        if answer.contains("sandtrap_tasks_finished_total{verdict=\"crashed.abort\"} 1") {
+        let told = |what| {
+            answer.contains(&format!("sandtrap_{what}_total{{verdict=\"crashed.abort\"}} 1"))
+        };
+        // The task's end and the worker's are told one after the other.
+        if told("tasks_finished") && told("worker_crashes") {
             break answer;
         }
         std::thread::yield_now();
