@@ -67,7 +67,7 @@ impl NativeCell {
         stays: bool,
     ) -> Result<Self, Refusal> {
         // Its inputs are not known yet.
-        let room = limits.result.as_u64();
+        let room = Some(limits.result.as_u64());
         let mut cell = Self { stays, ..Self::new(image) };
         let began = cell.opened;
         let arguments = &cell.image.arguments_of_calls;
@@ -83,7 +83,7 @@ impl NativeCell {
         limits: &Limits,
         began: Instant,
         leash: Leash,
-        input: u64,
+        input: Option<u64>,
     ) -> Result<Option<Process>, Refusal> {
         let left = limits.wall.saturating_sub(began.elapsed());
         let Some(stdin) = stdin::open(stdin, &leash.bell, left)? else {
@@ -150,7 +150,8 @@ impl NativeCell {
             None => {
                 let stop = leash.stop.clone();
                 let (limits, began) = (attempt.limits, attempt.began);
-                let input = large_input(attempt).len() as u64;
+                let is_call = matches!(attempt.entry, Entry::Invoke { .. });
+                let input = is_call.then(|| large_input(attempt).len() as u64);
                 let started = self.start(arguments, stdin, limits, began, leash, input)?;
                 let Some(process) = started else { return Ok(vanished(&stop)) };
                 (process, Before::default())

@@ -59,8 +59,8 @@ pub(super) struct Order<'a> {
     pub(super) deadline: Option<Instant>,
     /// Whether it serves more than one task: then nothing ends it at the processor time of one.
     pub(super) stays: bool,
-    /// How much of its arena is for an input.
-    pub(super) input: u64,
+    /// How much of its arena is for an input, if it is there for calls; a command has none.
+    pub(super) input: Option<u64>,
 }
 
 /// One of them.
@@ -106,7 +106,8 @@ impl Process {
         let (limits, deadline) = (order.limits.clone(), order.deadline);
         let cpu = if order.stays { Duration::MAX } else { limits.cpu };
         let bounds = Limits { cpu, ..limits.clone() };
-        let arena = image.shares_memory.then(|| Arena::new(order.input, limits.result.as_u64()));
+        let input = order.input.filter(|_| image.shares_memory);
+        let arena = input.map(|input| Arena::new(input, limits.result.as_u64()));
         let arena = arena.transpose().map_err(|error| refusals::at_plan(&error))?;
         let (mut plan, ends) =
             Plan::new(start, order.stdin, &bounds, group.clone(), arena.as_ref())
