@@ -63,7 +63,11 @@ pub const GOALS: &[Goal] = &[
     ),
     goal("density/native/keeper", "private memory of a program that waits for tasks"),
     goal("frames", "encoding and decoding a small frame"),
-    goal("frames/allocations", "allocations for it"),
+    elsewhere(
+        "frames/allocations",
+        "allocations for it",
+        "the guest's own allocator is in the program that would count",
+    ),
     goal(
         "warm_call/native/hot",
         "a call of a process that is kept, hot, beside a ping-pong in shared memory",

@@ -1,4 +1,4 @@
-//! What does a small frame cost on its way: written by one side, read by the other? And does it allocate?
+//! What does a small frame cost on its way: written by one side, read by the other?
 
 use std::hint::black_box;
 
@@ -8,16 +8,11 @@ use sandtrap_protocol::{
     Codec, Decoder, Frame, FromGuest, LENGTH_BYTES, ToGuest, decode_to_guest, head_into,
 };
 
-use crate::allocations::count;
-
 /// What most values are no larger than.
 const VALUE: [u8; 64] = [7; 64];
 
 /// What is promised for both ways of one frame, in nanoseconds.
 const GOAL: f64 = 100.0;
-
-/// So many, to see whether one of them allocates.
-const MANY: u64 = 1_000;
 
 pub(crate) fn ask() {
     let mut decoder = Decoder::new(1 << 20);
@@ -33,15 +28,6 @@ pub(crate) fn ask() {
     // The copy is the floor: no frame can cost less.
     sandtrap_benches::tell_beside("frames/result", &results, &copies);
     tell_value("frames", "ns", worse * 1e9, Sense::AtMost, GOAL);
-    let mut decoder = Decoder::new(1 << 20);
-    let allocations = count(|| {
-        for _ in 0..MANY {
-            result(&mut decoder);
-            call();
-        }
-    });
-    let each = allocations as f64 / MANY as f64;
-    tell_value("frames/allocations", "a frame", each, Sense::AtMost, 0.0);
 }
 
 /// A result on its way to the host.

@@ -3,7 +3,6 @@
 //! `… -- NAME…` asks some of them only, `--quick` hurries, and `--record` writes `benches/RATIOS.md`.
 #![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
-mod allocations;
 mod cold_start;
 mod compute;
 mod crash_to_next;
