@@ -38,9 +38,9 @@ impl Host {
     /// this call's own.
     ///
     /// ```no_run
-    /// # use sandtrap_guest::{Context, task};
+    /// # use sandtrap_guest::{Context, HostError, task};
     /// #[task]
-    /// fn greet(user: u64, cx: &mut Context) -> anyhow::Result<String> {
+    /// fn greet(user: u64, cx: &mut Context) -> Result<String, HostError> {
     ///     let name: Option<String> = cx.host().call("users.name", &user)?;
     ///     Ok(format!("hello, {}", name.unwrap_or_default()))
     /// }
