@@ -59,6 +59,7 @@ fn module(bytes: usize) -> String {
     format!(
         r#"(module
   (import "sandtrap" "send" (func $send (param i32 i32)))
+  (import "sandtrap" "receive" (func $receive (param i32 i32) (result i32)))
   (memory (export "memory") {pages})
   (data (i32.const 0) "{hello}") (data (i32.const 16) "{placed}") (data (i32.const 48) "{result}")
   (global $call (mut i32) (i32.const 0))
