@@ -10,6 +10,7 @@ use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
 
 use super::group::{Counts, Group};
+use super::holdings::Holdings;
 use super::process::Process;
 use super::refusals;
 use super::watched::Watched;
@@ -42,7 +43,7 @@ pub(super) fn answered(process: &Process, before: Before) -> Evidence {
     let mut evidence = Evidence::of(source(process), Ending::Exited(0));
     evidence.oom_kills = oom_kills(process).saturating_sub(before.oom_kills);
     evidence.usage.cpu = process.cpu().saturating_sub(before.cpu);
-    evidence.usage.peak_memory = process.holdings.peak();
+    evidence.usage.peak_memory = process.holdings.as_ref().map_or(0, Holdings::peak);
     evidence
 }
 
