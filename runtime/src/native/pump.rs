@@ -16,7 +16,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::channel::{Desk, Outbox, Stream, Streams, Witness};
 use crate::evidence::StopReason;
-use crate::isolation::{Attempt, Ear};
+use crate::isolation::{Attempt, Ear, LoadError};
 
 use super::family::Crowd;
 use super::process::Process;
@@ -53,6 +53,8 @@ pub(super) struct Pump<'a> {
 pub(super) struct Served {
     pub(super) streams: Streams,
     pub(super) witness: Witness,
+    /// Why its call could not be sent as a whole.
+    pub(super) unsent: Option<LoadError>,
     pub(super) finish: Finish,
 }
 
@@ -111,6 +113,9 @@ impl<'a> Pump<'a> {
         loop {
             talk.desk.collect(&mut talk.outbox);
             self.send(&mut talk.outbox);
+            if talk.outbox.is_unsendable() {
+                self.process.leash.stop.stop(StopReason::Cancelled);
+            }
             self.keep_limits();
             let ready = self.wait(open, !talk.outbox.is_empty());
             for source in Source::ALL {
@@ -317,8 +322,9 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn over(self, finish: Finish) -> Served {
-        Served { streams: self.streams, witness: self.witness, finish }
+    fn over(mut self, finish: Finish) -> Served {
+        let unsent = self.outbox.unsent();
+        Served { streams: self.streams, witness: self.witness, unsent, finish }
     }
 }
 
