@@ -169,7 +169,8 @@ impl NativeCell {
             true => Outbox::of_placed(attempt, turn).map_err(LoadError::into_refusal)?,
             false => sent,
         };
-        let (streams, mut witness) = (Streams::new(attempt), Witness::of(attempt, turn));
+        let streams = Streams::new(attempt);
+        let mut witness = Witness::of(attempt, turn).storing_in(self.image.results_in.clone());
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
         let piece = std::mem::take(&mut self.piece);
         let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
@@ -180,6 +181,9 @@ impl NativeCell {
                 gathering::ended(attempt, &process, process.launched.wait(is_lost), before)
             }
         };
+        if let Some(unsent) = served.unsent {
+            return Err(unsent.into_refusal());
+        }
         evidence.stopped_by_us = process.leash.stop.reason();
         if gathering::is_unexplained(&evidence) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
@@ -259,6 +263,8 @@ impl Cell for NativeCell {
 /// The input, if it is one that need not be sent.
 fn large_input<'a>(attempt: &Attempt<'a>) -> &'a [u8] {
     match attempt.entry {
+        // What lies in a file is sent from there.
+        Entry::Invoke { input, .. } if input.path().is_some() => &[],
         Entry::Invoke { input, .. } if input.bytes().len() >= PLACED_FROM => input.bytes(),
         Entry::Invoke { .. } | Entry::Command { .. } | Entry::Call { .. } => &[],
     }

@@ -16,7 +16,7 @@ use nix::sys::time::TimeSpec;
 
 use crate::channel::{Desk, Outbox, Stream, Streams, Witness};
 use crate::evidence::StopReason;
-use crate::isolation::{Attempt, Ear};
+use crate::isolation::{Attempt, Ear, LoadError};
 
 use super::family::Crowd;
 use super::news::{Heard, News};
@@ -57,6 +57,8 @@ pub(super) struct Pump<'a> {
 pub(super) struct Served {
     pub(super) streams: Streams,
     pub(super) witness: Witness,
+    /// Why its call could not be sent as a whole.
+    pub(super) unsent: Option<LoadError>,
     pub(super) finish: Finish,
     /// For the next task.
     pub(super) piece: Vec<u8>,
@@ -117,6 +119,9 @@ impl<'a> Pump<'a> {
         loop {
             talk.desk.collect(&mut talk.outbox);
             self.send(&mut talk.outbox);
+            if talk.outbox.is_unsendable() {
+                self.process.leash.stop.stop(StopReason::Cancelled);
+            }
             self.keep_limits();
             let ready = self.wait(open, !talk.outbox.is_empty());
             for source in Source::ALL {
@@ -336,9 +341,10 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn over(self, finish: Finish) -> Served {
+    fn over(mut self, finish: Finish) -> Served {
+        let unsent = self.outbox.unsent();
         let Self { streams, witness, buffer: piece, .. } = self;
-        Served { streams, witness, finish, piece }
+        Served { streams, witness, unsent, finish, piece }
     }
 }
 
