@@ -22,6 +22,8 @@ use super::group::Group;
 use super::holdings::Holdings;
 use super::image::Prepared;
 use super::keeper::{Job, Launched, NotLaunched};
+use super::lately::Lately;
+use super::news::News;
 use super::plan::{Ends, Plan, Start};
 use super::refusals;
 use super::standing::Standing;
@@ -32,6 +34,10 @@ const MOST_KEEPERS: u32 = 3;
 
 /// How long the end of a process that was killed is waited for.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Where its channel and its end stand among its news.
+const CHANNEL: usize = 2;
+const DONE: usize = 4;
 
 /// What ends a process, and wakes whoever serves it.
 #[derive(Clone, Debug)]
@@ -83,6 +89,10 @@ pub(super) struct Process {
     pub(super) scratch: Option<Scratch>,
     /// What it holds, if it is there before its task, or after one.
     pub(super) holdings: Option<Holdings>,
+    /// What of it has news, if it is kept.
+    pub(super) news: Option<News>,
+    /// What processor time it had used when it was last asked.
+    used: Lately<Duration>,
     /// The limits that it was started with.
     limits: Limits,
     /// The guest's own ends of what it writes to, if it begins with its only task: as long as we have them, too, nobody
@@ -136,6 +146,10 @@ impl Process {
             let peak = group.as_deref().map(Group::peak_file);
             Holdings::of(launched.pid, peak.as_deref())
         });
+        // Without it, everything is asked one by one.
+        let news = order.stays.then(|| {
+            News::of([&ends.stdout, &ends.stderr, &ends.channel, &*leash.bell, &*launched.done])
+        });
         Ok(Some(Self {
             holdings,
             census: group.as_deref().map(Group::census),
@@ -143,6 +157,8 @@ impl Process {
             scratch: plan.view.take().and_then(View::scratch),
             _guests_ends: (!is_asked).then(|| plan.guests_ends()),
             rests: (Instant::now(), Duration::ZERO),
+            news: news.and_then(Result::ok),
+            used: Lately::default(),
             standing,
             launched,
             ends,
@@ -185,6 +201,11 @@ impl Process {
         self.family.cpu().max(counted)
     }
 
+    /// The same, if it is not what it was a moment ago.
+    pub(super) fn cpu_lately(&self) -> Duration {
+        self.used.get(|| self.cpu())
+    }
+
     /// Whether it may have other processes of its own.
     pub(super) fn may_have_children(&self) -> bool {
         self.limits.processes > 1
@@ -198,6 +219,13 @@ impl Process {
     /// Whether it waits for a call, as it should: alive, silent, and at rest. One that was never called may have said
     /// hello.
     pub(super) fn waits(&self, was_called: bool) -> bool {
+        if let Some(news) = &self.news {
+            let heard = news.now().map(|heard| (heard.of(CHANNEL), heard.of(DONE)));
+            let is_there = heard.is_some_and(|((speaks, is_gone), (has_ended, _))| {
+                !is_gone && !has_ended && !(was_called && speaks)
+            });
+            return is_there && self.leash.stop.reason().is_none() && !self.is_restless();
+        }
         let hangs_up = PollFlags::POLLHUP | PollFlags::POLLERR;
         let speaks = if was_called { PollFlags::POLLIN } else { PollFlags::empty() };
         let done = &self.launched.done;
