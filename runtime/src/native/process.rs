@@ -222,7 +222,7 @@ impl Process {
         if let Some(news) = &self.news {
             let heard = news.now().map(|heard| (heard.of(CHANNEL), heard.of(DONE)));
             let is_there = heard.is_some_and(|((speaks, is_gone), (has_ended, _))| {
-                !is_gone && !has_ended && !(was_called && speaks)
+                !(is_gone || has_ended || was_called && speaks)
             });
             return is_there && self.leash.stop.reason().is_none() && !self.is_restless();
         }
