@@ -16,6 +16,10 @@ pub(super) struct Instruction {
 }
 
 /// What it does to memory.
+#[cfg_attr(
+    not(target_arch = "x86_64"),
+    expect(dead_code, reason = "only x86-64 is decoded so far")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
     Reads,
