@@ -127,8 +127,12 @@ pub struct Testimony {
     pub out_of_memory: Option<u64>,
     /// How it broke the rules of the channel, if it did.
     pub broken: Option<String>,
+    /// Bytes that a device of its had no memory for, as it said; 0 where it did not know.
+    pub device_out_of_memory: Option<u64>,
     /// The functions that it said it has.
     pub functions: Vec<String>,
+    /// Those of them that may be called twice.
+    pub idempotent: Vec<String>,
     /// The result of the function that was called.
     pub result: Option<Payload>,
     /// The error as a value, where the guest could write it as one.

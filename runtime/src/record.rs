@@ -110,6 +110,7 @@ struct EvidenceRecord {
     oom_kills_of_others: Option<u64>,
     /// Whether the whole host was out of memory: `seen` or `inferred`.
     host_oom: Option<&'static str>,
+    device_out_of_memory: Option<u64>,
     stopped_by_us: Option<&'static str>,
     denied: Vec<String>,
     fault: Option<FaultRecord>,
@@ -286,6 +287,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         oom_kills: facts.oom_kills,
         oom_kills_of_others: facts.oom_kills_of_others,
         host_oom: facts.host_oom.map(Basis::name),
+        device_out_of_memory: facts.device_out_of_memory,
         stopped_by_us: facts.stopped_by_us.map(|reason| reason.name()),
         denied: facts.denied.iter().map(Denied::to_string).collect(),
         fault: None,

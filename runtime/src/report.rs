@@ -102,6 +102,10 @@ pub struct Facts {
     pub core_dump: Option<CoreDump>,
     /// Where it was, innermost frame first.
     pub trace: Trace,
+    /// Bytes that a device of its had no memory for, as it said itself; 0 where it did not know.
+    pub device_out_of_memory: Option<u64>,
+    /// The functions of it that may be called twice, as it said when it was started.
+    pub idempotent: Vec<String>,
 }
 
 impl Report {
@@ -139,6 +143,8 @@ impl Report {
             thrown,
             core_dump,
             trace,
+            device_out_of_memory: testimony.device_out_of_memory,
+            idempotent: testimony.idempotent,
         };
         output.result = testimony.result;
         output.error_value = testimony.error_value;

@@ -74,6 +74,13 @@ pub enum FromGuest {
         /// How many bytes it has.
         length: u64,
     },
+    /// A device that the guest works with has no memory left for it. Whether it goes on is its own affair.
+    DeviceOutOfMemory {
+        /// Bytes asked for; 0 where it doesn't know.
+        requested: u64,
+    },
+    /// The names of those functions that may be called twice. Follows the list of all functions, or never comes.
+    Idempotent(Vec<String>),
 }
 
 /// What a host sends.
@@ -209,6 +216,8 @@ impl FromGuest {
             | Self::OutOfMemory { .. }
             | Self::Functions(_)
             | Self::Beat
+            | Self::DeviceOutOfMemory { .. }
+            | Self::Idempotent(_)
             | Self::Placed { .. } => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
@@ -221,7 +230,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11 | 12 => Some(Tail::None),
+            0..=4 | 11..=14 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,
