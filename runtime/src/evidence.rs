@@ -50,6 +50,9 @@ pub struct Evidence {
     pub guards: Vec<Guard>,
     /// The process, where there was one.
     pub pid: Option<u32>,
+    /// Whether a guest that was there before its call ended without having read it. No code of it has seen the task, so
+    /// another guest may have it.
+    pub unread: bool,
 }
 
 impl Evidence {
@@ -73,6 +76,7 @@ impl Evidence {
             trace: Trace::default(),
             guards: Vec::new(),
             pid: None,
+            unread: false,
         }
     }
 

@@ -129,6 +129,7 @@ impl Report {
             trace,
             guards,
             pid,
+            unread: _,
         } = evidence;
         let facts = Facts {
             source,

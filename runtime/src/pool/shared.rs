@@ -221,7 +221,7 @@ impl Shared {
         let condition = state.restarts.condition(Instant::now());
         PoolStatus {
             workers: state.slots.iter().map(Slot::status).collect(),
-            waiting: state.queue.waiting(),
+            waiting: state.queue.waiting() + state.returned.len(),
             waiting_bytes: state.queue.bytes(),
             spares: state.spares.count(),
             condition,

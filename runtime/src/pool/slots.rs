@@ -44,6 +44,10 @@ pub(crate) struct Running {
     pub(super) began: Instant,
     /// When it is late.
     pub(crate) due: Instant,
+    /// How often a guest was gone before it had the task.
+    pub(super) returns: u8,
+    /// Since when it waited, in nanoseconds of the pool's life.
+    pub(super) since: u64,
     /// Whether it was told to stop: the next time it is late, it is given up.
     pub(crate) asked: bool,
 }
