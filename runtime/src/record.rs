@@ -103,6 +103,7 @@ struct EvidenceRecord {
     syscall_arguments: Option<Vec<String>>,
     /// What would have allowed it.
     allowed_by: Option<String>,
+    fatal: bool,
     trap: Option<String>,
     refused_memory: Option<RefusedRecord>,
     oom_kills: u64,
@@ -259,6 +260,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         Denied::Syscall(denied) => Some(denied),
         Denied::Capability(_) => None,
     });
+    let dumped = |dump: &CoreDump| dump.bytes().map(|bytes| bytes.len() as u64);
     let mut record = EvidenceRecord {
         source: facts.source.name(),
         ending: "vanished",
@@ -269,11 +271,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         access: None,
         memory_bytes: facts.outside.map(|outside| outside.memory),
         exception: facts.thrown.as_ref().map(exception_record),
-        core_dump_bytes: facts
-            .core_dump
-            .as_ref()
-            .and_then(CoreDump::bytes)
-            .map(|bytes| bytes.len() as u64),
+        core_dump_bytes: facts.core_dump.as_ref().and_then(dumped),
         final_signal: None,
         syscall: syscall.map(|denied| denied.number),
         syscall_name: syscall.and_then(|denied| denied.name),
@@ -281,6 +279,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         syscall_arguments: syscall
             .and_then(|denied| denied.arguments)
             .map(|arguments| arguments.map(hex).to_vec()),
+        fatal: facts.is_fatal,
         allowed_by: syscall.and_then(|denied| denied.remedy).map(|remedy| remedy.to_string()),
         trap: None,
         refused_memory: facts.refused_memory.map(refused_record),

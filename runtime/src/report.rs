@@ -12,7 +12,7 @@ use crate::evidence::{
 };
 use crate::label::Label;
 use crate::limits::Limits;
-use crate::payload::ValueError;
+use crate::payload::{Payload, ValueError};
 use crate::quantity::ByteSize;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
 use crate::trace::Trace;
@@ -102,6 +102,8 @@ pub struct Facts {
     pub core_dump: Option<CoreDump>,
     /// Where it was, innermost frame first.
     pub trace: Trace,
+    /// Whether the guest said that it must not be used again.
+    pub is_fatal: bool,
     /// Bytes that a device of its had no memory for, as it said itself; 0 where it did not know.
     pub device_out_of_memory: Option<u64>,
     /// The functions of it that may be called twice, as it said when it was started.
@@ -144,10 +146,13 @@ impl Report {
             thrown,
             core_dump,
             trace,
+            is_fatal: testimony.is_fatal,
             device_out_of_memory: testimony.device_out_of_memory,
             idempotent: testimony.idempotent,
         };
-        output.result = testimony.result;
+        // One in a file counts only as a result, and is removed where it is none.
+        let counts = |result: &Payload| verdict.is_completed() || result.path().is_none();
+        output.result = testimony.result.filter(counts);
         output.error_value = testimony.error_value;
         let task = TaskSummary { pid, ..task };
         Self {

@@ -74,6 +74,8 @@ pub enum FromGuest {
         /// How many bytes it has.
         length: u64,
     },
+    /// This guest is not to be used again, whatever its call gives.
+    Fatal,
     /// A device that the guest works with has no memory left for it. Whether it goes on is its own affair.
     DeviceOutOfMemory {
         /// Bytes asked for; 0 where it doesn't know.
@@ -216,9 +218,10 @@ impl FromGuest {
             | Self::OutOfMemory { .. }
             | Self::Functions(_)
             | Self::Beat
+            | Self::Placed { .. }
+            | Self::Fatal
             | Self::DeviceOutOfMemory { .. }
-            | Self::Idempotent(_)
-            | Self::Placed { .. } => Tail::None,
+            | Self::Idempotent(_) => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
             | Self::ErrorValue { .. }
@@ -230,7 +233,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11..=14 => Some(Tail::None),
+            0..=4 | 11..=15 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,

@@ -28,6 +28,7 @@ impl State {
             }
             self.let_in(shared);
             let limits = shared.source.limits(&waiting.order, now);
+            let since = waiting.promise.since;
             let (order, stop) = (Arc::new(waiting.order), StopHandle::new());
             let due = now.checked_add(limits.wall.saturating_add(shared.settings.patience));
             // A wall time beyond all clocks is never late.
@@ -43,12 +44,11 @@ impl State {
                 began: now,
                 due,
                 returns,
-                since: waiting.since,
                 asked: false,
             });
             let (worker, task) = (slot.worker.unwrap_or_default(), order.task.id.clone());
             self.watch_at(shared, due);
-            let waited = Duration::from_nanos(self.age(now).saturating_sub(waiting.since));
+            let waited = Duration::from_nanos(self.age(now).saturating_sub(since));
             self.tell(shared, || Happening::TaskStarted { task, worker, waited });
             let is_call = matches!(order.task.entry, Entry::Invoke { .. });
             let takes_spare = shared.settings.keep.is_none() && is_call;
@@ -90,14 +90,14 @@ impl State {
         let (Some(running), worker) = (slot.running.take_if(again), slot.worker) else {
             return false;
         };
-        let Running { order, promise, key, returns, since, .. } = running;
+        let Running { order, promise, key, returns, .. } = running;
         let order = Arc::unwrap_or_clone(order);
         if let Some(deadline) = order.deadline {
             self.deadlines.insert((deadline, key.clone()));
             self.watch_at(shared, deadline);
         }
         let task = order.task.id.clone();
-        self.returned.push_back((key, Waiting { order, promise, since }, returns + 1));
+        self.returned.push_back((key, Waiting { order, promise }, returns + 1));
         let worker = worker.unwrap_or_default();
         self.tell(shared, || Happening::TaskReturned { task, worker });
         if self.idle > 0 {

@@ -111,9 +111,9 @@ impl Shared {
             self.release(state);
             return Err(Rejected { why, order: Box::new(order) });
         }
-        let (task, promise) = (order.task.id.clone(), Arc::new(Promise::default()));
-        let (deadline, since) = (order.deadline, state.age(Instant::now()));
-        let key = state.queue.push(Waiting { order, promise: Arc::clone(&promise), since });
+        let promise = Arc::new(Promise::new(state.age(Instant::now())));
+        let (task, deadline) = (order.task.id.clone(), order.deadline);
+        let key = state.queue.push(Waiting { order, promise: Arc::clone(&promise) });
         if let Some(deadline) = deadline {
             state.deadlines.insert((deadline, key.clone()));
             state.watch_at(self, deadline);

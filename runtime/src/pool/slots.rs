@@ -16,8 +16,6 @@ use super::ticket::Promise;
 pub(crate) struct Waiting {
     pub(crate) order: Order,
     pub(super) promise: Arc<Promise>,
-    /// Since when, in nanoseconds of the pool's life.
-    pub(super) since: u64,
 }
 
 impl Waits for Waiting {
@@ -46,8 +44,6 @@ pub(crate) struct Running {
     pub(crate) due: Instant,
     /// How often a guest was gone before it had the task.
     pub(super) returns: u8,
-    /// Since when it waited, in nanoseconds of the pool's life.
-    pub(super) since: u64,
     /// Whether it was told to stop: the next time it is late, it is given up.
     pub(crate) asked: bool,
 }
