@@ -90,23 +90,24 @@ fn main() {
     dies_in("teardown");
 }
 
+fn the_signal() -> libc::sigset_t {
+    // SAFETY: a set is plain numbers, and without any it is empty.
+    let mut set = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is ours.
+    unsafe { libc::sigaddset(&mut set, libc::SIGUSR1) };
+    set
+}
+
 /// From now on it waits until somebody takes it.
 fn hold_back_the_signal() {
-    // SAFETY: the set is filled in before it is used, and nobody else has it.
-    unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigaddset(&mut set, libc::SIGUSR1);
-        libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-    }
+    // SAFETY: the set is there for as long as the call takes, and the one before is not wanted.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &the_signal(), std::ptr::null_mut()) };
 }
 
 fn wait_for_the_signal() {
-    // SAFETY: the same, and the number of the signal is written to a place of ours.
-    unsafe {
-        let (mut set, mut signal) = (std::mem::zeroed(), 0);
-        libc::sigaddset(&mut set, libc::SIGUSR1);
-        libc::sigwait(&set, &mut signal);
-    }
+    let mut signal = 0;
+    // SAFETY: the set is there for as long as the call takes, and the number is written to a place of ours.
+    unsafe { libc::sigwait(&the_signal(), &mut signal) };
 }
 
 /// Answers, or dies in the midst of it.
