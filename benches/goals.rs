@@ -19,9 +19,6 @@ const fn elsewhere(question: &'static str, words: &'static str, why: &'static st
     Goal { question, words, otherwise: Some(why) }
 }
 
-/// Where the queue's own figures are told.
-const QUEUE: &str = "`cargo bench --bench queue` tells it";
-
 /// All of them, in the order of the table.
 pub const GOALS: &[Goal] = &[
     goal(
@@ -80,9 +77,9 @@ pub const GOALS: &[Goal] = &[
     goal("peers/python/warm", "a warm call, so many times less than the best pool of Python's"),
     goal("crash_to_next/spare", "a fault and the next success with a spare"),
     goal("crash_to_next/spare/hot", "the same beside a warm call, where the spare is hot"),
-    elsewhere("queue/100", "cost of a task among 100, beside one among 1000", QUEUE),
-    elsewhere("queue/10000", "cost of a task among 10 000, beside one among 1000", QUEUE),
-    elsewhere("queue/1000000", "cost of a task among 1 000 000, beside one among 1000", QUEUE),
-    elsewhere("queue/bytes", "bytes kept for a queued task, besides its input", QUEUE),
+    goal("queue/100", "cost of a task among 100, beside one among 1000"),
+    goal("queue/10000", "cost of a task among 10 000, beside one among 1000"),
+    goal("queue/1000000", "cost of a task among 1 000 000, beside one among 1000"),
+    goal("queue/bytes", "bytes kept for a queued task, besides its input"),
     goal("throughput/wasm/2", "fresh instances on two processors, in terms of two bare threads"),
 ];

@@ -15,6 +15,7 @@ mod fresh_task;
 mod peers;
 mod spawn_from_big_host;
 mod throughput;
+mod waiting;
 mod warm_instance;
 
 use std::path::Path;
@@ -24,7 +25,8 @@ use std::time::Instant;
 use sandtrap_benches::{by_criterion, hurry, table};
 
 /// All of them, in the order in which they are asked.
-const QUESTIONS: [(&str, fn()); 11] = [
+const QUESTIONS: [(&str, fn()); 12] = [
+    ("queue", waiting::ask),
     ("fresh_task", fresh_task::ask),
     ("warm_instance", warm_instance::ask),
     ("crash_to_next", crash_to_next::ask),

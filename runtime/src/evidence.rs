@@ -51,6 +51,9 @@ pub struct Evidence {
     pub guards: Vec<Guard>,
     /// The process, where there was one.
     pub pid: Option<u32>,
+    /// Whether a guest that was there before its call ended without having read it. No code of it has seen the task, so
+    /// another guest may have it.
+    pub unread: bool,
 }
 
 impl Evidence {
@@ -74,6 +77,7 @@ impl Evidence {
             trace: Trace::default(),
             guards: Vec::new(),
             pid: None,
+            unread: false,
         }
     }
 
@@ -128,8 +132,12 @@ pub struct Testimony {
     pub out_of_memory: Option<u64>,
     /// How it broke the rules of the channel, if it did.
     pub broken: Option<String>,
+    /// Bytes that a device of its had no memory for, as it said; 0 where it did not know.
+    pub device_out_of_memory: Option<u64>,
     /// The functions that it said it has.
     pub functions: Vec<String>,
+    /// Those of them that may be called twice.
+    pub idempotent: Vec<String>,
     /// The result of the function that was called.
     pub result: Option<Payload>,
     /// The error as a value, where the guest could write it as one.

@@ -64,7 +64,8 @@ pub trait Image: Send + Sync {
 
 /// One blast radius: one process, one instance. It runs attempts one after another until it dies.
 pub trait Cell: Send + Any {
-    /// Runs one attempt to its end. Cannot fail: whatever happens is evidence.
+    /// Runs one attempt to its end. Cannot fail: whatever happens is evidence; also whether its guest was gone before it
+    /// had the task ([`Evidence::unread`]).
     fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, ear: &mut dyn Ear) -> Evidence;
 
     /// Whether it may run another attempt. Never again after an ending that was not orderly.

@@ -111,6 +111,7 @@ struct EvidenceRecord {
     oom_kills_of_others: Option<u64>,
     /// Whether the whole host was out of memory: `seen` or `inferred`.
     host_oom: Option<&'static str>,
+    device_out_of_memory: Option<u64>,
     stopped_by_us: Option<&'static str>,
     denied: Vec<String>,
     fault: Option<FaultRecord>,
@@ -259,6 +260,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         Denied::Syscall(denied) => Some(denied),
         Denied::Capability(_) => None,
     });
+    let dumped = |dump: &CoreDump| dump.bytes().map(|bytes| bytes.len() as u64);
     let mut record = EvidenceRecord {
         source: facts.source.name(),
         ending: "vanished",
@@ -269,11 +271,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         access: None,
         memory_bytes: facts.outside.map(|outside| outside.memory),
         exception: facts.thrown.as_ref().map(exception_record),
-        core_dump_bytes: facts
-            .core_dump
-            .as_ref()
-            .and_then(CoreDump::bytes)
-            .map(|bytes| bytes.len() as u64),
+        core_dump_bytes: facts.core_dump.as_ref().and_then(dumped),
         final_signal: None,
         syscall: syscall.map(|denied| denied.number),
         syscall_name: syscall.and_then(|denied| denied.name),
@@ -288,6 +286,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         oom_kills: facts.oom_kills,
         oom_kills_of_others: facts.oom_kills_of_others,
         host_oom: facts.host_oom.map(Basis::name),
+        device_out_of_memory: facts.device_out_of_memory,
         stopped_by_us: facts.stopped_by_us.map(|reason| reason.name()),
         denied: facts.denied.iter().map(Denied::to_string).collect(),
         fault: None,

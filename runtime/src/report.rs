@@ -104,6 +104,10 @@ pub struct Facts {
     pub trace: Trace,
     /// Whether the guest said that it must not be used again.
     pub is_fatal: bool,
+    /// Bytes that a device of its had no memory for, as it said itself; 0 where it did not know.
+    pub device_out_of_memory: Option<u64>,
+    /// The functions of it that may be called twice, as it said when it was started.
+    pub idempotent: Vec<String>,
 }
 
 impl Report {
@@ -127,6 +131,7 @@ impl Report {
             trace,
             guards,
             pid,
+            unread: _,
         } = evidence;
         let facts = Facts {
             source,
@@ -142,6 +147,8 @@ impl Report {
             core_dump,
             trace,
             is_fatal: testimony.is_fatal,
+            device_out_of_memory: testimony.device_out_of_memory,
+            idempotent: testimony.idempotent,
         };
         // One in a file counts only as a result, and is removed where it is none.
         let counts = |result: &Payload| verdict.is_completed() || result.path().is_none();

@@ -17,9 +17,9 @@ fn p01_p10_s01_tasks_die_in_every_way_and_each_has_its_own_report() {
     assert!(chaos.killed > 0);
     let [before, _, late, gone] = chaos.counted;
     // A loaded program keeps a few groups for its next tasks.
-    assert_eq!((late.0.children, gone.0.groups), (0, 0), "{chaos}");
+    assert_eq!((late.children, gone.groups), (0, 0), "{chaos}");
     // A few threads stay with a runtime, and a descriptor or two with each.
-    assert!(gone.0.descriptors <= before.0.descriptors + 16, "{chaos}");
-    assert!(gone.1 <= before.1 + 16, "{chaos}");
+    assert!(gone.descriptors <= before.descriptors + 16, "{chaos}");
+    assert!(gone.threads <= before.threads + 16, "{chaos}");
     assert!(chaos.is_right(), "{chaos}");
 }

@@ -1,11 +1,16 @@
 //! Where in its life a process dies, and how: every phase with every way. Each task has one report, the right one, and
 //! nobody beside it notices anything.
 
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use sandtrap::{
     ByteSize, Limits, Loaded, Order, Payload, Permissions, Pool, PoolSettings, Program, Report,
-    Runtime, Task,
+    Reuse, Runtime, Task, WorkerState,
 };
 use sandtrap_tests::guests;
 
@@ -64,7 +69,10 @@ fn expected(phase: &Phase, kind: &str, label: &'static str) -> &'static str {
 }
 
 fn load(runtime: &Runtime, phase: &str, kind: &str) -> Loaded {
-    let mut permissions = Permissions::default();
+    load_with(runtime, phase, kind, Permissions::default())
+}
+
+fn load_with(runtime: &Runtime, phase: &str, kind: &str, mut permissions: Permissions) -> Loaded {
     permissions.grant_env("PHASE", phase);
     permissions.grant_env("KIND", kind);
     // Only who sleeps runs into it.
@@ -134,4 +142,78 @@ fn p01_s14_who_dies_before_its_call_is_there_is_told_right_whatever_it_dies_of()
 #[test]
 fn p01_p07_s14_who_dies_at_work_or_while_it_answers_is_told_right_whatever_it_dies_of() {
     assert_right(&PHASES[4..]);
+}
+
+/// Waits until the death of the only worker was noticed, which nobody asked for.
+fn wait_for_a_death(pool: &Pool) {
+    while pool.status().workers[0].crashes == 0 {
+        thread::yield_now();
+    }
+}
+
+#[test]
+fn p01_p07_s14_who_dies_while_nobody_calls_it_costs_no_call_whatever_it_dies_of() {
+    let runtime = Runtime::new().unwrap();
+    let innocents = load(&runtime, "never", "never").pool(PoolSettings::with_workers(2));
+    for (kind, label_of_kind) in KINDS {
+        let keep = Some(Reuse::default());
+        let settings = PoolSettings { keep, ..PoolSettings::with_workers(1) };
+        let pool = load(&runtime, "idle", kind).pool(settings);
+        let answered = pool.run(call());
+        assert_eq!(label(&answered), "completed", "{kind}: {}", answered.verdict);
+        let first = answered.task.pid.unwrap();
+        kill(Pid::from_raw(first.cast_signed()), Signal::SIGUSR1).unwrap();
+        let beside = innocents.submit(fine()).expect("there is room");
+        if kind == "sleeps" {
+            // It lives, and never answers again.
+            assert_eq!(label(&pool.run(fine())), label_of_kind);
+        } else {
+            wait_for_a_death(&pool);
+        }
+        let next = pool.run(fine());
+        assert_eq!(label(&next), "completed", "after {kind}: {}", next.verdict);
+        assert_ne!(next.task.pid, Some(first), "{kind}");
+        assert_eq!(label(&beside.wait()), "completed", "beside {kind}");
+        assert_eq!(pool.status().workers[0].crashes, 1, "{kind}");
+    }
+}
+
+/// A host that answers the call of `wait` when somebody lets it; and what says that it was called.
+fn host_that_waits() -> (Runtime, Receiver<()>, Sender<()>) {
+    let ((says, called), (lets, go_on)) = (mpsc::channel(), mpsc::channel());
+    let go_on: Mutex<Receiver<()>> = Mutex::new(go_on);
+    let runtime = Runtime::builder().host("wait", move |_, nothing: Vec<u8>| {
+        // The test is over if nobody hears it.
+        let _ = says.send(());
+        let _ = go_on.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        nothing
+    });
+    (runtime.build().unwrap(), called, lets)
+}
+
+#[test]
+fn p01_p07_s14_who_dies_while_its_pool_is_drained_is_told_right_whatever_it_dies_of() {
+    let (runtime, called, lets) = host_that_waits();
+    for (kind, label_of_kind) in KINDS {
+        let mut permissions = Permissions::default();
+        permissions.grant_host_function("wait");
+        let loaded = load_with(&runtime, "drain", kind, permissions);
+        let pool = loaded.pool(PoolSettings::with_workers(1));
+        let runs = pool.try_submit(call()).expect("there is room");
+        let waits = pool.try_submit(fine()).expect("there is room");
+        called.recv().unwrap();
+        let drained = thread::scope(|scope| {
+            let drained = scope.spawn(|| pool.drain(Duration::from_secs(100)));
+            while pool.status().workers[0].state != WorkerState::Draining {
+                thread::yield_now();
+            }
+            lets.send(()).unwrap();
+            drained.join().unwrap()
+        });
+        let report = runs.wait();
+        let phase = Phase { name: "drain", said: Said::Nothing };
+        assert_eq!(label(&report), expected(&phase, kind, label_of_kind), "{}", report.verdict);
+        assert_eq!(label(&waits.wait()), "unstarted.rejected", "beside {kind}");
+        assert_eq!((drained.finished, drained.returned, drained.killed), (1, 1, 0), "{kind}");
+    }
 }

@@ -28,6 +28,12 @@ fn one_worker(keep: Option<Reuse>, spares: usize) -> PoolSettings {
     PoolSettings { keep, spares, restart, ..PoolSettings::with_workers(1) }
 }
 
+/// Nobody waits for a restart.
+fn at_once() -> RestartSettings {
+    let (first, most) = (Duration::from_micros(1), Duration::from_micros(1));
+    RestartSettings { first, most, deaths: u32::MAX, ..RestartSettings::default() }
+}
+
 fn next() -> Order {
     Order::new(Task::invoke("next", &()).unwrap())
 }
@@ -105,6 +111,24 @@ fn a_worker_killed_while_it_waits_costs_no_call() {
     let (said, second) = counted(&pool);
     assert!(said == 1 && first != second);
     assert_eq!(pool.status().workers[0].crashes, 1);
+}
+
+#[test]
+fn p1_a_worker_killed_before_it_reads_its_call_costs_no_call_however_late_that_is_seen() {
+    let settings = PoolSettings { keep: Some(Reuse::default()), ..PoolSettings::with_workers(2) };
+    let pool = load("stays").pool(PoolSettings { restart: at_once(), ..settings });
+    let mut died = 0;
+    for _ in 0..200 {
+        let (_, pid) = counted(&pool);
+        kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL).unwrap();
+        // Whoever looks finds it alive, dying, or dead.
+        let (said, next) = counted(&pool);
+        assert!(said == 1 || next != pid);
+        died += 1;
+    }
+    while pool.status().workers.iter().map(|worker| worker.crashes).sum::<u64>() < died {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -44,6 +44,8 @@ fn frames() -> Vec<Vec<u8>> {
         (FromGuest::HostCall { id: 1, codec, function: "kv.get".into() }, b"key"),
         (FromGuest::Beat, b""),
         (FromGuest::Fatal, b""),
+        (FromGuest::DeviceOutOfMemory { requested: 1 << 40 }, b""),
+        (FromGuest::Idempotent(vec!["f".into()]), b""),
     ]
     .map(|(frame, tail)| encode_with(&frame, tail).unwrap())
     .into()

@@ -39,14 +39,15 @@ pub fn main(attribute: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// It takes one value that can be deserialized, or none, and then `&mut Context`, if it wants. It returns a value
 /// that can be serialized, or a `Result` of one with any error. The function itself stays as it is.
+///
+/// `#[task(idempotent)]` says that it may be called twice for one result, as one may that only computes: then an executor
+/// tries it again when its guest has died of it.
 #[proc_macro_attribute]
 pub fn task(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as ItemFn);
-    if !attribute.is_empty() {
-        let words = "this attribute takes no arguments";
-        return Error::new_spanned(&function.sig, words).to_compile_error().into();
-    }
-    task::expand(&function).unwrap_or_else(|error| error.to_compile_error()).into()
+    task::expand(attribute.into(), &function)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 /// Has every call of a function run in a caged process of this very program.

@@ -3,10 +3,11 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Error, FnArg, ItemFn, Type};
+use syn::{Error, FnArg, Ident, ItemFn, Type};
 
 /// The function and its type, or what is wrong with it.
-pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream, Error> {
+pub(crate) fn expand(attribute: TokenStream, function: &ItemFn) -> Result<TokenStream, Error> {
+    let idempotent = is_idempotent(attribute)?;
     let signature = &function.sig;
     let complain = |words| Err(Error::new_spanned(signature, words));
     if signature.asyncness.is_some() {
@@ -69,10 +70,23 @@ pub(crate) fn expand(function: &ItemFn) -> Result<TokenStream, Error> {
                         Err(settled) => settled,
                     }
                 }
-                ::sandtrap_guest::Function { name: #text, run }
+                ::sandtrap_guest::Function { name: #text, idempotent: #idempotent, run }
             };
         }
     })
+}
+
+/// What stands behind `#[task`: nothing, or that it may be called twice.
+fn is_idempotent(attribute: TokenStream) -> Result<bool, Error> {
+    if attribute.is_empty() {
+        return Ok(false);
+    }
+    let word: Ident = syn::parse2(attribute)?;
+    if word != "idempotent" {
+        let words = "there is only `#[task(idempotent)]`, for a function that may be called twice";
+        return Err(Error::new_spanned(word, words));
+    }
+    Ok(true)
 }
 
 /// `&mut Context`, by whatever path.

@@ -76,6 +76,13 @@ pub enum FromGuest {
     },
     /// This guest is not to be used again, whatever its call gives.
     Fatal,
+    /// A device that the guest works with has no memory left for it. Whether it goes on is its own affair.
+    DeviceOutOfMemory {
+        /// Bytes asked for; 0 where it doesn't know.
+        requested: u64,
+    },
+    /// The names of those functions that may be called twice. Follows the list of all functions, or never comes.
+    Idempotent(Vec<String>),
 }
 
 /// What a host sends.
@@ -212,7 +219,9 @@ impl FromGuest {
             | Self::Functions(_)
             | Self::Beat
             | Self::Placed { .. }
-            | Self::Fatal => Tail::None,
+            | Self::Fatal
+            | Self::DeviceOutOfMemory { .. }
+            | Self::Idempotent(_) => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
             | Self::ErrorValue { .. }
@@ -224,7 +233,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11..=13 => Some(Tail::None),
+            0..=4 | 11..=15 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,

@@ -92,6 +92,19 @@ impl Context {
         error
     }
 
+    /// Tells the host that a device which this task works with has no memory left, and how many bytes were asked for,
+    /// where that is known. It goes on or returns an error as it likes: this is counted, and decides nothing.
+    pub fn device_out_of_memory(&self, requested: impl Into<Option<u64>>) {
+        let requested = requested.into();
+        match self.has_host {
+            true => {
+                let requested = requested.unwrap_or_default();
+                say_value(&FromGuest::DeviceOutOfMemory { requested }, &[]);
+            }
+            false => people::log(Level::Warning, "the device has no memory left"),
+        }
+    }
+
     /// The host, whose functions it may call as far as they were granted.
     pub fn host(&self) -> Host {
         Host { is_there: self.has_host }

@@ -25,6 +25,8 @@ const MOST_NAMES: usize = 16;
 pub struct Function {
     /// Its name.
     pub name: &'static str,
+    /// Whether it may be called twice for one result.
+    pub idempotent: bool,
     /// Reads the input, runs the task, writes the result.
     pub run: fn(&mut Call, &mut Context) -> Settled,
 }
@@ -124,7 +126,14 @@ pub fn serve(functions: &'static [Function]) -> ExitCode {
 pub fn serve_host(functions: &'static [Function]) -> bool {
     let functions = FUNCTIONS.get_or_init(|| functions);
     start();
-    say(&FromGuest::Functions(functions.iter().map(|function| function.name.to_owned()).collect()));
+    let names = |all: &mut dyn Iterator<Item = &Function>| -> Vec<String> {
+        all.map(|function| function.name.to_owned()).collect()
+    };
+    say(&FromGuest::Functions(names(&mut functions.iter())));
+    let idempotent = names(&mut functions.iter().filter(|function| function.idempotent));
+    if !idempotent.is_empty() {
+        say(&FromGuest::Idempotent(idempotent));
+    }
     go_on()
 }
 

@@ -21,7 +21,8 @@ Each task is one JSON object: `program`, then `args` and `stdin` (a text, or {\"
 or `function` and `arguments` (as TYPE:NUMBER) for one export of a module, or `function` and `input` (any JSON)
 for a function of a guest that links sandtrap-guest. All tasks may have an `id`
 [default: line-N], a `timeout` for everything [default: none], a `priority` (high, normal, low), and
-`\"idempotent\": true` if they may be done twice: only such a task is tried again.
+`\"idempotent\": true` if they may be done twice: only such a task is tried again, or a call of a function that
+its guest marks so.
 
 The first Ctrl-C lets what runs end and begins nothing more; the second one stops it.
 Exit code: 0 if every task completed, 1 if one didn't, 130 after Ctrl-C, 2 if a line is no task.";

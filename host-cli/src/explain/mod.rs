@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_label_has_a_full_page() {
+    fn s66_every_end_has_a_page_that_says_what_it_means_and_what_to_try_next() {
         for label in Label::ALL {
             let text = page(label);
             let lines = text.lines().count();

@@ -6,6 +6,7 @@
 //! its result limit, and only one frame at a time is ever held.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use sandtrap_protocol::{Codec, Decoder, FrameFault, FromGuest, Heard, MAX_FRAME, VERSION};
 
@@ -46,6 +47,8 @@ struct Talk {
     greeted: bool,
     /// Whether the last frame was the greeting.
     just_greeted: bool,
+    /// Whether it was the list of functions.
+    just_listed: bool,
     /// The call that has to be answered, and its function.
     call: Option<(u64, String)>,
     /// Calls of the host's functions that nobody has taken up yet.
@@ -195,6 +198,7 @@ impl Talk {
         ear: &mut dyn FnMut(Event<'_>),
     ) -> Option<String> {
         let just_greeted = std::mem::take(&mut self.just_greeted);
+        let just_listed = std::mem::take(&mut self.just_listed);
         if let Some(words) = self.out_of_turn(&frame) {
             return Some(words);
         }
@@ -207,9 +211,22 @@ impl Talk {
                 ));
             }
             FromGuest::Hello { .. } => (self.greeted, self.just_greeted) = (true, true),
-            FromGuest::Functions(names) if just_greeted => self.testimony.functions = names,
+            FromGuest::Functions(names) if just_greeted => {
+                (self.testimony.functions, self.just_listed) = (names, true);
+            }
             FromGuest::Functions(_) => {
                 return Some("a list of functions that does not follow the greeting".to_owned());
+            }
+            FromGuest::Idempotent(names) => {
+                let known: HashSet<&String> = self.testimony.functions.iter().collect();
+                if !just_listed || !names.iter().all(|name| known.contains(name)) {
+                    let words = "a list of functions that may be called twice, and not of those listed before it";
+                    return Some(words.to_owned());
+                }
+                self.testimony.idempotent = names;
+            }
+            FromGuest::DeviceOutOfMemory { requested } => {
+                self.testimony.device_out_of_memory = Some(requested);
             }
             FromGuest::Error(error) => self.testimony.error = Some(error),
             FromGuest::ErrorValue { codec } => {

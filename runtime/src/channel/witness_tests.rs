@@ -68,6 +68,7 @@ fn every_breach_is_named() {
     let emit = || FromGuest::Emit { id: 1, codec: Codec::Raw };
     let host = FromGuest::HostCall { id: 1, codec: Codec::Raw, function: "kv.get".into() };
     let functions = || FromGuest::Functions(vec!["resize".into()]);
+    let idempotent = |name: &str| FromGuest::Idempotent(vec![name.into()]);
     for (frames, words) in [
         (vec![panic("early")], "before the greeting"),
         (vec![result(1)], "before the greeting"),
@@ -85,6 +86,12 @@ fn every_breach_is_named() {
         (vec![hello(), FromGuest::Emit { id: 0, codec: Codec::Raw }], "item of call 0"),
         (vec![hello(), FromGuest::Beat, functions()], "not follow the greeting"),
         (vec![hello(), functions(), functions()], "not follow the greeting"),
+        (vec![hello(), idempotent("resize")], "not of those listed before"),
+        (vec![hello(), functions(), idempotent("other")], "not of those listed before"),
+        (
+            vec![hello(), functions(), idempotent("resize"), idempotent("resize")],
+            "not of those listed before",
+        ),
         (vec![hello(), value(), result(1)], "value without its error"),
         (vec![hello(), value(), value()], "value without its error"),
         (vec![hello(), result(1), host.clone()], "after the result"),
@@ -111,7 +118,9 @@ fn a_call_has_its_result_and_what_was_heard_before_it() {
     for (frame, tail) in [
         (hello(), &b""[..]),
         (FromGuest::Functions(vec!["resize".into()]), b""),
+        (FromGuest::Idempotent(vec!["resize".into()]), b""),
         (FromGuest::Log { level: Level::Info }, b"a\xffb"),
+        (FromGuest::DeviceOutOfMemory { requested: 7 }, b""),
         (FromGuest::Progress { done: 1, total: None }, b"rows"),
         (FromGuest::Emit { id: 1, codec: Codec::Json }, b"[]"),
         (FromGuest::Beat, b""),
@@ -122,7 +131,11 @@ fn a_call_has_its_result_and_what_was_heard_before_it() {
     }
     let testimony = witness.finish();
     assert_eq!((testimony.broken, testimony.unanswered), (None, None));
-    assert_eq!(testimony.functions, ["resize"]);
+    assert_eq!(
+        (testimony.functions, testimony.idempotent),
+        (vec!["resize".into()], vec!["resize".into()])
+    );
+    assert_eq!(testimony.device_out_of_memory, Some(7));
     assert_eq!(testimony.result.unwrap().bytes(), b"done");
     assert_eq!(heard.len(), 3);
     assert!(heard[0].contains("a\u{fffd}b"), "{heard:?}");

@@ -1,5 +1,6 @@
 //! The desk: every policy of an executor behind a lock of its own. Ask, act, tell; nothing is told under a lock.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,8 +11,10 @@ use crate::policy::hedge::Times;
 use crate::policy::keyed::Keyed;
 use crate::policy::quarantine::{Culprit, Death, Quarantine, Standing};
 use crate::policy::retry::{BudgetSettings, Decision, RetryBudget, Tried};
+use crate::policy::signs::Sign;
 use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
+use crate::report::Report;
 use crate::telemetry::{Happening, Telemetry};
 
 use super::settings::ExecutorSettings;
@@ -36,6 +39,8 @@ pub(super) struct Desk {
     quarantine: Option<Mutex<Quarantine>>,
     budget: Mutex<Option<RetryBudget>>,
     health: Option<Mutex<Health>>,
+    /// The functions that may be called twice, as the guest said last.
+    marked: Mutex<HashSet<String>>,
     /// How long tasks took, by their kind; only where it is asked.
     times: Option<Mutex<Keyed<Arc<str>, Times>>>,
 }
@@ -71,6 +76,7 @@ impl Desk {
             ),
             health: settings.health.filter(|_| on).map(|of| Mutex::new(Health::new(of))),
             times: settings.hedge.filter(|_| on).map(|_| Mutex::new(Keyed::new(MOST_KINDS))),
+            marked: Mutex::default(),
             settings,
         }
     }
@@ -189,6 +195,22 @@ impl Desk {
         lock(times).entry(kind, now, Times::default, |_| false).late_after(&settings)
     }
 
+    /// Takes in what a guest said about its functions when it was started.
+    pub(super) fn heard_marks(&self, report: &Report) {
+        let said = &report.facts.idempotent;
+        if said.is_empty() {
+            return;
+        }
+        let mut marked = lock(&self.marked);
+        if said.len() != marked.len() || !said.iter().all(|name| marked.contains(name)) {
+            *marked = said.iter().cloned().collect();
+        }
+    }
+
+    pub(super) fn is_marked(&self, function: &str) -> bool {
+        lock(&self.marked).contains(function)
+    }
+
     pub(super) fn with_health<T>(&self, act: impl FnOnce(&mut Health) -> T) -> Option<T> {
         let health = self.health.as_ref()?;
         let (done, alerts) = {
@@ -205,7 +227,8 @@ impl Desk {
     pub(super) fn ended(&self, ended: &Ended<'_>, crash: impl FnOnce() -> CrashRecord) {
         self.with_health(|health| {
             health.ended(ended);
-            if HealthSettings::CRASHES.contains(ended.label) {
+            let failed = ended.sign == Some(Sign::Failed);
+            if failed || HealthSettings::CRASHES.contains(ended.label) {
                 health.crashed(crash());
             }
         });
@@ -235,9 +258,10 @@ impl Desk {
 }
 
 impl Admission<'_> {
-    /// Says what came of it.
-    pub(super) fn record(mut self, weight: Weight, took: Duration, now: Instant) {
-        for (key, permit) in std::mem::take(&mut self.permits) {
+    /// Says what came of it: for the program, which is the first of the keys, and for what follows it.
+    pub(super) fn record(mut self, (first, rest): (Weight, Weight), took: Duration, now: Instant) {
+        for (at, (key, permit)) in std::mem::take(&mut self.permits).into_iter().enumerate() {
+            let weight = if at == 0 { first } else { rest };
             let random = self.desk.chance.next();
             let told = |breaker: &mut Breaker| breaker.record(permit, weight, took, now, random);
             self.desk.with_breaker(&key, now, told);

@@ -10,6 +10,7 @@ use crate::isolation::{StopGuard, StopHandle};
 use crate::label::Label;
 use crate::order::Order;
 use crate::policy::quarantine::Standing;
+use crate::policy::signs::Sign;
 use crate::policy::weight::Weight;
 use crate::pool::{Done, Ticket, WorkerState};
 use crate::rejection::Rejection;
@@ -79,7 +80,11 @@ impl Executor {
             let counts =
                 self.desk.settings.breaker.map_or(Weight::FAILURES, |breaker| breaker.counts);
             let weight = Weight::of(done.report.verdict.label(), counts);
-            admission.record(weight, done.report.usage.wall, Instant::now());
+            let of_device = match self.sign(&done.report, &journey.order) {
+                Some(Sign::Failed) => Weight::Failure,
+                Some(Sign::OutOfMemory) | None => weight,
+            };
+            admission.record((weight, of_device), done.report.usage.wall, Instant::now());
         }
         if done.report.verdict.label() == Label::Completed {
             self.desk.took(&journey.culprit.kind, done.report.usage.wall, Instant::now());
@@ -90,7 +95,7 @@ impl Executor {
     /// The answer of a copy, or of the second one if that is there before it.
     async fn answer(&self, journey: &Journey<'_>, mut first: UnderWay<'_>, attempt: u32) -> Done {
         let late = self.desk.late_after(&journey.culprit.kind, Instant::now());
-        let Some(late) = late.filter(|_| journey.order.idempotent) else {
+        let Some(late) = late.filter(|_| self.may_be_done_twice(&journey.order)) else {
             return first.done().await;
         };
         let mut at = Instant::now() + late;

@@ -14,6 +14,7 @@ mod culprit;
 mod desk;
 mod hedging;
 mod settings;
+mod signs;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -26,7 +27,7 @@ use crate::evidence::StopReason;
 use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::policy::breaker::Mode;
-use crate::policy::health::{CrashRecord, Ended, Filter, HealthSettings, Status};
+use crate::policy::health::{CrashRecord, Ended, Filter, HealthSettings, Level, Stats, Status};
 use crate::policy::quarantine::{Culprit, Death, Quarantined};
 use crate::policy::retry::{Decision, Tried};
 use crate::pool::{
@@ -194,6 +195,12 @@ impl Executor {
         self.pool.status()
     }
 
+    /// How a kind of work goes, and what is counted for it: a program's name and a function's with a blank between them,
+    /// or what orders say ([`Order::kind`]).
+    pub fn kind(&self, kind: &str) -> Option<(Level, Stats)> {
+        self.desk.with_health(|health| health.kind(&kind.into(), Instant::now())).flatten()
+    }
+
     /// What it was set to.
     pub fn settings(&self) -> &ExecutorSettings {
         &self.desk.settings
@@ -227,6 +234,7 @@ impl Executor {
     /// Takes in how an attempt ended; says after which time there is another one.
     fn settle(&self, journey: &mut Journey<'_>, done: Done, attempt: u32) -> Option<Duration> {
         let Done { report, worker } = done;
+        self.desk.heard_marks(&report);
         let (label, now) = (report.verdict.label(), Instant::now());
         journey.history.push(AttemptSummary {
             number: attempt,
@@ -243,7 +251,7 @@ impl Executor {
         let tried = Tried {
             attempt,
             label,
-            idempotent: journey.order.idempotent,
+            idempotent: self.may_be_done_twice(&journey.order),
             memory: report.limits.memory,
             raised: journey.raised,
             delay: journey.delay,
@@ -285,7 +293,8 @@ impl Executor {
             worker,
             program: self.source.program.name(),
             device: order.device.as_ref(),
-            device_out_of_memory: false,
+            kind: &journey.culprit.kind,
+            sign: self.sign(report, order),
             label,
             took: report.usage.wall,
             memory: (report.usage.peak_memory, report.limits.memory.as_u64()),

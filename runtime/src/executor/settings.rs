@@ -7,6 +7,7 @@ use crate::policy::health::HealthSettings;
 use crate::policy::hedge::HedgeSettings;
 use crate::policy::quarantine::QuarantineSettings;
 use crate::policy::retry::RetrySettings;
+use crate::policy::signs::DeviceSigns;
 use crate::pool::PoolSettings;
 
 /// What an executor is set to. A part that is `None` is left out.
@@ -28,6 +29,8 @@ pub struct ExecutorSettings {
     pub hedge: Option<HedgeSettings>,
     /// Remembers who died, and alarms.
     pub health: Option<HealthSettings>,
+    /// By which signs a failed device is known.
+    pub device: DeviceSigns,
 }
 
 impl Default for ExecutorSettings {
@@ -41,6 +44,7 @@ impl Default for ExecutorSettings {
             retry: Some(RetrySettings::default()),
             hedge: None,
             health: Some(HealthSettings::default()),
+            device: DeviceSigns::default(),
         }
     }
 }

@@ -98,7 +98,7 @@ fn be() -> ! {
     IS_FUNCTION.store(true, Ordering::Relaxed);
     let functions = FUNCTIONS.iter().map(|isolated| {
         let isolated = isolated();
-        Function { name: isolated.name, run: isolated.run }
+        Function { name: isolated.name, idempotent: false, run: isolated.run }
     });
     let functions: Vec<Function> = functions.collect();
     let served = catch_unwind(|| serve_host(Vec::leak(functions)));

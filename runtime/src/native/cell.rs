@@ -49,6 +49,16 @@ pub(super) struct NativeCell {
     remains: Option<Process>,
 }
 
+/// What there is for an attempt before it begins.
+enum Found {
+    /// A process that waits for its call.
+    Waiting(Box<Process>),
+    /// None, or none of use: one is started.
+    Nobody,
+    /// One with a past that has ended.
+    Gone,
+}
+
 impl NativeCell {
     /// One whose process is started with its task, and used once.
     pub(super) fn new(image: Arc<Prepared>) -> Self {
@@ -102,7 +112,7 @@ impl NativeCell {
     }
 
     /// The process that is there for this attempt already, if it can be used.
-    fn at_hand(&mut self, attempt: &Attempt<'_>) -> Result<Option<Process>, Refusal> {
+    fn at_hand(&mut self, attempt: &Attempt<'_>) -> Result<Found, Refusal> {
         let is_call = matches!(attempt.entry, Entry::Invoke { .. });
         if self.stays && !is_call {
             let detail = "a process that is kept takes calls of its functions; a command is over when it has \
@@ -111,9 +121,9 @@ impl NativeCell {
         }
         let (was_called, process) = (self.tasks_run > 0, self.process.take());
         if was_called && !process.as_ref().is_some_and(|process| process.waits(true)) {
-            return Err(rejected(GONE));
+            return Ok(Found::Gone);
         }
-        let Some(process) = process else { return Ok(None) };
+        let Some(process) = process else { return Ok(Found::Nobody) };
         let misfit = process.misfit(attempt.limits);
         if let Some(limit) = misfit.filter(|_| was_called) {
             self.process = Some(process);
@@ -125,7 +135,7 @@ impl NativeCell {
         }
         // One that was never called has no state to lose.
         let is_of_use = is_call && misfit.is_none() && (was_called || process.waits(false));
-        Ok(Some(process).filter(|_| is_of_use))
+        Ok(if is_of_use { Found::Waiting(Box::new(process)) } else { Found::Nobody })
     }
 
     fn attempt(
@@ -136,7 +146,15 @@ impl NativeCell {
     ) -> Result<Evidence, Refusal> {
         let image = Arc::clone(&self.image);
         let (arguments, stdin) = command(attempt, &image.arguments_of_calls)?;
-        let at_hand = self.at_hand(attempt)?;
+        let at_hand = match self.at_hand(attempt)? {
+            Found::Waiting(process) => Some(*process),
+            Found::Nobody => None,
+            Found::Gone => {
+                let gone = Evidence::never_started(rejected(GONE));
+                return Ok(Evidence { unread: true, ..gone });
+            }
+        };
+        let was_there = at_hand.is_some();
         self.tasks_run += 1;
         let turn = if self.stays { Turn::OneOfMany(self.tasks_run) } else { Turn::Only };
         // What can't be sent is refused before there is a process.
@@ -187,6 +205,10 @@ impl NativeCell {
             return Err(unsent.into_refusal());
         }
         evidence.stopped_by_us = process.leash.stop.reason();
+        // One that ends at its start, by itself, would do so with every task.
+        let was_well = self.tasks_run > 1 || matches!(evidence.ending, Ending::Signalled(_));
+        let was_stopped = evidence.stopped_by_us.is_some();
+        evidence.unread = was_there && was_well && served.is_unread && !was_stopped;
         if gathering::is_unexplained(&evidence) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
         }

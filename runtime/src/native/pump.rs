@@ -38,6 +38,9 @@ const MOST_UNSEEN: Duration = MOST_LOOK;
 /// From this on, whole milliseconds are exact enough to wait for.
 const COARSE: Duration = Duration::from_millis(10);
 
+/// What a guest reads at once, if it reads at all.
+const MOST_AT_ONCE: usize = 4 * 1024;
+
 /// So many looks at a process that isn't there any more, and its end was taken by somebody else.
 const MOST_LOOKS: u32 = 16;
 
@@ -52,6 +55,10 @@ pub(super) struct Pump<'a> {
     /// What the task had used when it was last looked at.
     looked: (Instant, Duration),
     killed: bool,
+    /// Bytes that were sent.
+    sent: usize,
+    /// Whether it ended with something unread.
+    has_left_some: bool,
 }
 
 /// What was heard of a task, and how it came to its end.
@@ -61,6 +68,8 @@ pub(super) struct Served {
     /// Why its call could not be sent as a whole.
     pub(super) unsent: Option<LoadError>,
     pub(super) finish: Finish,
+    /// Whether nothing of what was to be sent was read. Of much that was sent nobody can say how much was.
+    pub(super) is_unread: bool,
     /// For the next task.
     pub(super) piece: Vec<u8>,
 }
@@ -116,7 +125,16 @@ impl<'a> Pump<'a> {
         before: Duration,
     ) -> Self {
         let looked = (attempt.began, Duration::ZERO);
-        Self { attempt, process, stays, before, looked, killed: false }
+        Self {
+            attempt,
+            process,
+            stays,
+            before,
+            looked,
+            killed: false,
+            sent: 0,
+            has_left_some: false,
+        }
     }
 
     /// Serves until the process has answered, if it is to stay; else until the watching thread says that nobody is left,
@@ -150,7 +168,7 @@ impl<'a> Pump<'a> {
                 break;
             }
             if self.has_answered(&mut talk, open) {
-                return talk.over(Finish::Answered);
+                return talk.over(Finish::Answered, false);
             }
             // A tracee is there until its tracer has taken its end.
             let launched = &self.process.launched;
@@ -163,7 +181,8 @@ impl<'a> Pump<'a> {
             while open[source as usize] && self.read(source, &mut talk) == Piece::Taken {}
         }
         self.look_into_scratch();
-        talk.over(Finish::Ended { is_lost: looks_without_it == MOST_LOOKS })
+        let is_unread = self.sent == 0 || (self.has_left_some && self.sent <= MOST_AT_ONCE);
+        talk.over(Finish::Ended { is_lost: looks_without_it == MOST_LOOKS }, is_unread)
     }
 
     /// Whether the call is over and its process stays. What the guest wrote before its answer is there by now.
@@ -275,19 +294,25 @@ impl<'a> Pump<'a> {
     }
 
     /// Sends as much as there is room for. A guest that has hung up gets no more.
-    fn send(&self, outbox: &mut Outbox) {
+    fn send(&mut self, outbox: &mut Outbox) {
         while !outbox.is_empty() {
             match (&self.process.ends.channel).write(outbox.front()) {
-                Ok(count) => outbox.sent(count),
+                Ok(count) => {
+                    self.sent += count;
+                    outbox.sent(count);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => *outbox = Outbox::default(),
+                Err(error) => {
+                    self.has_left_some |= error.kind() == io::ErrorKind::ConnectionReset;
+                    *outbox = Outbox::default();
+                }
             }
         }
     }
 
     /// Reads one piece.
-    fn read(&self, source: Source, talk: &mut Talk<'_>) -> Piece {
+    fn read(&mut self, source: Source, talk: &mut Talk<'_>) -> Piece {
         let ends = &self.process.ends;
         let read = match source {
             Source::Stdout => (&ends.stdout).read(&mut talk.buffer),
@@ -299,7 +324,11 @@ impl<'a> Pump<'a> {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Piece::Taken,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Piece::Later,
-            Err(_) => return Piece::Last,
+            Err(error) => {
+                // What a socket says whose other end was closed with something in it.
+                self.has_left_some |= error.kind() == io::ErrorKind::ConnectionReset;
+                return Piece::Last;
+            }
         };
         if let Some(reason) = talk.hear(source, count) {
             self.process.leash.stop.stop(reason);
@@ -339,10 +368,10 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn over(mut self, finish: Finish) -> Served {
+    fn over(mut self, finish: Finish, is_unread: bool) -> Served {
         let unsent = self.outbox.unsent();
         let Self { streams, witness, buffer: piece, .. } = self;
-        Served { streams, witness, unsent, finish, piece }
+        Served { streams, witness, unsent, finish, is_unread, piece }
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::label::Label;
 use crate::policy::keyed::Keyed;
 use crate::policy::quarantine::Culprit;
+use crate::policy::signs::Sign;
 use crate::task::TaskId;
 
 mod patterns;
@@ -52,8 +53,10 @@ pub struct Ended<'a> {
     pub program: &'a Arc<str>,
     /// The device, where the task has one.
     pub device: Option<&'a Arc<str>>,
-    /// Whether the guest said that its device ran out of memory.
-    pub device_out_of_memory: bool,
+    /// The kind of work.
+    pub kind: &'a Arc<str>,
+    /// What it says about its device: the guest by its own words, or the user's signs.
+    pub sign: Option<Sign>,
     /// How it ended.
     pub label: Label,
     /// How long it took.
@@ -120,6 +123,7 @@ pub struct Health {
     workers: Keyed<u64, Stats>,
     programs: Keyed<Arc<str>, Stats>,
     devices: Keyed<Arc<str>, Stats>,
+    kinds: Keyed<Arc<str>, Stats>,
     patterns: patterns::Patterns,
 }
 
@@ -133,6 +137,7 @@ impl Health {
             workers: Keyed::new(most),
             programs: Keyed::new(most),
             devices: Keyed::new(most),
+            kinds: Keyed::new(most),
             patterns: patterns::Patterns::default(),
         }
     }
@@ -152,11 +157,13 @@ impl Health {
     pub fn ended(&mut self, ended: &Ended<'_>) {
         let (now, make) = (ended.at, || Stats::new(ended.at));
         if let Some(stats) = self.workers.get_mut(&ended.worker) {
-            stats.count(ended);
+            stats.count(ended, false);
         }
-        self.programs.entry(ended.program, now, make, |_| false).count(ended);
+        self.programs.entry(ended.program, now, make, |_| false).count(ended, false);
+        self.kinds.entry(ended.kind, now, make, |_| false).count(ended, false);
         if let Some(device) = ended.device {
-            self.devices.entry(device, now, make, |_| false).count(ended);
+            let failed = ended.sign == Some(Sign::Failed);
+            self.devices.entry(device, now, make, |_| false).count(ended, failed);
         }
         self.patterns.ended(&self.settings, ended);
     }
@@ -237,6 +244,15 @@ impl Health {
         self.programs.get_mut(program).copied()
     }
 
+    /// What is counted for a kind of work, and how well that goes.
+    pub fn kind(&mut self, kind: &Arc<str>, now: Instant) -> Option<(Level, Stats)> {
+        self.forget(now);
+        let stats = *self.kinds.get_mut(kind)?;
+        let of = |record: &&CrashRecord| record.culprit.kind == *kind;
+        let crashes = self.since(now, self.settings.device_window).filter(of).count();
+        Some((self.settings.level_of(crashes), stats))
+    }
+
     fn since(&self, now: Instant, window: Duration) -> impl Iterator<Item = &CrashRecord> {
         let recent = move |record: &&CrashRecord| now.saturating_duration_since(record.at) < window;
         self.crashes.iter().rev().take_while(recent)
@@ -263,12 +279,12 @@ impl Stats {
         }
     }
 
-    fn count(&mut self, ended: &Ended<'_>) {
-        let crashed = HealthSettings::CRASHES.contains(ended.label);
+    fn count(&mut self, ended: &Ended<'_>, failed: bool) {
+        let crashed = failed || HealthSettings::CRASHES.contains(ended.label);
         self.requests += 1;
         self.crashes += u64::from(crashed);
         let own = ended.label == Label::CrashedOutOfMemory;
-        self.out_of_memory += u64::from(own || ended.device_out_of_memory);
+        self.out_of_memory += u64::from(own || ended.sign == Some(Sign::OutOfMemory));
         self.last_active = Some(ended.at);
         if !crashed {
             self.last_healthy = Some(ended.at);

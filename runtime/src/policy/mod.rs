@@ -11,6 +11,7 @@ pub mod keyed;
 pub mod quarantine;
 pub mod restart;
 pub mod retry;
+pub mod signs;
 pub mod weight;
 pub mod window;
 

@@ -26,6 +26,8 @@ pub struct RetrySettings {
     pub on: Labels,
     /// A task that ran out of memory is tried once more with twice the cap, up to this; not at all if it is `None`.
     pub most_memory: Option<ByteSize>,
+    /// Whether a function that its guest marks as one that may be called twice is, where the caller says nothing.
+    pub marks: bool,
     /// What bounds all retries together.
     pub budget: BudgetSettings,
 }
@@ -45,6 +47,7 @@ impl Default for RetrySettings {
             jitter: Jitter::Full,
             on: Self::ON,
             most_memory: None,
+            marks: true,
             budget: BudgetSettings::default(),
         }
     }

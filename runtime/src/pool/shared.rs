@@ -111,9 +111,9 @@ impl Shared {
             self.release(state);
             return Err(Rejected { why, order: Box::new(order) });
         }
-        let (task, promise) = (order.task.id.clone(), Arc::new(Promise::default()));
-        let (deadline, since) = (order.deadline, state.age(Instant::now()));
-        let key = state.queue.push(Waiting { order, promise: Arc::clone(&promise), since });
+        let promise = Arc::new(Promise::new(state.age(Instant::now())));
+        let (task, deadline) = (order.task.id.clone(), order.deadline);
+        let key = state.queue.push(Waiting { order, promise: Arc::clone(&promise) });
         if let Some(deadline) = deadline {
             state.deadlines.insert((deadline, key.clone()));
             state.watch_at(self, deadline);
@@ -221,7 +221,7 @@ impl Shared {
         let condition = state.restarts.condition(Instant::now());
         PoolStatus {
             workers: state.slots.iter().map(Slot::status).collect(),
-            waiting: state.queue.waiting(),
+            waiting: state.queue.waiting() + state.returned.len(),
             waiting_bytes: state.queue.bytes(),
             spares: state.spares.count(),
             condition,

@@ -16,8 +16,6 @@ use super::ticket::Promise;
 pub(crate) struct Waiting {
     pub(crate) order: Order,
     pub(super) promise: Arc<Promise>,
-    /// Since when, in nanoseconds of the pool's life.
-    pub(super) since: u64,
 }
 
 impl Waits for Waiting {
@@ -44,6 +42,8 @@ pub(crate) struct Running {
     pub(super) began: Instant,
     /// When it is late.
     pub(crate) due: Instant,
+    /// How often a guest was gone before it had the task.
+    pub(super) returns: u8,
     /// Whether it was told to stop: the next time it is late, it is given up.
     pub(crate) asked: bool,
 }

@@ -41,14 +41,14 @@ impl Source {
         self.image.grantable(limits)
     }
 
-    /// Runs a task to its end and reports it. Cannot fail.
+    /// Runs a task to its end and reports it; says whether its guest ended before it had read it. Cannot fail.
     pub(super) fn run(
         &self,
         cell: &mut dyn Cell,
         order: &Order,
         limits: &Limits,
         stop: &StopHandle,
-    ) -> Report {
+    ) -> (Report, bool) {
         let attempt = Attempt {
             task: &order.task.id,
             entry: &order.task.entry,
@@ -61,7 +61,8 @@ impl Source {
                 .unwrap_or_else(|_| vanished(stop.reason())),
             Err(error) => error.into_evidence(),
         };
-        self.report(order, limits.clone(), evidence)
+        let is_unread = evidence.unread;
+        (self.report(order, limits.clone(), evidence), is_unread)
     }
 
     /// The report of a task that did not run here.

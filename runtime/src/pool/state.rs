@@ -1,6 +1,6 @@
 //! What is under a pool's lock, and each change of it that more than one of its threads makes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread::JoinHandle;
@@ -24,6 +24,8 @@ use super::ticket::{Done, Promise};
 pub(crate) struct State {
     pub(crate) phase: Phase,
     pub(super) queue: Queue<Waiting>,
+    /// Tasks that came upon a guest that was gone, and how often each has; before all others.
+    pub(super) returned: VecDeque<(Key, Waiting, u8)>,
     pub(super) deadlines: BTreeSet<(Instant, Key)>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) restarts: Restarts,
@@ -69,6 +71,7 @@ impl State {
         Self {
             phase: Phase::Open,
             queue: Queue::new(settings.queue.max(1), settings.queue_bytes),
+            returned: VecDeque::new(),
             deadlines: BTreeSet::new(),
             slots: (0..workers).map(|_| Slot::new()).collect(),
             restarts: Restarts::new(settings.restart),
@@ -149,18 +152,26 @@ impl State {
         u64::try_from(now.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Takes the next task out of the queue.
-    pub(super) fn next(&mut self) -> Option<(Key, Waiting)> {
-        let (key, waiting) = self.queue.pop()?;
+    /// Takes the next task out of the queue, and says how often it came back.
+    pub(super) fn next(&mut self) -> Option<(Key, Waiting, u8)> {
+        let first = self.returned.pop_front();
+        let (key, waiting, returns) = match first {
+            Some(returned) => returned,
+            None => self.queue.pop().map(|(key, waiting)| (key, waiting, 0))?,
+        };
         if let Some(deadline) = waiting.order.deadline {
             self.deadlines.remove(&(deadline, key.clone()));
         }
-        Some((key, waiting))
+        Some((key, waiting, returns))
     }
 
     /// Takes one task out of the queue, wherever it stands.
     pub(super) fn take_out(&mut self, key: &Key) -> Option<Waiting> {
-        let waiting = self.queue.remove(key)?;
+        let returned = self.returned.iter().position(|(of, ..)| of == key);
+        let waiting = match returned.and_then(|at| self.returned.remove(at)) {
+            Some((_, waiting, _)) => waiting,
+            None => self.queue.remove(key)?,
+        };
         if let Some(deadline) = waiting.order.deadline {
             self.deadlines.remove(&(deadline, key.clone()));
         }
@@ -183,7 +194,7 @@ impl State {
 
     pub(super) fn reject_waiting(&mut self, shared: &Shared, why: &Rejection) -> usize {
         let mut count = 0;
-        while let Some((_, waiting)) = self.next() {
+        while let Some((_, waiting, _)) = self.next() {
             self.reject(shared, waiting, why);
             count += 1;
         }

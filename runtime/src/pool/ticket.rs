@@ -23,31 +23,37 @@ pub(crate) struct Done {
 }
 
 /// Where a report is put, once. There is one for each task that waits, so it is small.
-#[derive(Default)]
 pub(super) struct Promise {
-    state: Mutex<State>,
+    /// Since when its task waits, in nanoseconds of the pool's life.
+    pub(super) since: u64,
+    /// Nothing as long as nobody waits for it.
+    state: Mutex<Option<Box<State>>>,
 }
 
-#[derive(Default)]
 enum State {
-    /// Nobody waits for it yet.
-    #[default]
-    Open,
-    /// Somebody does.
-    Awaited(Box<Waker>),
+    /// Somebody waits for it.
+    Awaited(Waker),
     Kept(Box<Done>),
     /// Somebody has it.
     Taken,
 }
 
 impl Promise {
+    pub(super) fn new(since: u64) -> Self {
+        Self { since, state: Mutex::default() }
+    }
+
     /// Keeps the promise. Whoever comes second has come too late: a worker that was given up may still end.
     pub(super) fn keep(&self, done: Box<Done>) {
         let mut state = self.state();
-        if matches!(*state, State::Kept(_) | State::Taken) {
-            return;
-        }
-        let before = std::mem::replace(&mut *state, State::Kept(done));
+        let before = match state.as_deref_mut() {
+            Some(State::Kept(_) | State::Taken) => return,
+            Some(awaited) => std::mem::replace(awaited, State::Kept(done)),
+            None => {
+                *state = Some(Box::new(State::Kept(done)));
+                return;
+            }
+        };
         drop(state);
         if let State::Awaited(waker) = before {
             // Whose code panics here has its report all the same, and so has everybody after it.
@@ -58,17 +64,25 @@ impl Promise {
     /// The report, once; until it is there, whoever asked last is woken for it.
     fn take(&self, waker: &Waker) -> Option<Done> {
         let mut state = self.state();
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Kept(done) => return Some(*done),
+        match state.as_deref_mut() {
+            Some(kept @ State::Kept(_)) => {
+                if let State::Kept(done) = std::mem::replace(kept, State::Taken) {
+                    return Some(*done);
+                }
+            }
+            Some(State::Awaited(last)) => last.clone_from(waker),
+            None => *state = Some(Box::new(State::Awaited(waker.clone()))),
             // Nobody asks again who has it. A future may be polled once too often, and waits then.
-            State::Taken => {}
-            State::Awaited(last) if last.will_wake(waker) => *state = State::Awaited(last),
-            State::Open | State::Awaited(_) => *state = State::Awaited(Box::new(waker.clone())),
+            Some(State::Taken) => {}
         }
         None
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn is_kept(&self) -> bool {
+        matches!(self.state().as_deref(), Some(State::Kept(_) | State::Taken))
+    }
+
+    fn state(&self) -> MutexGuard<'_, Option<Box<State>>> {
         // Each change is a single assignment: a panic elsewhere leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -159,7 +173,7 @@ impl Ticket {
 
     /// Whether the report is there.
     pub fn is_ready(&self) -> bool {
-        matches!(*self.promise.state(), State::Kept(_) | State::Taken)
+        self.promise.is_kept()
     }
 
     /// Ends the task: one that waits is reported at once, one that runs as soon as it has ended.
@@ -182,11 +196,11 @@ impl Ticket {
     /// Wakes somebody when the report is there; at once if it is.
     pub(super) fn wake_when_ready(&self, waker: Waker) {
         let mut state = self.promise.state();
-        if matches!(*state, State::Kept(_) | State::Taken) {
+        if matches!(state.as_deref(), Some(State::Kept(_) | State::Taken)) {
             drop(state);
             waker.wake();
         } else {
-            *state = State::Awaited(Box::new(waker));
+            *state = Some(Box::new(State::Awaited(waker)));
         }
     }
 }
@@ -208,5 +222,22 @@ impl fmt::Debug for Ticket {
             .field("task", &self.task)
             .field("is_ready", &self.is_ready())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::order::Order;
+    use crate::pool::slots::Waiting;
+
+    use super::Promise;
+
+    #[test]
+    fn what_is_kept_of_a_task_that_waits_is_small_besides_the_task() {
+        // An allocation has two words of its own, and so has what is counted.
+        let (words, counts) = (2 * size_of::<usize>(), 2 * size_of::<usize>());
+        let in_its_place = size_of::<Option<Waiting>>() - size_of::<Order>();
+        let promise = (counts + size_of::<Promise>()).next_multiple_of(8) + words;
+        assert!(in_its_place + promise <= 64, "{in_its_place} and {promise}");
     }
 }

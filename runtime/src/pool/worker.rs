@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::isolation::{Cell, StopHandle, Vitals};
-use crate::label::Label;
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::restart::Restart;
@@ -67,8 +66,13 @@ fn live(shared: &Arc<Shared>, place: Place) {
                 if let Some(spare) = spare.and_then(|spare| shared.still_ready(spare)) {
                     cell = spare;
                 }
-                let report = shared.run(&mut cell, &order, &limits, &stop);
+                let (report, is_unread) = shared.run(&mut cell, &order, &limits, &stop);
                 let goes_on = shared.settings.keep.is_some() && cell.is_usable() && !order.alone;
+                drop(order);
+                if is_unread && shared.give_back(place) {
+                    remains.0.push(cell);
+                    continue;
+                }
                 if !shared.finish(place, report, goes_on) {
                     return;
                 }
@@ -223,18 +227,31 @@ impl Shared {
         order: &Order,
         limits: &Limits,
         stop: &StopHandle,
-    ) -> Report {
+    ) -> (Report, bool) {
         if self.settings.keep.is_some() && order.alone && cell.vitals().tasks_run > 0 {
             // It brings a past that this task shall not see.
             match self.source.open(true) {
                 Ok(fresh) => *cell = fresh,
-                Err(error) => return self.source.unrun(order, error.into_evidence()),
+                Err(error) => return (self.source.unrun(order, error.into_evidence()), false),
             }
         }
         // Nobody pays for it who has no subscriber.
         let task =
             tracing::info_span!("task", id = %order.task.id, program = %self.source.program.name());
         task.in_scope(|| self.source.run(&mut **cell, order, limits, stop))
+    }
+
+    /// Gives a task back whose guest was gone before it had it: no task's crash, but an end of a guest all the same.
+    fn give_back(&self, place: Place) -> bool {
+        let mut state = self.lock();
+        let is_given = state.give_back(self, place);
+        if is_given && self.settings.keep.is_some() {
+            state.buried(self, place);
+        } else if is_given {
+            state.slots[place.slot].turn(WorkerState::Starting);
+        }
+        self.release(state);
+        is_given
     }
 
     /// Takes the report of a task. Says whether the worker is still wanted.
@@ -330,11 +347,7 @@ impl Shared {
     fn bury(&self, place: Place) {
         let mut state = self.lock();
         if !state.is_over(place) {
-            if let Some(worker) = state.slots[place.slot].worker {
-                let label = Label::CrashedUnknown;
-                state.tell(self, || Happening::WorkerCrashed { worker, task: None, label });
-            }
-            state.died(self, place);
+            state.buried(self, place);
         }
         self.release(state);
     }

@@ -64,6 +64,10 @@ pub(super) fn count(happening: &Happening) {
             gauge!("sandtrap_tasks_running").increment(1.0);
             histogram!("sandtrap_task_wait_seconds").record(waited.as_secs_f64());
         }
+        Happening::TaskReturned { .. } => {
+            gauge!("sandtrap_tasks_running").decrement(1.0);
+            gauge!("sandtrap_tasks_waiting").increment(1.0);
+        }
         Happening::TaskFinished { worker, label, took, .. } => {
             counter!("sandtrap_tasks_finished_total", "verdict" => label.as_str()).increment(1);
             if worker.is_some() {

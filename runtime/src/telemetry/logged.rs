@@ -18,6 +18,7 @@ pub(super) fn log(happening: &Happening) {
         Happening::WorkerAbandoned { worker } => warn!(worker, "{name}"),
         Happening::WorkerFailedToStart { why } => warn!(why, "{name}"),
         Happening::TaskQueued { task, waiting } => debug!(%task, waiting, "{name}"),
+        Happening::TaskReturned { task, worker } => debug!(%task, worker, "{name}"),
         Happening::TaskStarted { task, worker, waited } => debug!(%task, worker, ?waited, "{name}"),
         Happening::TaskFinished { task, worker, label, took } => {
             debug!(%task, worker, verdict = label.as_str(), ?took, "{name}");

@@ -75,6 +75,13 @@ pub enum Happening {
         /// How long it has waited.
         waited: Duration,
     },
+    /// A guest was gone before it had read its task, which waits for another one.
+    TaskReturned {
+        /// Which one.
+        task: TaskId,
+        /// Where.
+        worker: u64,
+    },
     /// A task has its report.
     TaskFinished {
         /// Which one.
@@ -149,6 +156,7 @@ impl Happening {
             Self::WorkerFailedToStart { .. } => "worker.failed-to-start",
             Self::TaskQueued { .. } => "task.queued",
             Self::TaskStarted { .. } => "task.started",
+            Self::TaskReturned { .. } => "task.returned",
             Self::TaskFinished { .. } => "task.finished",
             Self::TaskRejected { .. } => "task.rejected",
             Self::BreakerChanged { change, .. } => match change.to {

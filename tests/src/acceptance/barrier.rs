@@ -5,7 +5,7 @@ use super::Row;
 pub(super) const ROWS: [Row; 70] = [
     Row::new("s1", "isolation, recovery, transparency, visibility"),
     Row::new("s2", "crashes of devices and their libraries")
-        .open("signatures of devices, as patterns of the user's"),
+        .differs("by signs that the user names, and by the guest's own words"),
     Row::new("s3", "a tree of supervisors")
         .differs("workers depend on nobody, so nothing else has to be restarted with them"),
     Row::new("s4", "states of a worker"),
@@ -78,16 +78,16 @@ pub(super) const ROWS: [Row; 70] = [
     Row::new("s57", "after a crash the next task works"),
     Row::new("s58", "a flaky task succeeds when it is tried again"),
     Row::new("s59", "a breaker opens after five crashes").differs("compared with a model"),
-    Row::new("s60", "first stage: processes, causes, restarts").open("a test over the whole stage"),
-    Row::new("s61", "second stage: breakers and their events").open("a test over the whole stage"),
-    Row::new("s62", "third stage: health and its questions").open("a test over the whole stage"),
+    Row::new("s60", "first stage: processes, causes, restarts"),
+    Row::new("s61", "second stage: breakers and their events"),
+    Row::new("s62", "third stage: health and its questions"),
     Row::new("s63", "fourth stage: retries, all of it together, and documents"),
     Row::new("s64", "functions that may be called twice are marked as such")
-        .open("a mark at the function itself"),
+        .differs("at the function itself, in the guest"),
     Row::new("s65", "the health of a function can be asked for")
-        .open("health for each kind of task"),
+        .differs("by its kind, in the host"),
     Row::new("s66", "crashes are told in errors")
-        .open("words that say what to do next, for every end"),
+        .differs("with words that say what to do next, for every end"),
     Row::new("s67", "crashes, openings and alerts are logged")
         .differs("through `tracing`, never printed"),
     Row::new("s68", "one crash costs one request"),

@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use sandtrap::parse_duration;
 use sandtrap_tests::chaos::{Chaos, Extent};
 
-/// Allocators keep what they once had; a report that leaked for each of many tasks would be far above this. (Of few tasks, most
-/// are the first ones of their workers.)
+/// What grows at first is what each of a thousand threads has touched once of its stack, what the places in the modules' pool keep, and what
+/// the allocator does; all of it has its bound. A report that leaked for each of the later tasks would be far above this. (Of few
+/// tasks, most are the first ones of their workers.)
 const SLACK_KIB: u64 = 16 * 1024;
 const MANY: usize = 50_000;
 
@@ -26,10 +27,10 @@ fn main() -> ExitCode {
     };
     let chaos = Chaos::run(extent);
     println!("{chaos}");
-    let [_, early, late, _] = chaos.counted;
-    let is_flat = chaos.tasks < MANY || late.0.resident_kib <= early.0.resident_kib + SLACK_KIB;
+    let [_, half, late, _] = chaos.counted;
+    let is_flat = chaos.tasks < MANY || late.resident_kib <= half.resident_kib + SLACK_KIB;
     if !is_flat {
-        println!("resident memory grew by more than {SLACK_KIB} KiB");
+        println!("resident memory grew by more than {SLACK_KIB} KiB in the second half");
     }
     if chaos.is_right() && is_flat { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -33,7 +33,7 @@ impl Hunt {
                 *hunt.running() += 1;
                 hunt.changed.notify_all();
             }
-            Happening::TaskFinished { .. } => *hunt.running() -= 1,
+            Happening::TaskReturned { .. } | Happening::TaskFinished { .. } => *hunt.running() -= 1,
             _ => {}
         })
     }

@@ -32,6 +32,9 @@ const UNDER_WAY: usize = 64;
 /// Workers of each pool.
 const WORKERS: usize = 4;
 
+/// Resident memory is looked at whenever so many tasks were submitted.
+const LOOK: usize = 5_000;
+
 /// How much of it.
 #[derive(Clone, Copy, Debug)]
 pub enum Extent {
@@ -42,7 +45,7 @@ pub enum Extent {
 }
 
 impl Extent {
-    /// Whether it is over, or a third of it.
+    /// Whether it is over, or such a part of it.
     fn is_over(self, part: u32, tasks: usize, began: Instant) -> bool {
         match self {
             Self::Tasks(all) => tasks >= all / part as usize,
@@ -70,8 +73,10 @@ pub struct Chaos {
     pub restarts: usize,
     /// How long callers waited who wanted one well-behaved task after another: one behind each wall.
     pub waited: Vec<Pulse>,
-    /// Before there was any pool, after a third of the tasks, after all of them, and when all pools are gone.
-    pub counted: [(Counted, usize); 4],
+    /// Before there was any pool, after half of the tasks, after all of them, and when all pools are gone.
+    pub counted: [Counted; 4],
+    /// Resident memory in KiB on the way, every so many tasks.
+    pub resident: Vec<u64>,
     /// How long all of it took.
     pub took: Duration,
 }
@@ -80,12 +85,12 @@ impl Chaos {
     /// Lets them loose.
     pub fn run(extent: Extent) -> Self {
         let runtime = Runtime::new().expect("a runtime");
-        let before = count();
+        let before = Counted::now();
         let company = Company::gather(&runtime);
         let hunt = &company.prey.hunt;
         let is_over = AtomicBool::new(false);
         let began = Instant::now();
-        let (mut tally, mut early) = (Tally::default(), None);
+        let (mut tally, mut way) = (Tally::default(), Way::default());
         let mut waited = Vec::new();
         thread::scope(|scope| {
             let (beats, callers): (Vec<_>, Vec<_>) = company
@@ -98,7 +103,7 @@ impl Chaos {
                 })
                 .unzip();
             scope.spawn(|| hunt.go_on(&is_over));
-            early = storm(extent, &company, beats, &mut tally);
+            way = storm(extent, &company, beats, &mut tally);
             is_over.store(true, Ordering::SeqCst);
             hunt.wake();
             for caller in callers {
@@ -111,7 +116,7 @@ impl Chaos {
         for cast in company.everybody() {
             tally.look_at(cast);
         }
-        let late = count();
+        let late = Counted::now();
         let (guests, killed, restarts) =
             (company.everybody().count(), hunt.killed(), company.restarts());
         drop(company);
@@ -124,7 +129,8 @@ impl Chaos {
             killed,
             restarts,
             waited,
-            counted: [before, early.unwrap_or(late), late, count()],
+            counted: [before, way.half.unwrap_or(late), late, Counted::now()],
+            resident: way.resident,
             took: began.elapsed(),
         }
     }
@@ -133,26 +139,33 @@ impl Chaos {
     pub fn is_right(&self) -> bool {
         let has_right_reports =
             self.wrong.is_empty() && self.waited.iter().all(|of| of.wrong.is_empty());
-        has_right_reports && self.lost.is_empty() && self.counted[2].0.children == 0
+        has_right_reports && self.lost.is_empty() && self.counted[2].children == 0
     }
 }
 
-/// Submits task after task, with no more than so many under way, and takes their reports. Gives what was counted after a third.
-fn storm(
-    extent: Extent,
-    company: &Company,
-    beats: Vec<SyncSender<()>>,
-    tally: &mut Tally,
-) -> Option<(Counted, usize)> {
+/// What was counted on the way.
+#[derive(Default)]
+struct Way {
+    half: Option<Counted>,
+    resident: Vec<u64>,
+}
+
+/// Submits task after task, with no more than so many under way, and takes their reports.
+fn storm(extent: Extent, company: &Company, beats: Vec<SyncSender<()>>, tally: &mut Tally) -> Way {
     let began = Instant::now();
     let mut under_way: VecDeque<(&Cast, Ticket)> = VecDeque::new();
-    let mut early = None;
+    let mut way = Way::default();
     for number in 0.. {
         if extent.is_over(1, number, began) {
             break;
         }
-        if early.is_none() && extent.is_over(3, number, began) {
-            early = Some(count());
+        let is_half = way.half.is_none() && extent.is_over(2, number, began);
+        if is_half || number % LOOK == LOOK - 1 {
+            // What a guest holds while it runs is not what stays.
+            tally.take_all(under_way.drain(..));
+            let counted = Counted::now();
+            way.half = way.half.or(is_half.then_some(counted));
+            way.resident.extend((number % LOOK == LOOK - 1).then_some(counted.resident_kib));
         }
         let cast = company.turn_of(number);
         match cast.pool.submit(cast.order(number)) {
@@ -169,15 +182,8 @@ fn storm(
             let _ = beat.try_send(());
         }
     }
-    for (cast, ticket) in under_way {
-        tally.take(cast, ticket);
-    }
-    early
-}
-
-/// What there is now, and how many threads.
-fn count() -> (Counted, usize) {
-    (Counted::now(), std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count))
+    tally.take_all(under_way);
+    way
 }
 
 #[derive(Default)]
@@ -190,6 +196,10 @@ struct Tally {
 impl Tally {
     fn wrong(&mut self, what: String) {
         *self.wrong.entry(what).or_insert(0) += 1;
+    }
+
+    fn take_all<'a>(&mut self, all: impl IntoIterator<Item = (&'a Cast, Ticket)>) {
+        all.into_iter().for_each(|(cast, ticket)| self.take(cast, ticket));
     }
 
     fn take(&mut self, cast: &Cast, ticket: Ticket) {
@@ -241,15 +251,17 @@ impl fmt::Display for Chaos {
         for pulse in &self.waited {
             writeln!(f, "{pulse}")?;
         }
-        let moments = ["before", "after a third", "at the end", "without pools"];
-        for (when, (counted, threads)) in moments.iter().zip(self.counted) {
-            let Counted { resident_kib, descriptors, children, groups, .. } = counted;
+        let moments = ["before", "after half of it", "at the end", "without pools"];
+        for (when, counted) in moments.iter().zip(self.counted) {
+            let Counted { resident_kib, descriptors, children, groups, threads, .. } = counted;
             writeln!(
                 f,
                 "{when}: resident {resident_kib} KiB, {descriptors} descriptors, {threads} threads, \
                  {children} children, {groups} groups"
             )?;
         }
+        let mib: Vec<String> = self.resident.iter().map(|kib| (kib / 1024).to_string()).collect();
+        writeln!(f, "resident MiB every {LOOK} tasks: {}", mib.join(" "))?;
         for (what, count) in &self.wrong {
             writeln!(f, "wrong: {what} ({count})")?;
         }

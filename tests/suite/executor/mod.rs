@@ -2,8 +2,10 @@
 
 mod awaiting;
 mod breaking;
+mod devices;
 mod fleet;
 mod hedging;
+mod stages;
 mod trying;
 
 use std::sync::{Arc, Mutex};

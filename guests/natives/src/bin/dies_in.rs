@@ -2,8 +2,8 @@
 //!
 //! It speaks the channel by hand, so that a phase may end anywhere: `boot` before its first word, `handshake` in the midst of its
 //! greeting, `receive` while its call comes, `decode` when it is there, `run` after a sign of life, `encode` after the length of
-//! its answer, `send` after a part of it, `teardown` when it has answered and shall go, `idle` when it has answered and another
-//! call may come, `drain` when it is told to go. A call for `fine` is answered.
+//! its answer, `send` after a part of it, `teardown` when it has answered and shall go, `idle` when it has answered and is sent
+//! SIGUSR1, `drain` when its host has answered the call of its function `wait`. A call for `fine` is answered.
 #![expect(
     unsafe_code,
     reason = "to break things is the purpose of the file, and an inherited descriptor"
@@ -28,6 +28,8 @@ type Way = (&'static str, fn());
 
 const HELLO: [u8; 6] = [2, 0, 0, 0, 0, 1];
 const BEAT: [u8; 5] = [1, 0, 0, 0, 11];
+/// Calls the host's function `wait`, with nothing.
+const WAIT: [u8; 12] = [8, 0, 0, 0, 10, 1, 0, 4, b'w', b'a', b'i', b't'];
 /// What an answer holds: more than a socket takes at once.
 const ANSWER: usize = 1 << 20;
 
@@ -44,6 +46,9 @@ fn main() {
             die(&kind);
         }
     };
+    if phase == "idle" {
+        hold_back_the_signal();
+    }
     dies_in("boot");
     if phase == "handshake" {
         say(&HELLO[..3]);
@@ -66,8 +71,15 @@ fn main() {
                 dies_in("decode");
                 say(&BEAT);
                 dies_in("run");
+                if phase == "drain" {
+                    say(&WAIT);
+                    // Kind 2 is the reply. That there will be no more calls may be said before it.
+                    while ear.frame().is_some_and(|frame| frame.first() != Some(&2)) {}
+                    die(&kind);
+                }
                 give(frame[1], &phase, &kind);
                 if phase == "idle" {
+                    wait_for_the_signal();
                     die(&kind);
                 }
             }
@@ -76,7 +88,26 @@ fn main() {
         }
     }
     dies_in("teardown");
-    dies_in("drain");
+}
+
+fn the_signal() -> libc::sigset_t {
+    // SAFETY: a set is plain numbers, and without any it is empty.
+    let mut set = unsafe { std::mem::zeroed() };
+    // SAFETY: the set is ours.
+    unsafe { libc::sigaddset(&mut set, libc::SIGUSR1) };
+    set
+}
+
+/// From now on it waits until somebody takes it.
+fn hold_back_the_signal() {
+    // SAFETY: the set is there for as long as the call takes, and the one before is not wanted.
+    unsafe { libc::sigprocmask(libc::SIG_BLOCK, &the_signal(), std::ptr::null_mut()) };
+}
+
+fn wait_for_the_signal() {
+    let mut signal = 0;
+    // SAFETY: the set is there for as long as the call takes, and the number is written to a place of ours.
+    unsafe { libc::sigwait(&the_signal(), &mut signal) };
 }
 
 /// Answers, or dies in the midst of it.

@@ -150,6 +150,19 @@ fn starts_threads() {
     }
 }
 
+/// Its device has no memory left: says so, and goes on, or fails.
+#[task]
+fn device_is_full(goes_on: bool, cx: &mut Context) -> Result<(), std::io::Error> {
+    cx.device_out_of_memory(1 << 30);
+    if goes_on { Ok(()) } else { Err(std::io::Error::other("the device has no memory left")) }
+}
+
+/// May be called twice, and dies each time.
+#[task(idempotent)]
+fn aborts_again() {
+    std::process::abort();
+}
+
 /// Answers, and another thread goes on and never rests. A module has no threads; nobody asks it for one.
 #[task]
 fn leaves_one_who_spins() -> Result<(), std::io::Error> {
@@ -183,4 +196,6 @@ sandtrap_guest::serve!(
     floods,
     starts_threads,
     leaves_one_who_spins,
+    device_is_full,
+    aborts_again,
 );

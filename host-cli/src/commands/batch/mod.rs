@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sandtrap::{
     Entry, Error, Executor, ExecutorSettings, Payloads, Policy, Program, Report, Runtime,
     StopHandle, show_duration,
@@ -247,13 +247,19 @@ fn bar(quiet: bool, length: Option<u64>) -> ProgressBar {
     }
     let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr());
     let template = match length {
-        Some(_) => "{bar:40} {pos} of {len} tasks, {per_sec}, {eta} left",
-        None => "{spinner} {pos} tasks, {per_sec}",
+        Some(_) => "{bar:40} {pos} of {len} tasks, {rate} a second, {eta} left",
+        None => "{spinner} {pos} tasks, {rate} a second",
     };
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key("rate", rate)),
         Err(_) => bar,
     }
+}
+
+/// Whole tasks: nobody reads the rest while it changes.
+fn rate(state: &ProgressState, text: &mut dyn std::fmt::Write) {
+    // A bar that can't be written is not shown.
+    let _ = write!(text, "{:.0}", state.per_sec());
 }
 
 /// What came of them, one line for each verdict.

@@ -8,8 +8,8 @@ use crate::policy::retry::{Backoff, Jitter};
 use super::Draft;
 use super::values::Field;
 use super::values::Field::{
-    Count, Factor, Flag, MaybeCount, MaybeSize, MaybeTime, Number, Size, Tasks, Time, Verdicts,
-    Word,
+    Codes, Count, Factor, Flag, MaybeCount, MaybeSize, MaybeTime, Number, Size, Tasks, Texts, Time,
+    Verdicts, Word,
 };
 
 type Row = (&'static str, &'static str, Field);
@@ -64,6 +64,7 @@ pub(super) const KEYS: &[Row] = &[
     ("retry", "jitter", Word(&["none", "full", "decorrelated"], set_jitter, jitter)),
     ("retry", "on", Verdicts(|draft| &mut draft.retry.on)),
     ("retry", "most_memory", MaybeSize(|draft| &mut draft.retry.most_memory)),
+    ("retry", "marks", Flag(|draft| &mut draft.retry.marks)),
     ("retry", "budget_percent", Count(|draft| &mut draft.retry.budget.percent)),
     ("retry", "budget_most", Count(|draft| &mut draft.retry.budget.most)),
     ("retry", "budget_trickle", Time(|draft| &mut draft.retry.budget.trickle)),
@@ -94,6 +95,9 @@ pub(super) const KEYS: &[Row] = &[
     ("health", "one_input", Number(|draft| &mut draft.health.one_input)),
     ("health", "creep", Count(|draft| &mut draft.health.creep)),
     ("health", "slow_down", Factor(|draft| &mut draft.health.slow_down)),
+    ("device", "failed", Texts(|draft| &mut draft.all.device.failed)),
+    ("device", "out_of_memory", Texts(|draft| &mut draft.all.device.out_of_memory)),
+    ("device", "exits", Codes(|draft| &mut draft.all.device.exits)),
 ];
 
 /// The crash barrier's own names, in a section `[crash_barrier]`: the key, the row it means, and whether it is a number

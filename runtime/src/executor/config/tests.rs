@@ -63,6 +63,8 @@ fn every_key_is_read_as_it_is_printed_and_changes_nothing_else() {
             Field::Factor(_) => "9.5".into(),
             Field::Time(_) | Field::MaybeTime(_) => "\"4s\"".into(),
             Field::Size(_) | Field::MaybeSize(_) => "\"9KiB\"".into(),
+            Field::Texts(_) => "[\"a \\\"word\\\"\"]".into(),
+            Field::Codes(_) => "[9, 10]".into(),
             Field::Verdicts(_) => "[\"failed\", \"crashed.abort\"]".into(),
             Field::Word(words, _, get) => {
                 let now = get(&Draft::of(usual.clone()));
@@ -123,6 +125,8 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_write() {
             "[crash_barrier]\nretry_max_delay_ms = \"5s\"",
             "line 2: `crash_barrier.retry_max_delay_ms` is a number of milliseconds",
         ),
+        ("[device]\nfailed = [\"\"]", "line 2: `device.failed` has an empty text in it"),
+        ("[device]\nexits = [\"x\"]", "line 2: `device.exits` is a list of numbers"),
         ("[pool\n", "line 1: "),
     ] {
         if words.is_empty() {

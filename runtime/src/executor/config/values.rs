@@ -26,6 +26,8 @@ pub(super) enum Field {
     /// A size, or `false` for none.
     MaybeSize(fn(&mut Draft) -> &mut Option<ByteSize>),
     Verdicts(fn(&mut Draft) -> &mut Labels),
+    Texts(fn(&mut Draft) -> &mut Vec<String>),
+    Codes(fn(&mut Draft) -> &mut Vec<u32>),
     /// One of these words.
     Word(&'static [&'static str], fn(&mut Draft, usize), fn(&Draft) -> usize),
 }
@@ -38,6 +40,7 @@ pub(super) enum Plain {
     Float(f64),
     Text(String),
     Texts(Vec<String>),
+    Integers(Vec<u64>),
     Other,
 }
 
@@ -51,7 +54,15 @@ impl Plain {
             DeValue::String(text) => Self::Text(text.to_string()),
             DeValue::Array(items) => {
                 let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
-                texts.collect::<Option<Vec<_>>>().map_or(Self::Other, Self::Texts)
+                let integers = items.iter().map(|item| match Self::of(item.get_ref()) {
+                    Self::Integer(number) => Some(number),
+                    _ => None,
+                });
+                match (texts.collect(), integers.collect()) {
+                    (Some(texts), _) => Self::Texts(texts),
+                    (None, Some(integers)) => Self::Integers(integers),
+                    (None, None) => Self::Other,
+                }
             }
             DeValue::Datetime(_) | DeValue::Table(_) => Self::Other,
         }
@@ -91,6 +102,17 @@ impl Field {
                 }
                 *at(draft) = labels;
             }
+            (Self::Texts(at), Plain::Texts(texts)) => {
+                // It would be found in everything.
+                if texts.iter().any(String::is_empty) {
+                    return Err("has an empty text in it".to_owned());
+                }
+                at(draft).clone_from(texts);
+            }
+            (Self::Codes(at), Plain::Texts(none)) if none.is_empty() => at(draft).clear(),
+            (Self::Codes(at), Plain::Integers(codes)) => {
+                *at(draft) = codes.iter().map(|code| narrow(*code)).collect::<Result<_, _>>()?;
+            }
             (Self::Word(words, set, _), Plain::Text(text)) => {
                 let at = words.iter().position(|word| word == text);
                 set(draft, at.ok_or_else(|| format!("is one of {}", words.join(", ")))?);
@@ -113,6 +135,8 @@ impl Field {
             Self::Verdicts(_) => {
                 "is a list of labels or kinds, as in [\"crashed\", \"stopped.wall-time\"]"
             }
+            Self::Texts(_) => "is a list of texts, as in [\"out of memory\"]",
+            Self::Codes(_) => "is a list of numbers, as in [43, 44]",
             Self::Word(..) => "is a word in quotes",
         }
     }
@@ -134,6 +158,8 @@ impl Field {
                     at(draft).iter().map(|label| format!("\"{label}\"")).collect();
                 format!("[{}]", labels.join(", "))
             }
+            Self::Texts(at) => toml::Value::from(at(draft).clone()).to_string(),
+            Self::Codes(at) => format!("{:?}", at(draft)),
             Self::Word(words, _, get) => format!("\"{}\"", words[get(draft)]),
         }
     }

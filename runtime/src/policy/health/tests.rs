@@ -48,7 +48,8 @@ impl Rig {
             worker: 1,
             program: &"p".into(),
             device: device.as_ref(),
-            device_out_of_memory: false,
+            kind: &"k".into(),
+            sign: None,
             label,
             took,
             memory,
@@ -133,13 +134,28 @@ fn s26_s34_devices_are_known_and_count_what_ran_out_of_memory() {
         worker: 1,
         program: &"p".into(),
         device: Some(&device),
-        device_out_of_memory: true,
+        kind: &"k".into(),
+        sign: Some(Sign::OutOfMemory),
         label: Label::FailedError,
         took: SECOND,
         memory: (0, 1),
     });
     let (name, _, stats) = rig.health.status(rig.now).devices.remove(0);
     assert_eq!((&*name, stats.crashes, stats.out_of_memory), ("cuda:0", 1, 2));
+}
+
+#[test]
+fn s65_each_kind_of_work_has_figures_and_a_level_of_its_own() {
+    let mut rig = Rig::new();
+    let (kind, other): (Arc<str>, Arc<str>) = ("k".into(), "other".into());
+    assert!(rig.health.kind(&kind, rig.now).is_none());
+    (0..6).for_each(|_| rig.crash(Label::CrashedAbort, None));
+    rig.ends(Label::Completed, None, (0, 1), SECOND);
+    let (level, stats) = rig.health.kind(&kind, rig.now).unwrap();
+    assert_eq!((level, stats.crashes, stats.requests), (Level::Degraded, 6, 7));
+    assert!(rig.health.kind(&other, rig.now).is_none());
+    rig.now += 300 * SECOND;
+    assert_eq!(rig.health.kind(&kind, rig.now).unwrap().0, Level::Healthy);
 }
 
 #[test]

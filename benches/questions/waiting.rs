@@ -1,0 +1,193 @@
+//! What does one task cost that waits with a hundred others, or with a million? And what is kept of it meanwhile?
+//!
+//! The guests do nothing, so that what is timed is the pool: taking tasks on while its worker is held up, then running all
+//! of them, from the worker's first step past the gate to its last task. That threads are woken is not the tasks' cost, and would be
+//! seen among a hundred of them. What is kept is told by resident memory, so this is the first of the questions.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use sandtrap::{
+    Attempt, ByteSize, Cell, Ear, Ending, Entry, Evidence, Guard, Image, Isolation, LoadError,
+    OpenError, Order, Pool, PoolSettings, Program, Runtime, Source, StopHandle, Task, Value,
+    Vitals, Wall,
+};
+use sandtrap_benches::notebook::Sense;
+use sandtrap_benches::{Figures, tell, tell_ratio, tell_value};
+use sandtrap_tests::soak::Counted;
+
+/// How many wait at once. The second is what the others are compared with.
+const DEPTHS: [(usize, &str); 4] =
+    [(100, "100"), (1_000, "1000"), (10_000, "10000"), (1_000_000, "1000000")];
+const USUAL: usize = 1;
+
+/// Tasks for one sample of a depth, at least.
+const SAMPLE: usize = 50_000;
+
+const ROUNDS: usize = 7;
+
+/// What one task may cost at other depths, beside the usual one.
+const GOAL: f64 = 1.1;
+
+/// What may be kept of a task that waits, besides the task.
+const MOST_KEPT: f64 = 64.0;
+
+/// Guests that do nothing, and one that waits at a gate.
+#[derive(Clone, Default)]
+struct Prompt(Arc<(Mutex<Gate>, Condvar)>);
+
+#[derive(Default)]
+struct Gate {
+    is_open: bool,
+    /// Whether the worker stands before it.
+    is_reached: bool,
+    /// When it went on, and when it came to the last task.
+    passed: Option<Instant>,
+    done: Option<Instant>,
+}
+
+impl Isolation for Prompt {
+    fn load(&self, _: &Program) -> Result<Arc<dyn Image>, LoadError> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Image for Prompt {
+    fn open(&self) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(self.clone()))
+    }
+    fn guards(&self) -> Vec<Guard> {
+        Vec::new()
+    }
+}
+
+impl Cell for Prompt {
+    fn run(&mut self, attempt: &Attempt<'_>, _: &StopHandle, _: &mut dyn Ear) -> Evidence {
+        match attempt.entry {
+            Entry::Call { function, .. } if function == "gate" => {
+                self.gate().is_reached = true;
+                self.0.1.notify_all();
+                self.wait_until(|gate| gate.is_open).passed = Some(Instant::now());
+            }
+            Entry::Call { function, .. } if function == "last" => {
+                self.gate().done = Some(Instant::now());
+            }
+            _ => {}
+        }
+        Evidence::of(Source::Status, Ending::Exited(0))
+    }
+    fn is_usable(&self) -> bool {
+        false
+    }
+    fn vitals(&self) -> Vitals {
+        Vitals::default()
+    }
+}
+
+impl Prompt {
+    fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_until(&self, is_so: impl Fn(&Gate) -> bool) -> MutexGuard<'_, Gate> {
+        let mut gate = self.gate();
+        while !is_so(&gate) {
+            gate = self.0.1.wait(gate).unwrap_or_else(PoisonError::into_inner);
+        }
+        gate
+    }
+
+    /// Has the pool's worker stand before the gate.
+    fn hold_up(&self, pool: &Pool) {
+        *self.gate() = Gate::default();
+        drop(pool.submit(call("gate")).expect("there is room"));
+        drop(self.wait_until(|gate| gate.is_reached));
+    }
+
+    fn let_go(&self) {
+        self.gate().is_open = true;
+        self.0.1.notify_all();
+    }
+
+    /// How long its worker took from the gate to the last task.
+    fn took(&self) -> f64 {
+        let gate = self.gate();
+        let took = gate.done.zip(gate.passed).map(|(done, passed)| done - passed);
+        took.expect("both were there").as_secs_f64()
+    }
+}
+
+fn call(function: &str) -> Order {
+    Order::new(Task::call(function, Vec::<Value>::new()))
+}
+
+fn orders(count: usize) -> Vec<Order> {
+    let mut orders = Vec::with_capacity(count);
+    orders.extend((1..count).map(|_| call("f")));
+    orders.push(call("last"));
+    orders
+}
+
+/// Seconds for each task, to take it on and to run it, with so many waiting.
+fn sample(pool: &Pool, wall: &Prompt, depth: usize) -> f64 {
+    let rounds = SAMPLE.div_ceil(depth);
+    let mut took = 0.0;
+    for _ in 0..rounds {
+        wall.hold_up(pool);
+        let orders = orders(depth);
+        let began = Instant::now();
+        let mut last = None;
+        for order in orders {
+            last = Some(pool.submit(order).expect("there is room"));
+        }
+        took += began.elapsed().as_secs_f64();
+        wall.let_go();
+        last.map(sandtrap::Ticket::wait);
+        took += wall.took();
+    }
+    took / (rounds * depth) as f64
+}
+
+/// Bytes of this process for each task that waits, less those of the task itself.
+fn kept(pool: &Pool, wall: &Prompt, depth: usize) -> f64 {
+    wall.hold_up(pool);
+    let orders = orders(depth);
+    let before = Counted::now().resident_kib;
+    for order in orders {
+        drop(pool.submit(order).expect("there is room"));
+    }
+    let after = Counted::now().resident_kib;
+    wall.let_go();
+    while pool.status().waiting > 0 {
+        std::thread::yield_now();
+    }
+    (after as f64 - before as f64) * 1024.0 / depth as f64
+}
+
+pub(crate) fn ask() {
+    let wall = Prompt::default();
+    let runtime = Runtime::with_walls(Arc::new(wall.clone()), Arc::new(wall.clone()));
+    let loaded = runtime.load(Program::file("prompt").within(Wall::Native)).expect("it loads all");
+    let settings = PoolSettings {
+        queue: usize::MAX,
+        queue_bytes: ByteSize::mib(1 << 20),
+        ..PoolSettings::with_workers(1)
+    };
+    let pool = loaded.pool(settings);
+    let kept = kept(&pool, &wall, 1_000_000);
+    tell_value("queue/bytes", "bytes besides the task", kept, Sense::AtMost, MOST_KEPT);
+    let mut samples = DEPTHS.map(|_| Vec::new());
+    for _ in 0..ROUNDS {
+        for ((depth, _), samples) in DEPTHS.iter().zip(&mut samples) {
+            samples.push(sample(&pool, &wall, *depth));
+        }
+    }
+    let figures: Vec<Figures> =
+        DEPTHS.iter().zip(samples).map(|((_, name), samples)| Figures::of(name, samples)).collect();
+    for figures in &figures {
+        tell("queue", figures);
+    }
+    for (at, of) in figures.iter().enumerate().filter(|(at, _)| *at != USUAL) {
+        tell_ratio(&format!("queue/{}", DEPTHS[at].1), of, &figures[USUAL], GOAL);
+    }
+}
