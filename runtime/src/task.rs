@@ -165,8 +165,8 @@ impl Program {
     }
 
     /// How large values travel.
-    pub fn wanted_payloads(&self) -> Payloads {
-        self.payloads
+    pub fn wanted_payloads(&self) -> &Payloads {
+        &self.payloads
     }
 
     /// With the functions of the host that were granted to it.

@@ -32,6 +32,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
             "task",
             "trace",
             "trust",
+            "value_file",
             "verdict",
         ],
         &["words"],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{CompileArgs, GrantArgs, LimitArgs, ProcessLimitArgs, values};
+use super::{CompileArgs, GrantArgs, LimitArgs, PayloadArgs, ProcessLimitArgs, values};
 
 pub(crate) const EXAMPLE: &str = "\
 Example:
@@ -81,6 +81,9 @@ pub(crate) struct BatchArgs {
     /// Print neither progress nor summary
     #[arg(long, short)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) payloads: PayloadArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -6,6 +6,7 @@ mod compile;
 mod grants;
 mod host;
 mod limits;
+mod payloads;
 mod report;
 mod streams;
 mod values;
@@ -23,6 +24,7 @@ pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
 pub(crate) use host::{DoctorArgs, ManArgs, SelftestArgs};
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
+pub(crate) use payloads::PayloadArgs;
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
 pub(crate) use values::argument;
@@ -200,6 +202,9 @@ pub(crate) struct CallArgs {
     #[arg(long = "arg", value_name = "TYPE:NUMBER", value_parser = values::argument)]
     #[arg(conflicts_with_all = ["input", "stream"])]
     pub(crate) arguments: Vec<Value>,
+
+    #[command(flatten)]
+    pub(crate) payloads: PayloadArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -42,6 +42,8 @@ pub(super) struct NativeCell {
     /// Whether its process goes on with the next call.
     stays: bool,
     process: Option<Process>,
+    /// Where what it says is read into, call after call.
+    piece: Vec<u8>,
     /// What is left of one that has ended: its group, which is removed with the cell, when its report is on its way.
     remains: Option<Process>,
 }
@@ -55,6 +57,7 @@ impl NativeCell {
             tasks_run: 0,
             stays: false,
             process: None,
+            piece: Vec::new(),
             remains: None,
         }
     }
@@ -166,16 +169,21 @@ impl NativeCell {
             true => Outbox::of_placed(attempt, turn).map_err(LoadError::into_refusal)?,
             false => sent,
         };
-        let (streams, mut witness) = (Streams::new(attempt), Witness::of(attempt, turn));
+        let streams = Streams::new(attempt);
+        let mut witness = Witness::of(attempt, turn).storing_in(self.image.results_in.clone());
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
-        let talk = Talk::new(streams, witness, outbox, desk, ear);
+        let piece = std::mem::take(&mut self.piece);
+        let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
         let mut served = Pump::new(attempt, &process, self.stays, before.cpu).run(talk);
         let mut evidence = match served.finish {
-            Finish::Answered => gathering::answered(&process, before),
+            Finish::Answered => gathering::answered(attempt, &process, before),
             Finish::Ended { is_lost } => {
                 gathering::ended(attempt, &process, process.launched.wait(is_lost), before)
             }
         };
+        if let Some(unsent) = served.unsent {
+            return Err(unsent.into_refusal());
+        }
         evidence.stopped_by_us = process.leash.stop.reason();
         if gathering::is_unexplained(&evidence) {
             evidence.host_oom = host_kills.took(pid.cast_signed());
@@ -189,6 +197,7 @@ impl NativeCell {
         evidence.output = served.streams.finish(&mut evidence.usage);
         evidence.guards.clone_from(&process.guards);
         evidence.pid = Some(pid);
+        self.piece = served.piece;
         self.put_away(process, &evidence, served.finish, before.cpu);
         Ok(evidence)
     }
@@ -254,6 +263,8 @@ impl Cell for NativeCell {
 /// The input, if it is one that need not be sent.
 fn large_input<'a>(attempt: &Attempt<'a>) -> &'a [u8] {
     match attempt.entry {
+        // What lies in a file is sent from there.
+        Entry::Invoke { input, .. } if input.path().is_some() => &[],
         Entry::Invoke { input, .. } if input.bytes().len() >= PLACED_FROM => input.bytes(),
         Entry::Invoke { .. } | Entry::Command { .. } | Entry::Call { .. } => &[],
     }

@@ -7,7 +7,7 @@ mod outlet;
 mod prometheus;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write as _};
@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sandtrap::{
-    Entry, Error, Executor, ExecutorSettings, Policy, Report, Runtime, StopHandle, show_duration,
+    Entry, Error, Executor, ExecutorSettings, Payloads, Policy, Program, Report, Runtime,
+    StopHandle, show_duration,
 };
 
 use super::run;
@@ -65,6 +66,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         runtime: args.compile.runtime_for(u32::try_from(places).unwrap_or(u32::MAX))?,
         settings,
         policy,
+        payloads: args.payloads.payloads.clone(),
         executors: Mutex::default(),
         intake: Intake::start(lines, done)?,
         outlet: Outlet::new(file, args.as_completed),
@@ -111,6 +113,7 @@ struct Crew {
     runtime: Runtime,
     settings: ExecutorSettings,
     policy: Policy,
+    payloads: Payloads,
     executors: Mutex<Vec<(Kind, Arc<Executor>)>>,
     intake: Intake,
     outlet: Outlet,
@@ -142,10 +145,13 @@ impl Crew {
                 executor.run_with(order, &self.stop)
             }
             // A program that can't be loaded is a report, too.
-            Err(_) => self
-                .runtime
-                .run(run::program(run::named(&program), None, self.policy.clone()), &order.task),
+            Err(_) => self.runtime.run(self.program(&program), &order.task),
         }
+    }
+
+    fn program(&self, name: &OsStr) -> Program {
+        let program = run::program(run::named(name), None, self.policy.clone());
+        program.payloads(self.payloads.clone())
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.
@@ -158,8 +164,7 @@ impl Crew {
             executors.push(found);
             return Ok(executor);
         }
-        let program = run::program(run::named(name), None, self.policy.clone());
-        let loaded = self.runtime.load(program)?;
+        let loaded = self.runtime.load(self.program(name))?;
         let mut settings = self.settings.clone();
         if !is_call {
             (settings.pool.keep, settings.pool.spares) = (None, 0);
