@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench shows its figures")]
 
 mod cold_start;
+mod compile_bombs;
 mod compute;
 mod crash_to_next;
 mod deadline;
@@ -12,6 +13,7 @@ mod density;
 mod floors;
 mod frames;
 mod fresh_task;
+mod payload;
 mod peers;
 mod spawn_from_big_host;
 mod throughput;
@@ -24,7 +26,8 @@ use std::time::Instant;
 use sandtrap_benches::{by_criterion, hurry, table};
 
 /// All of them, in the order in which they are asked.
-const QUESTIONS: [(&str, fn()); 11] = [
+const QUESTIONS: [(&str, fn()); 13] = [
+    ("compile_bombs", compile_bombs::ask),
     ("fresh_task", fresh_task::ask),
     ("warm_instance", warm_instance::ask),
     ("crash_to_next", crash_to_next::ask),
@@ -34,6 +37,7 @@ const QUESTIONS: [(&str, fn()); 11] = [
     ("frames", frames::ask),
     ("throughput", throughput::ask),
     ("density", density::ask),
+    ("payload", payload::ask),
     ("peers", peers::ask),
     ("spawn_from_big_host", spawn_from_big_host::ask),
 ];
