@@ -102,6 +102,8 @@ pub struct Facts {
     pub core_dump: Option<CoreDump>,
     /// Where it was, innermost frame first.
     pub trace: Trace,
+    /// Whether the guest said that it must not be used again.
+    pub is_fatal: bool,
 }
 
 impl Report {
@@ -139,6 +141,7 @@ impl Report {
             thrown,
             core_dump,
             trace,
+            is_fatal: testimony.is_fatal,
         };
         // One in a file counts only as a result, and is removed where it is none.
         let counts = |result: &Payload| verdict.is_completed() || result.path().is_none();

@@ -255,6 +255,7 @@ impl Talk {
                 }
             }
             FromGuest::Beat => {}
+            FromGuest::Fatal => self.testimony.is_fatal = true,
             FromGuest::Placed { at, length } => {
                 if at.checked_add(length).is_none_or(|end| end > self.room) {
                     let room = self.room;
