@@ -51,7 +51,7 @@ pub fn types(count: usize) -> Vec<u8> {
             0 => vec![0],
             _ => [vec![1], number(index)].concat(),
         };
-        let fields = (0..16).flat_map(|bit| [0x7e + (index / 60 >> bit & 1) as u8, 0]);
+        let fields = (0..16).flat_map(|bit| [0x7e + ((index / 60) >> bit & 1) as u8, 0]);
         [vec![0x50], above, vec![0x5f, 16], fields.collect()].concat()
     };
     declaring(count, &(0..count).flat_map(one).collect::<Vec<u8>>(), 0, &[], &[b"\0\x0b".to_vec()])

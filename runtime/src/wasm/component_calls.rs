@@ -129,7 +129,7 @@ impl Call {
         instance: Instance,
         store: &mut Store<GuestState>,
     ) -> wasmtime::Result<Answer> {
-        let function = instance.get_func(&mut *store, &self.index);
+        let function = instance.get_func(&mut *store, self.index);
         let function = function.ok_or_else(|| format_err!("a function is gone that it has"))?;
         let mut results = vec![Val::Bool(false); self.results];
         function.call_async(&mut *store, &self.arguments, &mut results).await?;
