@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench shows its figures")]
 
 mod cold_start;
+mod compile_bombs;
 mod compute;
 mod crash_to_next;
 mod deadline;
@@ -12,6 +13,7 @@ mod density;
 mod floors;
 mod frames;
 mod fresh_task;
+mod payload;
 mod peers;
 mod spawn_from_big_host;
 mod throughput;
@@ -25,8 +27,9 @@ use std::time::Instant;
 use sandtrap_benches::{by_criterion, hurry, table};
 
 /// All of them, in the order in which they are asked.
-const QUESTIONS: [(&str, fn()); 12] = [
+const QUESTIONS: [(&str, fn()); 14] = [
     ("queue", waiting::ask),
+    ("compile_bombs", compile_bombs::ask),
     ("fresh_task", fresh_task::ask),
     ("warm_instance", warm_instance::ask),
     ("crash_to_next", crash_to_next::ask),
@@ -36,6 +39,7 @@ const QUESTIONS: [(&str, fn()); 12] = [
     ("frames", frames::ask),
     ("throughput", throughput::ask),
     ("density", density::ask),
+    ("payload", payload::ask),
     ("peers", peers::ask),
     ("spawn_from_big_host", spawn_from_big_host::ask),
 ];

@@ -2,16 +2,27 @@
 
 use wasm_encoder::Encode as _;
 
-/// A header, one type without parameters and results, and that many functions of it; the first one is `_start`.
+/// One type without parameters and results, and that many functions of it; the first one is `_start`.
 fn module(bodies: &[Vec<u8>]) -> Vec<u8> {
+    declaring(0, &[], 0, &[], bodies)
+}
+
+/// The same, with more types, and more exports of the first function.
+fn declaring(
+    types: usize,
+    their_bytes: &[u8],
+    exports: usize,
+    their_names: &[u8],
+    bodies: &[Vec<u8>],
+) -> Vec<u8> {
     let count = number(bodies.len());
     let code: Vec<u8> =
         bodies.iter().flat_map(|body| [number(body.len()), body.clone()].concat()).collect();
     [
         b"\0asm\x01\0\0\0".to_vec(),
-        section(1, &[1, 0x60, 0, 0]),
+        section(1, &[&number(1 + types)[..], &[0x60, 0, 0], their_bytes].concat()),
         section(3, &[count.clone(), vec![0; bodies.len()]].concat()),
-        section(7, b"\x01\x06_start\0\0"),
+        section(7, &[&number(1 + exports)[..], b"\x06_start\0\0", their_names].concat()),
         section(10, &[count, code].concat()),
     ]
     .concat()
@@ -31,6 +42,45 @@ fn number(value: usize) -> Vec<u8> {
 /// Functions that do nothing. A compiler keeps something for each of them.
 pub fn empty_functions(count: usize) -> Vec<u8> {
     module(&vec![b"\0\x0b".to_vec(); count])
+}
+
+/// Structures, each of which has sixteen fields and is unlike all others; each but the first of 60 lies below another one.
+pub fn types(count: usize) -> Vec<u8> {
+    let one = |index: usize| {
+        let above = match index % 60 {
+            0 => vec![0],
+            _ => [vec![1], number(index)].concat(),
+        };
+        let fields = (0..16).flat_map(|bit| [0x7e + ((index / 60) >> bit & 1) as u8, 0]);
+        [vec![0x50], above, vec![0x5f, 16], fields.collect()].concat()
+    };
+    declaring(count, &(0..count).flat_map(one).collect::<Vec<u8>>(), 0, &[], &[b"\0\x0b".to_vec()])
+}
+
+/// One function under many names, of eight letters each.
+pub fn names(count: usize) -> Vec<u8> {
+    let names: Vec<u8> =
+        (0..count).flat_map(|name| format!("\x08{name:08}\0\0").into_bytes()).collect();
+    declaring(0, &[], count, &names, &[b"\0\x0b".to_vec()])
+}
+
+/// A component that has one function under many names, of seven letters each.
+pub fn component_of_names(count: usize) -> Vec<u8> {
+    let lifted = [&[1, 0, 0, 0][..], &[0], &[0]].concat();
+    let names: Vec<u8> = (0..count)
+        .flat_map(|name| [format!("\0\x07a{name:06}\x01").into_bytes(), vec![0, 0]].concat())
+        .collect();
+    [
+        b"\0asm\x0d\0\x01\0".to_vec(),
+        section(1, &module(&[b"\0\x0b".to_vec()])),
+        // One instance of it, its function, a type for that, and the function as one of the component.
+        section(2, &[1, 0, 0, 0]),
+        section(6, b"\x01\0\0\x01\0\x06_start"),
+        section(7, &[1, 0x40, 0, 1, 0]),
+        section(8, &lifted),
+        section(11, &[number(count), names].concat()),
+    ]
+    .concat()
 }
 
 /// One function of about that many bytes.

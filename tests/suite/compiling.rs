@@ -68,6 +68,27 @@ fn fifty_eight_megabytes_with_a_mistake_at_the_end() {
     assert_verdict(&bomb, "10m", "unstarted.invalid-module", words);
 }
 
+/// What the engine keeps of a module in the host's memory, where no limit of a task counts it.
+#[test]
+fn declarations_for_which_a_host_would_grow_without_bound() {
+    let words = "declarations (types, names, lists of functions) for which its host would keep";
+    let invalid = "unstarted.invalid-module";
+    assert_verdict(&bombs::types(20_000), "10m", invalid, words);
+    assert_verdict(&bombs::component_of_names(90_000), "10m", invalid, words);
+    let words = "300001 exports; the most that is compiled is";
+    assert_verdict(&bombs::names(300_000), "10m", invalid, words);
+}
+
+/// As many as there may be: the host grows by no more than by any other module.
+#[test]
+fn declarations_that_are_just_within_their_bounds() {
+    assert_verdict(&bombs::types(15_300), "10m", "completed", "");
+    assert_verdict(&bombs::names(190_000), "10m", "completed", "");
+    let words = "it lacks the export `wasi:cli/run@";
+    let component = bombs::component_of_names(40_000);
+    assert_verdict(&component, "10m", "unstarted.invalid-module", words);
+}
+
 #[test]
 fn what_is_within_all_bounds_and_takes_too_long() {
     let words = "was stopped: wall time limit of 250 ms; raise what compiling may use";

@@ -79,6 +79,11 @@ pub(crate) struct BatchArgs {
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<String>,
 
+    /// Write a core dump of each module that traps, or is stopped while it runs, into this directory, as ID.core.wasm for
+    /// the task's `id` [default: none]. Of components and processes there is none: their tasks are refused
+    #[arg(long, value_name = "DIR")]
+    pub(crate) core_dumps: Option<PathBuf>,
+
     /// Print neither progress nor summary
     #[arg(long, short)]
     pub(crate) quiet: bool,

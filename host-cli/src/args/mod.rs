@@ -98,7 +98,8 @@ const CALL_EXAMPLE: &str = "\
 Examples:
   sandtrap call ./pictures resize --input '{\"name\": \"a.png\", \"width\": 64}'
   sandtrap call pictures.wasm resize --input @order.json
-  sandtrap call math.wasm add --arg i32:2 --arg i32:40";
+  sandtrap call math.wasm add --arg i32:2 --arg i32:40
+  sandtrap call component.wasm area --input '{\"width\": 3, \"height\": 4}'";
 
 const INSPECT_EXAMPLE: &str = "\
 Example:
@@ -180,12 +181,12 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
-    /// A guest built with `sandtrap-guest`, as a Wasm module or as an executable; or any Wasm module with
-    /// exports (components can only be run)
+    /// A guest built with `sandtrap-guest`, as a Wasm module or as an executable; any Wasm module with exports; or a
+    /// component with functions
     #[arg(required_unless_present = "show_policy")]
     pub(crate) program: Option<PathBuf>,
 
-    /// The name of the function, or of the export
+    /// The name of the function, or of the export. Within an interface of a component: its name, or INTERFACE#NAME
     #[arg(required_unless_present = "show_policy")]
     pub(crate) function: Option<String>,
 

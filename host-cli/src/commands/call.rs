@@ -103,13 +103,15 @@ pub(super) fn read(input: &OsStr) -> anyhow::Result<Vec<u8>> {
     }
 }
 
-/// Whether a program takes calls over its channel. Any process may; a module has to import what it hears them by.
+/// Whether a program takes calls with values. Any process may, and any component; a module has to import what it hears
+/// them by.
 pub(super) fn serves(program: &Path) -> bool {
     let Ok(found) = sandtrap::inspect(program) else { return false };
     match found.kind {
         ProgramKind::Module | ProgramKind::Precompiled => {
             found.needs.iter().any(|need| need.asked_by.iter().any(|import| import == "receive"))
         }
+        ProgramKind::Component => true,
         _ => found.wall == Some(Wall::Native.name()),
     }
 }

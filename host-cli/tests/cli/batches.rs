@@ -267,6 +267,40 @@ fn a_guest_that_is_reused_goes_on_with_its_state_behind_both_walls() {
 }
 
 #[test]
+fn each_module_that_dies_leaves_a_core_dump_named_after_its_task() {
+    let folder = folder();
+    let (abort, hello) = (guest(Wall::Wasm, "abort"), guest(Wall::Wasm, "hello"));
+    let named = |id: &str| json!({"program": text_of(&abort), "id": id});
+    let all = [task(&abort), named("../up"), task(&hello), task(&guest(Wall::Native, "hello"))];
+    let dumps = folder.path().join("dumps");
+    let ran = batch(&tasks(folder.path(), &all), &["--core-dumps", text_of(&dumps)]);
+    let expected = ["crashed.abort", "crashed.abort", "completed", "unstarted.rejected"];
+    assert_eq!(labels(ran.text()), expected, "{}", ran.stderr);
+    let mut names: Vec<_> =
+        fs::read_dir(&dumps).expect("it was made").map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["%2e.%2fup.core.wasm", "line-1.core.wasm"]);
+    for (report, name) in
+        reports(ran.text()).iter().zip(["line-1.core.wasm", "%2e.%2fup.core.wasm"])
+    {
+        let dump = fs::read(dumps.join(name)).expect("it is there");
+        assert!(dump.starts_with(b"\0asm"), "another tool reads it as a module");
+        assert_eq!(report["evidence"]["core_dump_bytes"], dump.len(), "{report:#}");
+    }
+}
+
+#[test]
+fn where_no_core_dump_can_be_written_nothing_is_run() {
+    let folder = folder();
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let all = tasks(folder.path(), &[task(&guest(Wall::Wasm, "abort"))]);
+    let ran = batch(&all, &["--core-dumps", text_of(&file)]);
+    assert_eq!((ran.code, ran.text()), (Some(125), ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nothing was run"), "{}", ran.stderr);
+}
+
+#[test]
 fn p10_neither_a_kept_process_nor_a_spare_outlives_a_host_that_is_killed() {
     let stays = guest(Wall::Native, "stays");
     let flags = ["batch", "-", "--workers", "1", "--reuse", "warm", "--spares", "1"];

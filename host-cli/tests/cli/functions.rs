@@ -135,3 +135,52 @@ fn p9_a_large_result_stays_in_its_file_and_its_name_is_the_next_input() {
     assert_eq!(ran.label(), "unstarted.rejected");
     call(Wall::Native, "add", &["--payloads", "disk"]).assert_refused(2);
 }
+
+const COMPONENT: &str = r#"(component
+  (core module $m
+    (global $calls (mut i32) (i32.const 0))
+    (func (export "area") (param i32 i32) (result i32) (i32.mul (local.get 0) (local.get 1)))
+    (func (export "next") (result i32)
+      (global.set $calls (i32.add (global.get $calls) (i32.const 1))) (global.get $calls)))
+  (core instance $m (instantiate $m))
+  (func (export "area") (param "width" u32) (param "height" u32) (result u32)
+    (canon lift (core func $m "area")))
+  (func $next (result u32) (canon lift (core func $m "next")))
+  (instance $counts (export "next" (func $next)))
+  (export "test:counts/from-one@1.0.0" (instance $counts)))"#;
+
+#[test]
+fn a_function_of_a_component_takes_and_returns_json() {
+    let file = tempfile::NamedTempFile::with_suffix(".wat").unwrap();
+    std::fs::write(file.path(), COMPONENT).unwrap();
+    let call = |words: &[&str]| finish(sandtrap([&["call", text_of(file.path())], words].concat()));
+    for words in
+        [&["area", "--input", r#"{"width": 3, "height": 4}"#][..], &["area", "--input", "[3, 4]"]]
+    {
+        let ran = call(words);
+        assert_eq!((ran.code, ran.text()), (Some(0), "12\n"), "{}", ran.stderr);
+    }
+    for name in ["next", "test:counts/from-one@1.0.0#next"] {
+        assert_eq!(call(&[name]).text(), "1\n");
+    }
+    let ran = call(&["area", "--arg", "i32:3", "--arg", "i32:4"]);
+    assert!(ran.stderr.contains("call them with JSON"), "{}", ran.stderr);
+    let ran = call(&["width"]);
+    let words = "the component exports `test:counts/from-one@1.0.0#next`, `area`";
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+
+    let line = json!({"program": text_of(file.path()), "function": "next", "input": null});
+    let tasks = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(tasks.path(), format!("{line}\n{line}\n")).unwrap();
+    for (how, said) in [("fresh", "11"), ("warm", "12")] {
+        let flags = ["batch", text_of(tasks.path()), "--workers", "1", "--reuse", how];
+        let ran = finish(sandtrap(flags));
+        let results: String = ran
+            .text()
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|report| report["output"]["result"].to_string())
+            .collect();
+        assert_eq!(results, said, "{}", ran.stderr);
+    }
+}

@@ -134,7 +134,11 @@ impl WasmCell {
             None => Turn::Only,
             Some(kept) => Turn::OneOfMany(if kept.guest.is_some() { self.tasks_run } else { 1 }),
         };
-        let outbox = Outbox::of(attempt, turn)?;
+        // A component hears its call, and answers it, in another way.
+        let (outbox, witness) = match self.image.code.has_channel() {
+            true => (Outbox::of(attempt, turn)?, Witness::of(attempt, turn)),
+            false => (Outbox::default(), Witness::default()),
+        };
         let room = self.room()?;
         let stack = self.image.engine.configuration.stack;
         let stage = Stage::find(&self.threads, stack).map_err(no_thread)?;
@@ -176,7 +180,7 @@ impl WasmCell {
             outlet: Arc::clone(outlet),
             signal: Arc::clone(signal),
             stop: stop.clone(),
-            witness: Witness::of(attempt, turn).storing_in(self.image.results_in.clone()),
+            witness: witness.storing_in(self.image.results_in.clone()),
             outbox,
             desk,
             room,

@@ -3,24 +3,26 @@
 //! A component waits in its host calls for whatever it likes, so its store is driven as a future, by the
 //! guest's own thread: a guest that is to end is dropped where it waits.
 
-use wasmtime::component::Component;
-use wasmtime::{Error, Store};
+use wasmtime::component::{Component, Instance, InstancePre};
+use wasmtime::{Error, Store, format_err};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p2::bindings::CommandPre;
 
-use crate::evidence::{StackState, Step};
+use crate::evidence::{StackState, Step, StopReason, Testimony};
 use crate::isolation::LoadError;
 use crate::limits::Limits;
-use crate::task::ProgramSource;
+use crate::task::{Entry, ProgramSource};
 use crate::trace::Frame;
 
 use super::compiler::first_lines;
+use super::component_calls::{Call, has_functions};
 use super::component_imports::{self, MOST_HANDLES, VERSION};
 use super::component_parts::Parts;
-use super::ending::Exit;
+use super::ending::{Exit, Interrupted};
 use super::engines::GuestEngine;
-use super::entrance::list;
-use super::guest::{Failed, GuestState};
+use super::entering::Failed;
+use super::entrance::{Entrance, list, no_numbers, texts};
+use super::guest::{GuestState, Run};
 use super::meter::Element;
 use super::places::Places;
 use super::signal::Signal;
@@ -33,9 +35,12 @@ const RUN: &str = "wasi:cli/run";
 /// How much one call may pass to the host at most, however large the guest's memory may be.
 const MOST_PASSED: usize = 128 << 20;
 
-/// A component that is a command.
+/// A component that is a command, or has functions.
 pub(super) struct ComponentCode {
-    command: CommandPre<GuestState>,
+    component: Component,
+    linked: InstancePre<GuestState>,
+    /// As a command, or why it is none.
+    command: Result<CommandPre<GuestState>, LoadError>,
     parts: Parts,
     /// Where the debug information of each of its modules is.
     places: Vec<Places>,
@@ -52,16 +57,26 @@ impl ComponentCode {
         let ty = component.component_type();
         let exports: Vec<String> =
             ty.exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-        check_exports(name, &exports)?;
+        let is_command = check_exports(name, &exports);
+        let is_callable = has_functions(component);
+        if !is_callable {
+            is_command.clone()?;
+        }
         let linked = engine.component_linker()?.instantiate_pre(component);
         let linked = linked.map_err(|error| unlinked(name, component, &error))?;
-        let command = CommandPre::new(linked).map_err(|error| {
-            let error = first_lines(&format!("{error:#}"));
-            source::refused(name, &format!("is no command: {error}"))
-        })?;
+        let command = is_command.and_then(|()| {
+            CommandPre::new(linked.clone()).map_err(|error| {
+                let error = first_lines(&format!("{error:#}"));
+                source::refused(name, &format!("is no command: {error}"))
+            })
+        });
+        if !is_callable {
+            command.as_ref().map_err(Clone::clone)?;
+        }
+        let component = component.clone();
         let places = parts.modules.iter().map(|part| Places::of_part(source, part.range.clone()));
         let places = places.collect();
-        Ok(Self { command, parts, places })
+        Ok(Self { component, linked, command, parts, places })
     }
 
     /// Bytes of all memories and tables at the start, as far as the modules are known.
@@ -82,15 +97,54 @@ impl ComponentCode {
         })
     }
 
-    /// Runs a guest to its end.
+    /// Checks how a task enters it.
+    pub(super) fn entrance(&self, entry: &Entry) -> Result<Entrance, LoadError> {
+        match entry {
+            Entry::Command { args, .. } => {
+                self.command.as_ref().map_err(Clone::clone)?;
+                Ok(Entrance::Command { start: None, args: texts(args)? })
+            }
+            Entry::Invoke { function, input } => {
+                let call = Call::of(&self.component, function, input)?;
+                Ok(Entrance::Function(Box::new(call)))
+            }
+            Entry::Call { .. } => Err(no_numbers()),
+        }
+    }
+
+    /// Runs a guest to its end, and gives what a function answered. One that is called is kept for the next call.
     pub(super) fn enter(
         &self,
-        signal: &Signal,
-        limits: &Limits,
+        run: &Run,
         store: &mut Store<GuestState>,
-    ) -> Result<(), Failed> {
-        bound(limits, store);
-        let command = drive(signal, self.command.instantiate_async(&mut *store))
+        kept: &mut Option<Instance>,
+    ) -> Result<Option<Testimony>, Failed> {
+        let signal = &run.signal;
+        bound(&run.limits, store);
+        let Entrance::Function(call) = &run.entrance else {
+            self.run_command(signal, store)?;
+            return Ok(None);
+        };
+        let instance = match *kept {
+            Some(instance) => instance,
+            None => drive(signal, self.linked.instantiate_async(&mut *store))
+                .map_err(|error| Failed { error, instantiated: false })?,
+        };
+        *kept = Some(instance);
+        let (testimony, length) =
+            drive(signal, call.carry_out(instance, store))?.into_testimony()?;
+        if length > run.limits.result.as_u64() {
+            run.stop.stop(StopReason::Result);
+            return Err(Error::from(Interrupted).into());
+        }
+        Ok(Some(testimony))
+    }
+
+    fn run_command(&self, signal: &Signal, store: &mut Store<GuestState>) -> Result<(), Failed> {
+        let Ok(command) = &self.command else {
+            return Err(format_err!("it was to be run like a command").into());
+        };
+        let command = drive(signal, command.instantiate_async(&mut *store))
             .map_err(|error| Failed { error, instantiated: false })?;
         let ended = drive(signal, command.wasi_cli_run().call_run(&mut *store))?;
         ended.map_err(|()| Error::from(Exit(1)).into())

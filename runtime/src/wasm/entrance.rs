@@ -11,6 +11,8 @@ use crate::evidence::Step;
 use crate::isolation::LoadError;
 use crate::task::{Entry, Value};
 
+use super::component_calls;
+
 const COMMAND: &str = "_start";
 const REACTOR: &str = "_initialize";
 
@@ -39,6 +41,8 @@ pub(super) enum Entrance {
         /// Enters it again.
         again: Option<ModuleExport>,
     },
+    /// A function of a component.
+    Function(Box<component_calls::Call>),
 }
 
 /// An exported function that can be called from outside.
@@ -144,19 +148,16 @@ impl Doors {
     }
 }
 
-/// The entry of a component. That it can be run was found out when it was loaded.
-pub(super) fn of_component(entry: &Entry) -> Result<Entrance, LoadError> {
-    match entry {
-        Entry::Command { args, .. } => Ok(Entrance::Command { start: None, args: texts(args)? }),
-        Entry::Call { .. } | Entry::Invoke { .. } => Err(no_functions()),
-    }
+/// A component has no functions that take numbers.
+pub(super) fn no_numbers() -> LoadError {
+    rejected(
+        "it is a component, whose functions take values and no numbers; call them with JSON \
+         (`Payload::json`, or `sandtrap call … --input`)"
+            .into(),
+    )
 }
 
-pub(super) fn no_functions() -> LoadError {
-    rejected("it is a component, and functions of components can't be called; it can be run".into())
-}
-
-fn texts(args: &[std::ffi::OsString]) -> Result<Vec<String>, LoadError> {
+pub(super) fn texts(args: &[std::ffi::OsString]) -> Result<Vec<String>, LoadError> {
     let args = args.iter().map(|arg| arg.to_str().map(str::to_owned)).collect::<Option<_>>();
     args.ok_or_else(|| rejected("an argument is not UTF-8, which modules require".into()))
 }

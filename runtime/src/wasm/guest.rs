@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use wasmtime::component;
 use wasmtime::{
-    Error, Func, Instance, ModuleExport, PoolConcurrencyLimitError, Store, TypedFunc,
-    UpdateDeadline, Val, WasmBacktrace, WasmParams, WasmResults,
+    Error, Instance, PoolConcurrencyLimitError, Store, TypedFunc, UpdateDeadline, WasmBacktrace,
+    WasmParams, WasmResults,
 };
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
@@ -21,7 +22,8 @@ use crate::trace::Trace;
 
 use super::dump;
 use super::ending;
-use super::entrance::{Entrance, value};
+use super::entering::{Failed, enter};
+use super::entrance::Entrance;
 use super::image::{Code, Prepared};
 use super::meter::Meter;
 use super::results::{self, Spare};
@@ -111,6 +113,8 @@ pub(super) struct Guest {
     pub(super) store: Store<GuestState>,
     /// `None` for a component, and where it could not be made.
     pub(super) instance: Option<Instance>,
+    /// Of a component whose functions are called.
+    component: Option<component::Instance>,
     /// Free only after the store is gone.
     _room: Option<Room>,
 }
@@ -192,12 +196,20 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
         }
     };
     let store = &mut guest.store;
-    let mut outcome = match enter(&run, store, &mut guest.instance) {
-        Ok(values) => Outcome { values, is_orderly: true, ..Outcome::of(Ending::Exited(0)) },
+    let mut answer = None;
+    let mut outcome = match enter(&run, store, &mut guest.instance, &mut guest.component) {
+        Ok(returned) => {
+            answer = returned.answer;
+            let values = returned.values;
+            Outcome { values, is_orderly: true, ..Outcome::of(Ending::Exited(0)) }
+        }
         Err(failed) => ended(failed, &run.image, store, guest.instance.as_ref()),
     };
     let placed = guest.store.data().witness.placed();
     guest.look_back(&mut outcome, &run.limits, run.image.engine.configuration.counts_fuel);
+    if let Some(answer) = answer {
+        outcome.testimony = answer;
+    }
     let guest = match placed {
         Some(placed) => results::take(placed, guest, &run, &mut outcome),
         None => Some(guest),
@@ -206,7 +218,7 @@ pub(super) fn run(mut run: Run, kept: Option<Guest>) -> (Outcome, Option<Guest>)
 }
 
 fn begin(run: &mut Run) -> Result<Guest, LoadError> {
-    Ok(Guest { store: store(run)?, instance: None, _room: run.room.take() })
+    Ok(Guest { store: store(run)?, instance: None, component: None, _room: run.room.take() })
 }
 
 fn go_on(run: &mut Run, mut kept: Guest) -> Guest {
@@ -237,7 +249,7 @@ fn state(run: &mut Run) -> Result<GuestState, LoadError> {
     let (witness, outbox) = (std::mem::take(&mut run.witness), std::mem::take(&mut run.outbox));
     let args: &[String] = match &run.entrance {
         Entrance::Command { args, .. } => args,
-        Entrance::Call { .. } | Entrance::Serve { .. } => &[],
+        Entrance::Call { .. } | Entrance::Serve { .. } | Entrance::Function(_) => &[],
     };
     let given = Given {
         image: &run.image,
@@ -259,89 +271,6 @@ fn state(run: &mut Run) -> Result<GuestState, LoadError> {
         signal: Arc::clone(&run.signal),
         meter: Meter::new(&run.limits, run.image.code.element()),
     })
-}
-
-/// An error, and whether the guest had come into being before it.
-pub(super) struct Failed {
-    pub(super) error: Error,
-    pub(super) instantiated: bool,
-}
-
-impl From<Error> for Failed {
-    fn from(error: Error) -> Self {
-        Self { error, instantiated: true }
-    }
-}
-
-fn enter(
-    run: &Run,
-    store: &mut Store<GuestState>,
-    kept: &mut Option<Instance>,
-) -> Result<Vec<Value>, Failed> {
-    if run.image.engine.configuration.counts_fuel {
-        store.set_fuel(run.limits.fuel.unwrap_or(u64::MAX))?;
-    }
-    // The guest's epoch deadline counts from the store's making; a stop before that is seen here.
-    run.signal.check().map_err(Error::from)?;
-    let code = match &run.image.code {
-        Code::Module(code) => code,
-        Code::Component(code) => {
-            return code.enter(&run.signal, &run.limits, store).map(|()| Vec::new());
-        }
-    };
-    let is_new = kept.is_none();
-    let instance = match *kept {
-        Some(instance) => instance,
-        None => code
-            .linked
-            .instantiate(&mut *store)
-            .map_err(|error| Failed { error, instantiated: false })?,
-    };
-    *kept = Some(instance);
-    match &run.entrance {
-        Entrance::Command { start, .. } => {
-            if let Some(start) = start {
-                start_at(&instance, store, start)?;
-            }
-            Ok(Vec::new())
-        }
-        Entrance::Serve { start, again } => {
-            let export = if is_new { Some(start) } else { again.as_ref() };
-            if let Some(export) = export {
-                start_at(&instance, store, export)?;
-            }
-            Ok(Vec::new())
-        }
-        Entrance::Call { callee, arguments } => {
-            if is_new && let Some(initialize) = &callee.initialize {
-                start_at(&instance, store, initialize)?;
-            }
-            let function = exported(&instance, store, &callee.function)?;
-            let mut values = vec![Val::I32(0); callee.results];
-            function.call(&mut *store, arguments, &mut values)?;
-            Ok(values.iter().filter_map(value).collect())
-        }
-    }
-}
-
-/// Calls what takes nothing and returns nothing.
-fn start_at(
-    instance: &Instance,
-    store: &mut Store<GuestState>,
-    export: &ModuleExport,
-) -> wasmtime::Result<()> {
-    exported(instance, store, export)?.typed::<(), ()>(&*store)?.call(&mut *store, ())
-}
-
-fn exported(
-    instance: &Instance,
-    store: &mut Store<GuestState>,
-    export: &ModuleExport,
-) -> wasmtime::Result<Func> {
-    instance
-        .get_module_export(&mut *store, export)
-        .and_then(wasmtime::Extern::into_func)
-        .ok_or_else(|| wasmtime::format_err!("an export is gone that the module has"))
 }
 
 fn ended(

@@ -19,7 +19,7 @@ use super::cell::WasmCell;
 use super::compiler::first_lines;
 use super::component::ComponentCode;
 use super::engines::{Configuration, GuestEngine};
-use super::entrance::{self, Doors, Entrance, list};
+use super::entrance::{Doors, Entrance, list};
 use super::guest::GuestState;
 use super::imports;
 use super::loading::{Loaded, Machine};
@@ -94,8 +94,13 @@ impl Code {
     pub(super) fn enter(&self, entry: &Entry) -> Result<Entrance, LoadError> {
         match self {
             Self::Module(code) => code.doors.enter(&code.module, entry),
-            Self::Component(_) => entrance::of_component(entry),
+            Self::Component(code) => code.entrance(entry),
         }
+    }
+
+    /// Whether its guests talk to their host over a channel.
+    pub(super) fn has_channel(&self) -> bool {
+        matches!(self, Self::Module(_))
     }
 
     /// How many memories and how many tables each guest of it has.
@@ -159,6 +164,10 @@ impl WasmImage {
         let core_dump = program.wants_core_dump().then(|| Arc::clone(program.name()));
         let lends_memory = *program.wanted_payloads() != Payloads::Inline;
         let results_in = results_in(program)?;
+        if results_in.is_some() && !code.has_channel() {
+            let detail = "a component's results are values in JSON, and can't be put into files; leave that out";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
         let prepared = Prepared {
             engine,
             code,

@@ -45,7 +45,7 @@ impl WasmCell {
                 let types: (Vec<ValType>, Vec<ValType>) = (In::types(), Out::types());
                 code.doors.check_types(&code.module, name, &types.0, &types.1)
             }
-            Code::Component(_) => Err(super::entrance::no_functions()),
+            Code::Component(_) => Err(super::entrance::no_numbers()),
         }
     }
 

@@ -13,7 +13,7 @@ const PIECE: usize = 256 * 1024;
 pub(super) fn scan(source: impl Read) -> Result<blake3::Hash, Early> {
     let mut hashed = Hashed { source, hasher: blake3::Hasher::new() };
     let mut reader = BufReader::with_capacity(PIECE, &mut hashed);
-    if is_module(reader.fill_buf()?) {
+    if reader.fill_buf()?.starts_with(MAGIC) {
         match bounds::check(&mut reader) {
             // What is broken the compiler tells, in words with a place.
             Ok(()) | Err(Early::Broken) => {}
@@ -22,11 +22,6 @@ pub(super) fn scan(source: impl Read) -> Result<blake3::Hash, Early> {
     }
     io::copy(&mut reader, &mut io::sink())?;
     Ok(hashed.hasher.finalize())
-}
-
-/// Whether it is a binary module of the version that everybody has: a component is of another one.
-fn is_module(beginning: &[u8]) -> bool {
-    beginning.strip_prefix(MAGIC).is_some_and(|rest| rest.starts_with(&[1, 0, 0, 0]))
 }
 
 struct Hashed<R> {

@@ -3,6 +3,7 @@
 use sandtrap::Label;
 
 use super::{Row, bytes, text};
+use crate::bombs;
 
 const NODE: &str = "(type $node (struct (field (mut (ref null $node))) (field i64)))";
 const BYTES: &str = "(type $bytes (array (mut i8)))";
@@ -217,6 +218,7 @@ fn types() -> Vec<Row> {
                      (type $more (sub $deep (struct))) (type (sub $more (struct))) (func (export \"_start\"))"
             ),
         ),
+        bytes("types_as_many_as_a_host_may_keep", Completed, || bombs::types(15_000)),
         text("type_of_many_fields", Completed, format!("{wide} (func (export \"_start\"))")),
     ]
 }

@@ -1,5 +1,6 @@
 //! `sandtrap batch`: many tasks over an executor for each program, with as many of them at work as there are workers.
 
+mod dumps;
 mod intake;
 mod line;
 mod metrics;
@@ -29,6 +30,7 @@ use crate::args::{BatchArgs, ReuseArg, misuse};
 use crate::exit_code;
 use crate::signals;
 use crate::streams;
+use dumps::Dumps;
 use intake::Intake;
 use line::Line;
 use outlet::Outlet;
@@ -48,6 +50,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         Some(path) => outlet::resume(path).map(|(done, file)| (done, Some(file)))?,
         None => (HashMap::new(), None),
     };
+    let dumps = args.core_dumps.as_deref().map(Dumps::open).transpose()?;
     let (lines, length) = open(&args.tasks)?;
     let workers = settings.pool.workers;
     if let Some(address) = &args.metrics {
@@ -67,6 +70,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         settings,
         policy,
         payloads: args.payloads.payloads.clone(),
+        dumps,
         executors: Mutex::default(),
         intake: Intake::start(lines, done)?,
         outlet: Outlet::new(file, args.as_completed),
@@ -114,6 +118,7 @@ struct Crew {
     settings: ExecutorSettings,
     policy: Policy,
     payloads: Payloads,
+    dumps: Option<Dumps>,
     executors: Mutex<Vec<(Kind, Arc<Executor>)>>,
     intake: Intake,
     outlet: Outlet,
@@ -128,7 +133,8 @@ impl Crew {
             let Some((place, line)) = self.intake.next() else { return };
             let report = self.run(line);
             self.bar.inc(1);
-            if !self.outlet.put(place, &report) {
+            let dumped = self.dumps.as_ref().map_or(Ok(()), |dumps| dumps.keep(&report));
+            if !self.outlet.put(place, &report, dumped) {
                 self.intake.close();
             }
         }
@@ -151,7 +157,7 @@ impl Crew {
 
     fn program(&self, name: &OsStr) -> Program {
         let program = run::program(run::named(name), None, self.policy.clone());
-        program.payloads(self.payloads.clone())
+        program.payloads(self.payloads.clone()).core_dump(self.dumps.is_some())
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.

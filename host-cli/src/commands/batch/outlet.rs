@@ -55,8 +55,8 @@ impl Outlet {
         state.failure.is_none()
     }
 
-    /// Takes a report. Says whether anybody still takes reports.
-    pub(super) fn put(&self, place: usize, report: &Report) -> bool {
+    /// Takes a report, and whether what belongs to it was written. Says whether anybody still takes reports.
+    pub(super) fn put(&self, place: usize, report: &Report, besides: anyhow::Result<()>) -> bool {
         // Its name is in the record, and from then on the file is the reader's.
         report.output.result.as_ref().map(Payload::keep);
         let json = serde_json::to_string(&Record::from(report)).context("cannot write a report");
@@ -66,7 +66,7 @@ impl Outlet {
             line.push('\n');
             if self.as_completed { state.write(&line) } else { state.sort_in(place, line) }
         });
-        if let Err(error) = put {
+        if let Err(error) = put.and(besides) {
             state.failure.get_or_insert(error);
         }
         let goes_on = state.failure.is_none();

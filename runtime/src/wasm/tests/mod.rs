@@ -1,5 +1,6 @@
 //! Runs small modules through the whole wall and looks at the evidence.
 
+mod component_calls;
 mod component_stops;
 mod components;
 mod composed;
