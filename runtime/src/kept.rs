@@ -67,6 +67,7 @@ impl Kept {
             limits: &limits,
             stdout: task.stdout,
             began,
+            silence: self.reuse.max_silence,
         };
         let evidence = match self.admit(&attempt) {
             Ok(()) => self.cell.run(&attempt, stop, ear),
@@ -121,6 +122,7 @@ impl Kept {
 
     fn admit(&self, attempt: &Attempt<'_>) -> Result<(), LoadError> {
         self.loaded.check(attempt.limits)?;
+        attempt.check_silence()?;
         match self.used_up() {
             None => Ok(()),
             Some(what) => {

@@ -185,6 +185,7 @@ impl Loaded {
             limits: &limits,
             stdout: task.stdout,
             began,
+            silence: None,
         };
         let evidence = match checked.and_then(|()| self.image.open()) {
             Ok(mut cell) => cell.run(&attempt, stop, ear),

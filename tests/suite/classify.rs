@@ -59,6 +59,7 @@ fn a_kill_is_ours_only_if_the_reason_was_written_down() {
         (Some(StopReason::Protocol), "crashed.protocol", "crashed.protocol"),
         (Some(StopReason::Cancelled), "stopped.cancelled", "stopped.cancelled"),
         (Some(StopReason::Shutdown), "stopped.shutdown", "stopped.shutdown"),
+        (Some(StopReason::Silence), "stopped.wall-time", "stopped.wall-time"),
     ];
     for (reason, without_oom, with_oom) in rows {
         for source in [Source::Ptrace, Source::Status] {
@@ -265,6 +266,7 @@ fn an_exit_is_the_guests_own_word() {
         (StopReason::WallTime, "completed"),
         (StopReason::Cancelled, "completed"),
         (StopReason::Shutdown, "completed"),
+        (StopReason::Silence, "completed"),
         (StopReason::CpuTime, "completed"),
         (StopReason::Output, "stopped.output"),
         (StopReason::Result, "stopped.result"),
@@ -355,6 +357,7 @@ fn an_interrupt_without_a_reason_is_unknown() {
         (Some(StopReason::Protocol), "crashed.protocol"),
         (Some(StopReason::Cancelled), "stopped.cancelled"),
         (Some(StopReason::Shutdown), "stopped.shutdown"),
+        (Some(StopReason::Silence), "stopped.wall-time"),
     ] {
         for ending in [Ending::Trapped(TrapCause::Interrupted), Ending::Vanished] {
             let mut evidence = Evidence::of(Source::Trap, ending);

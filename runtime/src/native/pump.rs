@@ -46,6 +46,8 @@ pub(super) struct Pump<'a> {
     before: Duration,
     /// What the task had used when it was last looked at.
     looked: (Instant, Duration),
+    /// When it last said something, or took something of what it is sent, or was not the one to speak.
+    heard: Instant,
     killed: bool,
 }
 
@@ -98,7 +100,7 @@ impl<'a> Pump<'a> {
         before: Duration,
     ) -> Self {
         let looked = (attempt.began, Duration::ZERO);
-        Self { attempt, process, stays, before, looked, killed: false }
+        Self { attempt, process, stays, before, looked, heard: attempt.began, killed: false }
     }
 
     /// Serves until the process has answered, if it is to stay; else until the watching thread says that nobody is left,
@@ -112,7 +114,8 @@ impl<'a> Pump<'a> {
         }
         loop {
             talk.desk.collect(&mut talk.outbox);
-            self.send(&mut talk.outbox);
+            let has_taken = self.send(&mut talk.outbox);
+            self.note_life(has_taken || talk.desk.is_waiting());
             if talk.outbox.is_unsendable() {
                 self.process.leash.stop.stop(StopReason::Cancelled);
             }
@@ -124,6 +127,7 @@ impl<'a> Pump<'a> {
                     open[index] = self.read(source, &mut talk);
                 }
             }
+            self.note_life(ready[Source::Channel as usize]);
             if ready[3] {
                 // The reason is in the handle, and an answer is at the desk; the bell has done its work.
                 self.process.leash.bell.muffle();
@@ -169,6 +173,18 @@ impl<'a> Pump<'a> {
         self.process.leash.stop.reason().is_none()
     }
 
+    fn note_life(&mut self, is_alive: bool) {
+        if is_alive && self.attempt.silence.is_some() {
+            self.heard = Instant::now();
+        }
+    }
+
+    /// How much longer it may say nothing.
+    fn silence_left(&self, now: Instant) -> Duration {
+        let silence = self.attempt.silence.unwrap_or(Duration::MAX);
+        silence.saturating_sub(now.saturating_duration_since(self.heard))
+    }
+
     /// Checks every clock and counter, and kills when there is a reason to.
     fn keep_limits(&mut self) {
         let limits = self.attempt.limits;
@@ -176,6 +192,9 @@ impl<'a> Pump<'a> {
         let now = Instant::now();
         if now.saturating_duration_since(self.attempt.began) >= limits.wall {
             stop.stop(StopReason::WallTime);
+        }
+        if self.silence_left(now).is_zero() {
+            stop.stop(StopReason::Silence);
         }
         self.look_into_scratch();
         if self.most_cpu(now) >= limits.cpu.min(self.looked.1 + MOST_UNSEEN) {
@@ -219,7 +238,7 @@ impl<'a> Pump<'a> {
         let wall = limits.wall.saturating_sub(now.saturating_duration_since(self.attempt.began));
         let threads = processors().min(limits.threads);
         let cpu = limits.cpu.saturating_sub(self.most_cpu(now)) / threads;
-        wall.min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
+        wall.min(self.silence_left(now)).min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
     }
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
@@ -249,16 +268,21 @@ impl<'a> Pump<'a> {
         })
     }
 
-    /// Sends as much as there is room for. A guest that has hung up gets no more.
-    fn send(&self, outbox: &mut Outbox) {
+    /// Sends as much as there is room for. A guest that has hung up gets no more. Says whether it took anything.
+    fn send(&self, outbox: &mut Outbox) -> bool {
+        let mut has_taken = false;
         while !outbox.is_empty() {
             match (&self.process.ends.channel).write(outbox.front()) {
-                Ok(count) => outbox.sent(count),
+                Ok(count) => {
+                    outbox.sent(count);
+                    has_taken = true;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => *outbox = Outbox::default(),
             }
         }
+        has_taken
     }
 
     /// Reads one piece. Says whether the pipe may have more, now or later.

@@ -47,6 +47,7 @@ impl Source {
         cell: &mut dyn Cell,
         order: &Order,
         limits: &Limits,
+        silence: Option<Duration>,
         stop: &StopHandle,
     ) -> Report {
         let attempt = Attempt {
@@ -55,8 +56,9 @@ impl Source {
             limits,
             stdout: order.task.stdout,
             began: Instant::now(),
+            silence,
         };
-        let evidence = match admit(&self.program, limits) {
+        let evidence = match admit(&self.program, limits).and_then(|()| attempt.check_silence()) {
             Ok(()) => catch_unwind(AssertUnwindSafe(|| cell.run(&attempt, stop, &mut Deaf)))
                 .unwrap_or_else(|_| vanished(stop.reason())),
             Err(error) => error.into_evidence(),
