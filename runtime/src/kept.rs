@@ -73,7 +73,7 @@ impl Kept {
             Ok(()) => self.cell.run(&attempt, stop, ear),
             Err(error) => Error::from(error).into_evidence(),
         };
-        judge(summary, limits, evidence)
+        judge(summary, limits, evidence).about(&task.entry)
     }
 
     /// Calls a function of a guest that serves calls, and gives what it returns.

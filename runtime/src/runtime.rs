@@ -191,7 +191,7 @@ impl Loaded {
             Ok(mut cell) => cell.run(&attempt, stop, ear),
             Err(error) => Error::from(error).into_evidence(),
         };
-        judge(summary, limits, evidence)
+        judge(summary, limits, evidence).about(&task.entry)
     }
 
     /// Calls a function of a guest that serves calls, in a fresh cell, and gives what it returns. Whoever wants to know

@@ -266,7 +266,6 @@ fn an_exit_is_the_guests_own_word() {
         (StopReason::WallTime, "completed"),
         (StopReason::Cancelled, "completed"),
         (StopReason::Shutdown, "completed"),
-        (StopReason::Silence, "completed"),
         (StopReason::CpuTime, "completed"),
         (StopReason::Output, "stopped.output"),
         (StopReason::Result, "stopped.result"),
@@ -357,7 +356,6 @@ fn an_interrupt_without_a_reason_is_unknown() {
         (Some(StopReason::Protocol), "crashed.protocol"),
         (Some(StopReason::Cancelled), "stopped.cancelled"),
         (Some(StopReason::Shutdown), "stopped.shutdown"),
-        (Some(StopReason::Silence), "stopped.wall-time"),
     ] {
         for ending in [Ending::Trapped(TrapCause::Interrupted), Ending::Vanished] {
             let mut evidence = Evidence::of(Source::Trap, ending);

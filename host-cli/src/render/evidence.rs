@@ -137,7 +137,7 @@ fn why_stopped(report: &Report) -> Option<String> {
             Some(format!("at the limits of its scratch, {room} and {files} files"))
         }
         (Verdict::Stopped(_), Some(StopReason::Silence)) => {
-            Some("as it gave no sign of life for longer than a guest that is kept may".to_owned())
+            Some("as it gave no sign of life for too long".to_owned())
         }
         (Verdict::Stopped(stop), _) => Some(at_limit(*stop, limits)),
         (_, Some(StopReason::Protocol)) => {

@@ -135,3 +135,18 @@ fn p9_a_large_result_stays_in_its_file_and_its_name_is_the_next_input() {
     assert_eq!(ran.label(), "unstarted.rejected");
     call(Wall::Native, "add", &["--payloads", "disk"]).assert_refused(2);
 }
+
+#[test]
+fn the_report_of_a_failure_has_the_error_as_a_value_and_tells_the_input_by_a_digest() {
+    for wall in WALLS {
+        let report = call(wall, "divide", &["--input", "[1, 0]", "--json"]).report();
+        assert_eq!(report["output"]["error_value"], json!({"dividend": 1, "divisor": 0}));
+        assert_eq!(report["output"]["error_codec"], "json", "{wall:?}");
+        assert_eq!(report["task"]["input_bytes"], 6, "{wall:?}");
+        assert_eq!(report["task"]["input_digest"].as_str().map(str::len), Some(32), "{wall:?}");
+        let report = call(wall, "add", &["--input", "[1, 0]", "--json"]).report();
+        assert!(
+            report["output"]["error_value"].is_null() && report["task"]["input_bytes"].is_null()
+        );
+    }
+}

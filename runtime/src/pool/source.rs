@@ -69,7 +69,7 @@ impl Source {
     /// The report of a task that did not run here.
     pub(super) fn report(&self, order: &Order, limits: Limits, evidence: Evidence) -> Report {
         let summary = TaskSummary::new(&self.program, self.wall, &order.task);
-        Report::new(summary, limits, classify(&evidence), evidence)
+        Report::new(summary, limits, classify(&evidence), evidence).about(&order.task.entry)
     }
 
     /// The report of a task of which nothing ran.
