@@ -42,6 +42,8 @@ pub(super) struct NativeCell {
     /// Whether its process goes on with the next call.
     stays: bool,
     process: Option<Process>,
+    /// Where what it says is read into, call after call.
+    piece: Vec<u8>,
     /// What is left of one that has ended: its group, which is removed with the cell, when its report is on its way.
     remains: Option<Process>,
 }
@@ -55,6 +57,7 @@ impl NativeCell {
             tasks_run: 0,
             stays: false,
             process: None,
+            piece: Vec::new(),
             remains: None,
         }
     }
@@ -169,10 +172,11 @@ impl NativeCell {
         let streams = Streams::new(attempt);
         let mut witness = Witness::of(attempt, turn).storing_in(self.image.results_in.clone());
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
-        let talk = Talk::new(streams, witness, outbox, desk, ear);
+        let piece = std::mem::take(&mut self.piece);
+        let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
         let mut served = Pump::new(attempt, &process, self.stays, before.cpu).run(talk);
         let mut evidence = match served.finish {
-            Finish::Answered => gathering::answered(&process, before),
+            Finish::Answered => gathering::answered(attempt, &process, before),
             Finish::Ended { is_lost } => {
                 gathering::ended(attempt, &process, process.launched.wait(is_lost), before)
             }
@@ -193,6 +197,7 @@ impl NativeCell {
         evidence.output = served.streams.finish(&mut evidence.usage);
         evidence.guards.clone_from(&process.guards);
         evidence.pid = Some(pid);
+        self.piece = served.piece;
         self.put_away(process, &evidence, served.finish, before.cpu);
         Ok(evidence)
     }

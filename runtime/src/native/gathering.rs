@@ -10,6 +10,7 @@ use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
 
 use super::group::{Counts, Group};
+use super::lately::EXACT;
 use super::process::Process;
 use super::refusals;
 use super::watched::Watched;
@@ -27,7 +28,7 @@ pub(super) struct Before {
 impl Before {
     /// Asked of a process that is there, at the beginning of a task.
     pub(super) fn of(process: &Process) -> Self {
-        Self { cpu: process.cpu(), oom_kills: oom_kills(process) }
+        Self { cpu: process.cpu_lately(), oom_kills: oom_kills(process) }
     }
 }
 
@@ -38,10 +39,15 @@ fn oom_kills(process: &Process) -> u64 {
 }
 
 /// The process has answered, and goes on.
-pub(super) fn answered(process: &Process, before: Before) -> Evidence {
+pub(super) fn answered(attempt: &Attempt<'_>, process: &Process, before: Before) -> Evidence {
     let mut evidence = Evidence::of(source(process), Ending::Exited(0));
     evidence.oom_kills = oom_kills(process).saturating_sub(before.oom_kills);
-    evidence.usage.cpu = process.cpu().saturating_sub(before.cpu);
+    let elapsed = attempt.began.elapsed();
+    // Less than this can't be told from the clock on the wall.
+    evidence.usage.cpu = match elapsed < EXACT {
+        true => elapsed,
+        false => process.cpu_lately().saturating_sub(before.cpu),
+    };
     evidence.usage.peak_memory = process.holdings.peak();
     evidence
 }

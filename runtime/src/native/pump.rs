@@ -19,6 +19,7 @@ use crate::evidence::StopReason;
 use crate::isolation::{Attempt, Ear, LoadError};
 
 use super::family::Crowd;
+use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
 
@@ -32,6 +33,9 @@ const MOST_LOOK: Duration = Duration::from_millis(100);
 
 /// Processor time of a task is asked for when it can have used this much more.
 const MOST_UNSEEN: Duration = MOST_LOOK;
+
+/// From this on, whole milliseconds are exact enough to wait for.
+const COARSE: Duration = Duration::from_millis(10);
 
 /// So many looks at a process that isn't there any more, and its end was taken by somebody else.
 const MOST_LOOKS: u32 = 16;
@@ -58,6 +62,8 @@ pub(super) struct Served {
     /// Why its call could not be sent as a whole.
     pub(super) unsent: Option<LoadError>,
     pub(super) finish: Finish,
+    /// For the next task.
+    pub(super) piece: Vec<u8>,
 }
 
 /// How a task came to its end.
@@ -165,8 +171,10 @@ impl<'a> Pump<'a> {
         if !self.stays || self.killed || !is_over(talk) {
             return false;
         }
+        let ready = self.process.news.as_ref().and_then(News::now).map(Heard::ready);
         for source in [Source::Stdout, Source::Stderr] {
-            while self.more_in(source) && self.read(source, talk) {}
+            let may_have = ready.is_none_or(|ready| ready[source as usize]);
+            while may_have && self.more_in(source) && self.read(source, talk) {}
         }
         self.look_into_scratch();
         // That may have been too much.
@@ -242,7 +250,16 @@ impl<'a> Pump<'a> {
     }
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
-        let timeout = TimeSpec::from_duration(self.patience());
+        let patience = self.patience();
+        if let Some(news) = &self.process.news
+            && open == [true; 3]
+            && !sends
+            && patience >= COARSE
+        {
+            // An interrupted wait is a wait that found nothing.
+            return news.within(patience).map_or([false; 5], Heard::ready);
+        }
+        let timeout = TimeSpec::from_duration(patience);
         let Process { ends, leash, launched, .. } = self.process;
         let watched = [
             (open[0], ends.stdout.as_fd()),
@@ -327,8 +344,10 @@ impl<'a> Talk<'a> {
         outbox: Outbox,
         desk: Desk,
         ear: &'a mut dyn Ear,
+        mut buffer: Vec<u8>,
     ) -> Self {
-        Self { streams, witness, outbox, desk, ear, buffer: vec![0; PIECE] }
+        buffer.resize(PIECE, 0);
+        Self { streams, witness, outbox, desk, ear, buffer }
     }
 
     /// Takes what was read. Says why the guest must be ended, if it must.
@@ -348,7 +367,8 @@ impl<'a> Talk<'a> {
 
     fn over(mut self, finish: Finish) -> Served {
         let unsent = self.outbox.unsent();
-        Served { streams: self.streams, witness: self.witness, unsent, finish }
+        let Self { streams, witness, buffer: piece, .. } = self;
+        Served { streams, witness, unsent, finish, piece }
     }
 }
 
