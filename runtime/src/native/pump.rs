@@ -125,7 +125,7 @@ impl<'a> Pump<'a> {
             if talk.outbox.is_unsendable() {
                 self.process.leash.stop.stop(StopReason::Cancelled);
             }
-            self.keep_limits();
+            self.keep_limits(open[Source::Channel as usize]);
             let ready = self.wait(open, !talk.outbox.is_empty());
             for source in Source::ALL {
                 let index = source as usize;
@@ -194,14 +194,15 @@ impl<'a> Pump<'a> {
     }
 
     /// Checks every clock and counter, and kills when there is a reason to.
-    fn keep_limits(&mut self) {
+    fn keep_limits(&mut self, hears: bool) {
         let limits = self.attempt.limits;
         let stop = &self.process.leash.stop;
         let now = Instant::now();
         if now.saturating_duration_since(self.attempt.began) >= limits.wall {
             stop.stop(StopReason::WallTime);
         }
-        if self.silence_left(now).is_zero() {
+        // What it has said may not be read yet, where this thread had to wait for a processor.
+        if self.silence_left(now).is_zero() && !(hears && self.more_in(Source::Channel)) {
             stop.stop(StopReason::Silence);
         }
         self.look_into_scratch();
