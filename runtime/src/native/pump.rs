@@ -137,7 +137,8 @@ impl<'a> Pump<'a> {
             if talk.outbox.is_unsendable() {
                 self.process.leash.stop.stop(StopReason::Cancelled);
             }
-            self.keep_limits(open[Source::Channel as usize]);
+            self.keep_limits();
+            let asked = self.attempt.silence.map(|_| Instant::now());
             let ready = self.wait(open, !talk.outbox.is_empty());
             for source in Source::ALL {
                 let index = source as usize;
@@ -145,7 +146,7 @@ impl<'a> Pump<'a> {
                     open[index] = self.read(source, &mut talk) != Piece::Last;
                 }
             }
-            self.note_life(ready[Source::Channel as usize]);
+            self.hear_silence(asked, ready[Source::Channel as usize]);
             if ready[3] {
                 // The reason is in the handle, and an answer is at the desk; the bell has done its work.
                 self.process.leash.bell.muffle();
@@ -195,6 +196,14 @@ impl<'a> Pump<'a> {
         }
     }
 
+    /// Whether it had nothing to say when it was asked last. What it says meanwhile counts, however late this thread is.
+    fn hear_silence(&mut self, asked: Option<Instant>, has_spoken: bool) {
+        self.note_life(has_spoken);
+        if !has_spoken && asked.is_some_and(|asked| self.silence_left(asked).is_zero()) {
+            self.process.leash.stop.stop(StopReason::Silence);
+        }
+    }
+
     /// How much longer it may say nothing.
     fn silence_left(&self, now: Instant) -> Duration {
         let silence = self.attempt.silence.unwrap_or(Duration::MAX);
@@ -202,16 +211,12 @@ impl<'a> Pump<'a> {
     }
 
     /// Checks every clock and counter, and kills when there is a reason to.
-    fn keep_limits(&mut self, hears: bool) {
+    fn keep_limits(&mut self) {
         let limits = self.attempt.limits;
         let stop = &self.process.leash.stop;
         let now = Instant::now();
         if now.saturating_duration_since(self.attempt.began) >= limits.wall {
             stop.stop(StopReason::WallTime);
-        }
-        // What it has said may not be read yet, where this thread had to wait for a processor.
-        if self.silence_left(now).is_zero() && !(hears && self.more_in(Source::Channel)) {
-            stop.stop(StopReason::Silence);
         }
         self.look_into_scratch();
         if self.most_cpu(now) >= limits.cpu.min(self.looked.1 + MOST_UNSEEN) {
