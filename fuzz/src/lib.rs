@@ -57,7 +57,7 @@ pub fn hear(bytes: &[u8], piece: usize, limit: u64, is_call: bool) -> Heard {
     };
     let limits = Limits { result: ByteSize::bytes(limit), ..Limits::default() };
     let (task, stdout, began) = (TaskId::named("fuzzed"), Capture::Keep, Instant::now());
-    let attempt = Attempt { task: &task, entry: &entry, limits: &limits, stdout, began };
+    let attempt = Attempt { task: &task, entry: &entry, limits: &limits, stdout, began, silence: None };
     let mut witness = Witness::of(&attempt, Turn::Only);
     let (mut stop, mut events) = (None, Vec::new());
     for piece in bytes.chunks(piece.max(1)) {

@@ -81,7 +81,8 @@ fn lasting_stop(reason: StopReason) -> Option<Stop> {
         | StopReason::Protocol
         | StopReason::Denied
         | StopReason::Cancelled
-        | StopReason::Shutdown => None,
+        | StopReason::Shutdown
+        | StopReason::Silence => None,
     }
 }
 
@@ -96,7 +97,7 @@ fn broken_channel(evidence: &Evidence) -> Option<String> {
 fn stopped_or(evidence: &Evidence, otherwise: impl FnOnce() -> Verdict) -> Verdict {
     match evidence.stopped_by_us {
         None => otherwise(),
-        Some(StopReason::WallTime) => Verdict::Stopped(Stop::WallTime),
+        Some(StopReason::WallTime | StopReason::Silence) => Verdict::Stopped(Stop::WallTime),
         Some(StopReason::CpuTime) => Verdict::Stopped(Stop::CpuTime),
         Some(StopReason::Output) => Verdict::Stopped(Stop::Output),
         Some(StopReason::Result) => Verdict::Stopped(Stop::Result),

@@ -280,11 +280,13 @@ pub enum StopReason {
     Cancelled,
     /// The runtime is shutting down.
     Shutdown,
+    /// It said nothing for longer than a guest that is kept may.
+    Silence,
 }
 
 impl StopReason {
     /// Every reason, in a fixed order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WallTime,
         Self::CpuTime,
         Self::Output,
@@ -297,6 +299,7 @@ impl StopReason {
         Self::Denied,
         Self::Cancelled,
         Self::Shutdown,
+        Self::Silence,
     ];
 
     /// The name used in reports.
@@ -314,6 +317,7 @@ impl StopReason {
             Self::Denied => "denied",
             Self::Cancelled => "cancelled",
             Self::Shutdown => "shutdown",
+            Self::Silence => "silence",
         }
     }
 }

@@ -69,7 +69,8 @@ impl<'k, In: Numbers, Out: Numbers> Function<'k, In, Out> {
             && let Some(cell) = wasm(self.kept)
         {
             let (task, entry, stdout) = (&self.task.id, &self.task.entry, self.task.stdout);
-            let attempt = Attempt { task, entry, limits: &self.limits, stdout, began };
+            let attempt =
+                Attempt { task, entry, limits: &self.limits, stdout, began, silence: None };
             match cell.again(function, input, &attempt) {
                 Again::Returned(output) => return Ok(output),
                 Again::Ended(evidence) => {

@@ -94,6 +94,22 @@ pub struct Attempt<'a> {
     pub stdout: Capture,
     /// When the attempt began; its wall time counts from here.
     pub began: Instant,
+    /// How long its guest may say nothing over its channel.
+    pub silence: Option<Duration>,
+}
+
+impl Attempt<'_> {
+    /// Refuses a bound on silence for what has no way to speak.
+    pub(crate) fn check_silence(&self) -> Result<(), LoadError> {
+        match (self.silence, self.entry) {
+            (None, _) | (_, Entry::Invoke { .. }) => Ok(()),
+            (Some(_), Entry::Command { .. } | Entry::Call { .. }) => Err(LoadError::at(
+                Step::Accept,
+                "only functions of guests that link sandtrap-guest can say that they are alive; keep this guest without \
+                 `max_silence`",
+            )),
+        }
+    }
 }
 
 /// Hears what happens while an attempt runs. Called on the thread that runs the cell.

@@ -74,12 +74,13 @@ impl Kept {
             limits: &limits,
             stdout: task.stdout,
             began,
+            silence: self.reuse.max_silence,
         };
         let evidence = match self.admit(&attempt) {
             Ok(()) => self.cell.run(&attempt, stop, ear),
             Err(error) => Error::from(error).into_evidence(),
         };
-        judge(summary, limits, evidence)
+        judge(summary, limits, evidence).about(&task.entry)
     }
 
     /// Calls a function of a guest that serves calls, and gives what it returns.
@@ -128,6 +129,7 @@ impl Kept {
 
     fn admit(&self, attempt: &Attempt<'_>) -> Result<(), LoadError> {
         self.loaded.check(attempt.limits)?;
+        attempt.check_silence()?;
         match self.used_up() {
             None => Ok(()),
             Some(what) => {

@@ -171,7 +171,7 @@ pub use probe::probe;
 pub use quantity::{ByteSize, Cpus, QuantityError, parse_duration, show_duration};
 pub use record::Record;
 pub use rejection::Rejection;
-pub use report::{AttemptSummary, Facts, Report, TaskSummary};
+pub use report::{AttemptSummary, Facts, InputSummary, Report, TaskSummary};
 pub use reuse::Reuse;
 pub use runtime::{Loaded, Runtime};
 /// Has every call of a function run in a caged process of this very program.

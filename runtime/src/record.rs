@@ -1,5 +1,6 @@
 //! The report as one JSON object. Field names are public: they are never renamed, only added to.
 
+mod limits;
 mod output;
 
 use schemars::JsonSchema;
@@ -11,12 +12,11 @@ use crate::evidence::{
     AccessKind, Basis, Denied, Ending, Fault, Guard, RefusedMemory, Step, Thrown,
 };
 use crate::label::Label;
-use crate::limits::Limits;
-use crate::quantity::Cpus;
 use crate::report::{AttemptSummary, Report};
 use crate::trace::Frame;
 use crate::verdict::{CrashCause, Failure, Verdict};
 
+use limits::{LimitsRecord, limits_record};
 use output::{OutputRecord, output_record};
 
 /// The version of the object's shape.
@@ -59,6 +59,10 @@ struct TaskRecord {
     entry: &'static str,
     function: Option<String>,
     pid: Option<u32>,
+    /// How many bytes a function was given that did not complete.
+    input_bytes: Option<u64>,
+    /// A digest of them, in hexadecimal: the same bytes have the same one.
+    input_digest: Option<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -148,25 +152,6 @@ struct UsageRecord {
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
-struct LimitsRecord {
-    memory_bytes: u64,
-    on_memory_limit: &'static str,
-    wall_us: u64,
-    cpu_us: u64,
-    cpus: Option<f64>,
-    fuel: Option<u64>,
-    stack_bytes: u64,
-    output_bytes: u64,
-    result_bytes: u64,
-    open_files: u32,
-    processes: u32,
-    threads: u32,
-    file_bytes: u64,
-    scratch_bytes: u64,
-    scratch_files: u32,
-}
-
-#[derive(Debug, Serialize, JsonSchema)]
 struct GuardRecord {
     name: &'static str,
     #[schemars(extend("enum" = ["in-force", "missing", "off"]))]
@@ -227,6 +212,8 @@ fn task_record(report: &Report) -> TaskRecord {
         entry: if report.task.function.is_some() { "call" } else { "command" },
         function: report.task.function.clone(),
         pid: report.task.pid,
+        input_bytes: report.task.input.as_ref().map(|input| input.bytes),
+        input_digest: report.task.input.as_ref().and_then(|input| input.digest.clone()),
     }
 }
 
@@ -367,26 +354,6 @@ fn usage_record(report: &Report) -> UsageRecord {
         fuel: usage.fuel,
         stdout_bytes: usage.stdout_bytes,
         stderr_bytes: usage.stderr_bytes,
-    }
-}
-
-fn limits_record(limits: &Limits) -> LimitsRecord {
-    LimitsRecord {
-        memory_bytes: limits.memory.as_u64(),
-        on_memory_limit: limits.on_memory_limit.name(),
-        wall_us: micros(limits.wall),
-        cpu_us: micros(limits.cpu),
-        cpus: limits.cpus.map(Cpus::as_f64),
-        fuel: limits.fuel,
-        stack_bytes: limits.stack.as_u64(),
-        output_bytes: limits.output.as_u64(),
-        result_bytes: limits.result.as_u64(),
-        open_files: limits.open_files,
-        processes: limits.processes,
-        threads: limits.threads,
-        file_bytes: limits.file_bytes.as_u64(),
-        scratch_bytes: limits.scratch.as_u64(),
-        scratch_files: limits.scratch_files,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::evidence::{
 };
 use crate::label::Label;
 use crate::limits::Limits;
-use crate::payload::{Payload, ValueError};
+use crate::payload::{self, Payload, ValueError};
 use crate::quantity::ByteSize;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
 use crate::trace::Trace;
@@ -73,6 +73,39 @@ pub struct TaskSummary {
     pub function: Option<String>,
     /// The process, where there was one.
     pub pid: Option<u32>,
+    /// What a function was given that did not complete.
+    pub input: Option<InputSummary>,
+}
+
+/// What a function was given: enough to know it again, and nothing that would keep it alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputSummary {
+    /// How many bytes it has.
+    pub bytes: u64,
+    /// The first 128 bits of its BLAKE3 digest, in hexadecimal. `None` where it lies in a file that can't be read.
+    pub digest: Option<String>,
+}
+
+impl InputSummary {
+    fn of(input: &Payload) -> Self {
+        let digest = digest(input).map(|digest| digest.to_hex()[..32].to_owned());
+        Self { bytes: input.length(), digest }
+    }
+}
+
+fn digest(input: &Payload) -> Option<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    match input.source().ok()? {
+        payload::Source::Memory(bytes) => _ = hasher.update(&bytes),
+        payload::Source::File(mut reader) => {
+            let mut piece = Vec::new();
+            while reader.next(&mut piece).ok()? {
+                hasher.update(&piece);
+                piece.clear();
+            }
+        }
+    }
+    Some(hasher.finalize())
 }
 
 /// The evidence as it stands in a report.
@@ -168,6 +201,14 @@ impl Report {
         }
     }
 
+    /// Notes what a function was given that did not complete.
+    pub(crate) fn about(mut self, entry: &Entry) -> Self {
+        if let (false, Entry::Invoke { input, .. }) = (self.verdict.is_completed(), entry) {
+            self.task.input = Some(InputSummary::of(input));
+        }
+        self
+    }
+
     /// The result of a call, as the type that it is meant to have. A task that did not complete has none, whatever
     /// it sent before its end; that is still there as [`Output::result`].
     pub fn value<T: DeserializeOwned + 'static>(&self) -> Result<T, ValueError> {
@@ -204,6 +245,13 @@ impl TaskSummary {
             Entry::Call { function, .. } | Entry::Invoke { function, .. } => Some(function.clone()),
             Entry::Command { .. } => None,
         };
-        Self { id: task.id.clone(), program: Arc::clone(program.name()), wall, function, pid: None }
+        Self {
+            id: task.id.clone(),
+            program: Arc::clone(program.name()),
+            wall,
+            function,
+            pid: None,
+            input: None,
+        }
     }
 }

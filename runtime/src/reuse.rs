@@ -13,12 +13,17 @@ pub struct Reuse {
     pub max_age: Duration,
     /// The most memory it may hold between two tasks.
     pub max_resident: ByteSize,
+    /// How long it may say nothing while it serves a call of one of its functions: neither an answer nor a beat
+    /// (`cx.beat()`), nor anything else over its channel. One that is silent for longer is ended (`stopped.wall-time`,
+    /// with [`StopReason::Silence`](crate::StopReason::Silence)). Time in which it waits for a function of its host doesn't
+    /// count. `None` leaves that to the wall time; exports of plain modules have no channel, and are refused with it.
+    pub max_silence: Option<Duration>,
 }
 
 impl Default for Reuse {
     fn default() -> Self {
         let (max_age, max_resident) = (Duration::from_secs(3_600), ByteSize::mib(256));
-        Self { max_tasks: 100_000, max_age, max_resident }
+        Self { max_tasks: 100_000, max_age, max_resident, max_silence: None }
     }
 }
 

@@ -185,12 +185,13 @@ impl Loaded {
             limits: &limits,
             stdout: task.stdout,
             began,
+            silence: None,
         };
         let evidence = match checked.and_then(|()| self.image.open()) {
             Ok(mut cell) => cell.run(&attempt, stop, ear),
             Err(error) => Error::from(error).into_evidence(),
         };
-        judge(summary, limits, evidence)
+        judge(summary, limits, evidence).about(&task.entry)
     }
 
     /// Calls a function of a guest that serves calls, in a fresh cell, and gives what it returns. Whoever wants to know

@@ -4,8 +4,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use sandtrap::{
-    Failure, Limits, Loaded, Payload, Permissions, Profile, Program, Record, Runtime, Task,
-    Verdict, Wall,
+    Failure, Limits, Loaded, Order, Payload, Permissions, PoolSettings, Profile, Program, Record,
+    Runtime, Task, Verdict, Wall,
 };
 use sandtrap_tests::guests;
 
@@ -74,6 +74,19 @@ fn b17_a_failure_says_what_was_called_and_keeps_no_input() {
         assert!(record.contains(&report.task.id.to_string()), "{record}");
         let kept = format!("{report:?}{record}");
         assert!(!report.verdict.is_completed() && !kept.contains("a word of the input"), "{kept}");
+        let given = report.task.input.unwrap();
+        assert_eq!(given.bytes, 19);
+        assert!(record.contains(&given.digest.clone().unwrap()), "{record}");
+        let pool = calls(wall).pool(PoolSettings::with_workers(1));
+        let of = |input: &str| {
+            let task = Task::invoke_with("add", Payload::raw(input));
+            let report = pool.run(Order::new(task));
+            (report.task.input.unwrap(), report.attempts)
+        };
+        assert_eq!(of("a word of the input"), (given.clone(), 1), "{wall:?}");
+        assert_ne!(of("another word, so"), (given, 1), "{wall:?}");
+        let well = Task::invoke("add", &(2_i64, 3_i64)).unwrap();
+        assert_eq!(calls(wall).run(&well).task.input, None, "{wall:?}: nobody asks");
     }
 }
 

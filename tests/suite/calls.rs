@@ -317,6 +317,16 @@ fn a_guest_with_functions_is_a_command_for_people_too() {
 }
 
 #[test]
+fn b6_each_call_has_a_guest_without_a_past() {
+    for wall in WALLS {
+        let guest = load(wall, limits());
+        for _ in 0..3 {
+            assert_eq!(guest.call::<_, u64>("next", &()).unwrap(), 1, "{wall:?}");
+        }
+    }
+}
+
+#[test]
 fn a_kept_guest_answers_call_after_call_with_its_state() {
     let mut kept = load(Wall::Wasm, limits()).keep(Reuse::default()).unwrap();
     for expected in 1..=100_u64 {

@@ -59,6 +59,7 @@ fn a_kill_is_ours_only_if_the_reason_was_written_down() {
         (Some(StopReason::Protocol), "crashed.protocol", "crashed.protocol"),
         (Some(StopReason::Cancelled), "stopped.cancelled", "stopped.cancelled"),
         (Some(StopReason::Shutdown), "stopped.shutdown", "stopped.shutdown"),
+        (Some(StopReason::Silence), "stopped.wall-time", "stopped.wall-time"),
     ];
     for (reason, without_oom, with_oom) in rows {
         for source in [Source::Ptrace, Source::Status] {

@@ -329,3 +329,13 @@ fn a_variable_that_was_set_by_hand_makes_nobody_a_function() {
     let ended = command.arg("init").env("SANDTRAP_ISOLATED", "0.1.0").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&ended.stdout), "printed by the function\n42\n");
 }
+
+/// As plain `cargo test` runs them: all in one process, each on a thread of its own.
+#[test]
+fn a_harness_with_many_threads_in_one_process_serves_them_all() {
+    let me = std::env::current_exe().unwrap();
+    let tests = ["b1_b2_b20_", "b5_", "i24_", "b21_", "i22_"].map(|row| format!("isolated::{row}"));
+    let ran = Command::new(me).args(&tests).arg("--test-threads=5").output().unwrap();
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && told.contains("5 passed; 0 failed"), "{told}");
+}

@@ -1,23 +1,32 @@
-//! Guests that are kept, the same behind both walls: who says that it must not be used again, and who is used up.
+//! Guests that are kept, the same behind both walls: who says that it must not be used again, who is used up,
+//! and who has been silent for too long.
 
 use std::time::Duration;
 
 use sandtrap::{
-    ByteSize, Failure, Kept, Limits, Loaded, Order, PoolSettings, Program, Record, Report, Reuse,
-    Runtime, Task, Verdict, Wall,
+    ByteSize, Failure, Kept, Limits, Loaded, Order, Permissions, PoolSettings, Program, Record,
+    Report, Reuse, Runtime, StopReason, Task, Verdict, Wall,
 };
 use sandtrap_tests::guests;
 
 const WALLS: [Wall; 2] = [Wall::Native, Wall::Wasm];
 
-fn load(wall: Wall) -> Loaded {
+fn program(wall: Wall, guest: &str) -> Program {
     let path = match wall {
-        Wall::Native => guests::native("calls"),
-        Wall::Wasm => guests::wasm("calls"),
+        Wall::Native => guests::native(guest),
+        Wall::Wasm => guests::wasm(guest),
     };
     let ample = Duration::from_secs(120);
     let limits = Limits { wall: ample, cpu: ample, ..Limits::default() };
-    Runtime::new().unwrap().load(Program::file(path).within(wall).limits(limits)).unwrap()
+    Program::file(path).within(wall).limits(limits)
+}
+
+fn load_guest(wall: Wall, guest: &str) -> Loaded {
+    Runtime::new().unwrap().load(program(wall, guest)).unwrap()
+}
+
+fn load(wall: Wall) -> Loaded {
+    load_guest(wall, "calls")
 }
 
 fn keep(wall: Wall, reuse: Reuse) -> Kept {
@@ -88,4 +97,83 @@ fn a_guest_is_used_up_by_calls_by_age_and_by_what_it_holds_behind_both_walls() {
             assert!(!kept.is_usable(), "{wall:?}");
         }
     }
+}
+
+fn silent_for(most: Duration) -> Reuse {
+    Reuse { max_silence: Some(most), ..Reuse::default() }
+}
+
+/// So long that a guest on a busy machine is heard within it.
+const LONG: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_guest_that_neither_answers_nor_beats_within_its_time_is_ended() {
+    let sleeps = Task::invoke("sleeps", &()).unwrap();
+    for wall in WALLS {
+        let mut kept = load_guest(wall, "stays").keep(silent_for(LONG / 5)).unwrap();
+        let report = kept.run(&sleeps);
+        assert_eq!(report.verdict.label().as_str(), "stopped.wall-time", "{wall:?}");
+        assert_eq!(report.facts.stopped_by_us, Some(StopReason::Silence), "{wall:?}");
+        assert!(!kept.is_usable(), "{wall:?}");
+        let keep = Some(silent_for(LONG / 5));
+        let settings = PoolSettings { keep, ..PoolSettings::with_workers(1) };
+        let pool = load_guest(wall, "stays").pool(settings);
+        for _ in 0..2 {
+            let report = pool.run(Order::new(sleeps.clone()));
+            assert_eq!(report.facts.stopped_by_us, Some(StopReason::Silence), "{wall:?}");
+        }
+        let spins = pool.run(Order::new(Task::invoke("spins", &()).unwrap()));
+        assert_eq!(spins.facts.stopped_by_us, Some(StopReason::Silence), "{wall:?}");
+    }
+}
+
+#[test]
+fn a_guest_that_beats_goes_on_for_as_long_as_it_needs() {
+    let millis = u64::try_from(LONG.as_millis()).unwrap() * 5 / 4;
+    std::thread::scope(|scope| {
+        for wall in WALLS {
+            scope.spawn(move || {
+                let mut kept = load_guest(wall, "stays").keep(silent_for(LONG)).unwrap();
+                for _ in 0..2 {
+                    let report = kept.run(&Task::invoke("beats", &millis).unwrap());
+                    assert!(report.verdict.is_completed(), "{wall:?}: {:?}", report.verdict);
+                }
+                assert!(kept.is_usable(), "{wall:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn waiting_for_a_function_of_the_host_is_no_silence() {
+    std::thread::scope(|scope| {
+        for wall in WALLS {
+            scope.spawn(move || {
+                let mut permissions = Permissions::default();
+                permissions.grant_host_function("thinks");
+                let runtime = Runtime::builder().host("thinks", |_, text: String| {
+                    std::thread::sleep(LONG * 5 / 4);
+                    text
+                });
+                let program = program(wall, "calls").permissions(permissions);
+                let loaded = runtime.build().unwrap().load(program).unwrap();
+                let mut kept = loaded.keep(silent_for(LONG)).unwrap();
+                let said = kept.call::<_, String>("asks", &("thinks", "at length"));
+                assert_eq!(said.unwrap(), "at length", "{wall:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_bound_on_silence_is_refused_for_what_can_not_speak() {
+    let module = "(module (func (export \"f\")))";
+    let loaded = Runtime::new().unwrap().load(Program::module("f", module.as_bytes())).unwrap();
+    let mut kept = loaded.keep(silent_for(LONG)).unwrap();
+    let refused = kept.run(&Task::call("f", [])).verdict.to_string();
+    assert!(refused.contains("`max_silence`"), "{refused}");
+    let keep = Some(silent_for(LONG));
+    let pool = loaded.pool(PoolSettings { keep, ..PoolSettings::with_workers(1) });
+    let refused = pool.run(Order::new(Task::call("f", []))).verdict.to_string();
+    assert!(refused.contains("`max_silence`"), "{refused}");
 }

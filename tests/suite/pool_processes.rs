@@ -146,7 +146,7 @@ fn p2_a_crash_of_a_kept_process_costs_one_call_and_a_spare_takes_its_place() {
 }
 
 #[test]
-fn each_call_in_a_spare_has_a_process_of_its_own() {
+fn b6_each_call_in_a_spare_has_a_process_of_its_own_that_was_there_before() {
     let pool = load("stays").pool(one_worker(None, 2));
     let mut pids = BTreeSet::new();
     for _ in 0..10 {

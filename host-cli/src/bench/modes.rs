@@ -91,10 +91,10 @@ impl Mode {
     }
 }
 
-fn keep(loaded: &Loaded) -> Result<Kept, String> {
+fn keep(loaded: &Loaded) -> Result<Box<Kept>, String> {
     // It is used until the bench has seen enough.
     let reuse = Reuse { max_tasks: u64::MAX, ..Reuse::default() };
-    loaded.keep(reuse).map_err(|error| error.to_string())
+    loaded.keep(reuse).map(Box::new).map_err(|error| error.to_string())
 }
 
 /// Something that runs task after task.
@@ -102,7 +102,7 @@ pub(crate) enum Cell {
     /// Each in a guest of its own.
     Fresh(Loaded),
     /// All in the same guest.
-    Warm { loaded: Loaded, kept: Kept },
+    Warm { loaded: Loaded, kept: Box<Kept> },
 }
 
 impl Cell {

@@ -12,6 +12,7 @@ pub(super) const WALL_TIME: Page = Page {
         "It waits for something that never comes: input, a lock, a child.",
         "A loop without an end.",
         "More work than the limit was made for, or a busy host.",
+        "A guest that is kept said nothing for longer than `keep_silence` allows (`stopped_by_us: silence`).",
     ],
     advice: &[
         "Compare cpu and wall in `usage`: little cpu means waiting, much means working.",

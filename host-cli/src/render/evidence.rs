@@ -136,6 +136,9 @@ fn why_stopped(report: &Report) -> Option<String> {
             let (room, files) = (limits.scratch, limits.scratch_files);
             Some(format!("at the limits of its scratch, {room} and {files} files"))
         }
+        (Verdict::Stopped(_), Some(StopReason::Silence)) => {
+            Some("as it gave no sign of life for too long".to_owned())
+        }
         (Verdict::Stopped(stop), _) => Some(at_limit(*stop, limits)),
         (_, Some(StopReason::Protocol)) => {
             Some("ended for a breach of the channel's rules".to_owned())

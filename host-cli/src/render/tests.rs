@@ -294,6 +294,7 @@ fn each_of_our_stops_says_why() {
         (StopReason::Protocol, "ended for a breach of the channel's rules"),
         (StopReason::Cancelled, "as somebody asked (Ctrl-C)"),
         (StopReason::Shutdown, "as sandtrap was told to end"),
+        (StopReason::Silence, "as it gave no sign of life for too long"),
     ] {
         let mut evidence = Evidence::of(Source::Status, death(9, Sender::Unseen, None));
         evidence.stopped_by_us = Some(reason);

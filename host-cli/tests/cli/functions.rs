@@ -184,3 +184,18 @@ fn a_function_of_a_component_takes_and_returns_json() {
         assert_eq!(results, said, "{}", ran.stderr);
     }
 }
+
+#[test]
+fn the_report_of_a_failure_has_the_error_as_a_value_and_tells_the_input_by_a_digest() {
+    for wall in WALLS {
+        let report = call(wall, "divide", &["--input", "[1, 0]", "--json"]).report();
+        assert_eq!(report["output"]["error_value"], json!({"dividend": 1, "divisor": 0}));
+        assert_eq!(report["output"]["error_codec"], "json", "{wall:?}");
+        assert_eq!(report["task"]["input_bytes"], 6, "{wall:?}");
+        assert_eq!(report["task"]["input_digest"].as_str().map(str::len), Some(32), "{wall:?}");
+        let report = call(wall, "add", &["--input", "[1, 0]", "--json"]).report();
+        assert!(
+            report["output"]["error_value"].is_null() && report["task"]["input_bytes"].is_null()
+        );
+    }
+}

@@ -13,6 +13,7 @@ mod functions;
 mod grants;
 mod inputs;
 mod inspect;
+mod isolated;
 mod kit;
 mod metrics;
 mod profiles;

@@ -14,8 +14,14 @@ fn desk(functions: HostFunctions) -> (Desk, Receiver<()>, StopHandle) {
     let limits = Limits { wall: Duration::from_secs(100), ..Limits::default() };
     let (task, stop, stdout) = (TaskId::next(), StopHandle::new(), Capture::Keep);
     let entry = Entry::Invoke { function: "f".to_owned(), input: Payload::raw([]) };
-    let attempt =
-        Attempt { task: &task, entry: &entry, limits: &limits, stdout, began: Instant::now() };
+    let attempt = Attempt {
+        task: &task,
+        entry: &entry,
+        limits: &limits,
+        stdout,
+        began: Instant::now(),
+        silence: None,
+    };
     // A test that is done hears no more.
     let wake = move || tell.lock().unwrap().send(()).unwrap_or_default();
     (Desk::open(&granted, &attempt, &stop, wake), told, stop)

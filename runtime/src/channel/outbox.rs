@@ -242,7 +242,8 @@ mod tests {
         let limits = Limits { wall: Duration::ZERO, ..Limits::default() };
         let entry = Entry::Invoke { function: function.to_owned(), input };
         let (task, stdout, began) = (TaskId::next(), Capture::Keep, Instant::now());
-        let attempt = Attempt { task: &task, entry: &entry, limits: &limits, stdout, began };
+        let attempt =
+            Attempt { task: &task, entry: &entry, limits: &limits, stdout, began, silence: None };
         Outbox::of(&attempt, turn)
     }
 

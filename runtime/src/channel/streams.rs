@@ -108,7 +108,14 @@ mod tests {
         let entry = Entry::Command { args: vec![], stdin: Stdin::Null };
         let task = TaskId::next();
         let began = Instant::now();
-        Streams::new(&Attempt { task: &task, entry: &entry, limits: &limits, stdout, began })
+        Streams::new(&Attempt {
+            task: &task,
+            entry: &entry,
+            limits: &limits,
+            stdout,
+            began,
+            silence: None,
+        })
     }
 
     #[test]

@@ -30,7 +30,10 @@ fn value() -> FromGuest {
 fn witness(entry: &Entry, limit: ByteSize, turn: Turn) -> Witness {
     let limits = Limits { result: limit, ..Limits::default() };
     let (task, stdout, began) = (TaskId::next(), Capture::Keep, Instant::now());
-    Witness::of(&Attempt { task: &task, entry, limits: &limits, stdout, began }, turn)
+    Witness::of(
+        &Attempt { task: &task, entry, limits: &limits, stdout, began, silence: None },
+        turn,
+    )
 }
 
 fn command(limit: ByteSize) -> Witness {

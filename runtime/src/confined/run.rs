@@ -68,8 +68,14 @@ impl Running {
         let (its_stop, began) = (stop.clone(), order.began);
         let thread = std::thread::Builder::new().name("sandtrap-compile".into()).spawn(move || {
             let stdout = Capture::Discard;
-            let attempt =
-                Attempt { task: &task.id, entry: &task.entry, limits: &limits, stdout, began };
+            let attempt = Attempt {
+                task: &task.id,
+                entry: &task.entry,
+                limits: &limits,
+                stdout,
+                began,
+                silence: None,
+            };
             let evidence = cell.run(&attempt, &its_stop, &mut |event: Event<'_>| {
                 if let Event::Stdout(bytes) = event {
                     // Nobody listens any more if it was stopped.

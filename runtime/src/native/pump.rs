@@ -54,6 +54,8 @@ pub(super) struct Pump<'a> {
     before: Duration,
     /// What the task had used when it was last looked at.
     looked: (Instant, Duration),
+    /// When it last said something, or took something of what it is sent, or was not the one to speak.
+    heard: Instant,
     killed: bool,
     /// Bytes that were sent.
     sent: usize,
@@ -131,6 +133,7 @@ impl<'a> Pump<'a> {
             stays,
             before,
             looked,
+            heard: attempt.began,
             killed: false,
             sent: 0,
             has_left_some: false,
@@ -148,11 +151,13 @@ impl<'a> Pump<'a> {
         }
         loop {
             talk.desk.collect(&mut talk.outbox);
-            self.send(&mut talk.outbox);
+            let has_taken = self.send(&mut talk.outbox);
+            self.note_life(has_taken || talk.desk.is_waiting());
             if talk.outbox.is_unsendable() {
                 self.process.leash.stop.stop(StopReason::Cancelled);
             }
             self.keep_limits();
+            let asked = self.attempt.silence.map(|_| Instant::now());
             let ready = self.wait(open, !talk.outbox.is_empty());
             for source in Source::ALL {
                 let index = source as usize;
@@ -160,6 +165,7 @@ impl<'a> Pump<'a> {
                     open[index] = self.read(source, &mut talk) != Piece::Last;
                 }
             }
+            self.hear_silence(asked, ready[Source::Channel as usize]);
             if ready[3] {
                 // The reason is in the handle, and an answer is at the desk; the bell has done its work.
                 self.process.leash.bell.muffle();
@@ -202,6 +208,26 @@ impl<'a> Pump<'a> {
         self.look_into_scratch();
         // That may have been too much.
         self.process.leash.stop.reason().is_none()
+    }
+
+    fn note_life(&mut self, is_alive: bool) {
+        if is_alive && self.attempt.silence.is_some() {
+            self.heard = Instant::now();
+        }
+    }
+
+    /// Whether it had nothing to say when it was asked last. What it says meanwhile counts, however late this thread is.
+    fn hear_silence(&mut self, asked: Option<Instant>, has_spoken: bool) {
+        self.note_life(has_spoken);
+        if !has_spoken && asked.is_some_and(|asked| self.silence_left(asked).is_zero()) {
+            self.process.leash.stop.stop(StopReason::Silence);
+        }
+    }
+
+    /// How much longer it may say nothing.
+    fn silence_left(&self, now: Instant) -> Duration {
+        let silence = self.attempt.silence.unwrap_or(Duration::MAX);
+        silence.saturating_sub(now.saturating_duration_since(self.heard))
     }
 
     /// Checks every clock and counter, and kills when there is a reason to.
@@ -254,7 +280,7 @@ impl<'a> Pump<'a> {
         let wall = limits.wall.saturating_sub(now.saturating_duration_since(self.attempt.began));
         let threads = processors().min(limits.threads);
         let cpu = limits.cpu.saturating_sub(self.most_cpu(now)) / threads;
-        wall.min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
+        wall.min(self.silence_left(now)).min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
     }
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
@@ -293,8 +319,9 @@ impl<'a> Pump<'a> {
         })
     }
 
-    /// Sends as much as there is room for. A guest that has hung up gets no more.
-    fn send(&mut self, outbox: &mut Outbox) {
+    /// Sends as much as there is room for. A guest that has hung up gets no more. Says whether it took anything.
+    fn send(&mut self, outbox: &mut Outbox) -> bool {
+        let before = self.sent;
         while !outbox.is_empty() {
             match (&self.process.ends.channel).write(outbox.front()) {
                 Ok(count) => {
@@ -302,13 +329,14 @@ impl<'a> Pump<'a> {
                     outbox.sent(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
                     self.has_left_some |= error.kind() == io::ErrorKind::ConnectionReset;
                     *outbox = Outbox::default();
                 }
             }
         }
+        self.sent > before
     }
 
     /// Reads one piece.

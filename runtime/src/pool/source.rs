@@ -47,6 +47,7 @@ impl Source {
         cell: &mut dyn Cell,
         order: &Order,
         limits: &Limits,
+        silence: Option<Duration>,
         stop: &StopHandle,
     ) -> (Report, bool) {
         let attempt = Attempt {
@@ -55,8 +56,9 @@ impl Source {
             limits,
             stdout: order.task.stdout,
             began: Instant::now(),
+            silence,
         };
-        let evidence = match admit(&self.program, limits) {
+        let evidence = match admit(&self.program, limits).and_then(|()| attempt.check_silence()) {
             Ok(()) => catch_unwind(AssertUnwindSafe(|| cell.run(&attempt, stop, &mut Deaf)))
                 .unwrap_or_else(|_| vanished(stop.reason())),
             Err(error) => error.into_evidence(),
@@ -68,7 +70,7 @@ impl Source {
     /// The report of a task that did not run here.
     pub(super) fn report(&self, order: &Order, limits: Limits, evidence: Evidence) -> Report {
         let summary = TaskSummary::new(&self.program, self.wall, &order.task);
-        Report::new(summary, limits, classify(&evidence), evidence)
+        Report::new(summary, limits, classify(&evidence), evidence).about(&order.task.entry)
     }
 
     /// The report of a task of which nothing ran.

@@ -238,7 +238,8 @@ impl Shared {
         // Nobody pays for it who has no subscriber.
         let task =
             tracing::info_span!("task", id = %order.task.id, program = %self.source.program.name());
-        task.in_scope(|| self.source.run(&mut **cell, order, limits, stop))
+        let silence = self.settings.keep.and_then(|reuse| reuse.max_silence);
+        task.in_scope(|| self.source.run(&mut **cell, order, limits, silence, stop))
     }
 
     /// Gives a task back whose guest was gone before it had it: no task's crash, but an end of a guest all the same.

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::payload::Payload;
 use crate::report::Report;
 use crate::task::Value;
+use crate::verdict::{Failure, Verdict};
 
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct OutputRecord {
@@ -21,6 +22,9 @@ pub(super) struct OutputRecord {
     result_codec: Option<&'static str>,
     /// The file in which a large result lies, where that was asked for; `result` is null then.
     result_file: Option<String>,
+    /// The error of a function as a value, where its guest can write it as one, in the same way as a result.
+    error_value: Option<serde_json::Value>,
+    error_codec: Option<&'static str>,
 }
 
 pub(super) fn output_record(report: &Report) -> OutputRecord {
@@ -41,6 +45,8 @@ pub(super) fn output_record(report: &Report) -> OutputRecord {
         Some(result) => (Some(value_of(result)), Some(result.codec().name())),
         None => (Some(output.values.iter().map(number).collect()), None),
     };
+    let failed = matches!(report.verdict, Verdict::Failed(Failure::Error { .. }));
+    let error = output.error_value.as_ref().filter(|_| failed);
     OutputRecord {
         stdout,
         stdout_encoding,
@@ -49,6 +55,8 @@ pub(super) fn output_record(report: &Report) -> OutputRecord {
         result,
         result_codec,
         result_file,
+        error_value: error.map(value_of),
+        error_codec: error.map(|error| error.codec().name()),
     }
 }
 

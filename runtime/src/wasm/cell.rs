@@ -160,7 +160,9 @@ impl WasmCell {
             engine: self.image.engine.engine.clone(),
             wall: attempt.began.checked_add(attempt.limits.wall),
             cpu: count.end(attempt.limits.cpu),
+            silence: attempt.silence,
         };
+        signal.listen(attempt.silence.is_some());
         let first = deadline.next(attempt.began, Some(attempt.limits.cpu));
         let watch = clock::watch(first, Arc::new(deadline)).map_err(no_thread)?;
         let (engine, alarm, fired) =

@@ -214,6 +214,8 @@ pub(super) struct Deadline {
     pub(super) wall: Option<Instant>,
     /// The processor time of its thread, and where that has to stay below.
     pub(super) cpu: Option<(ThreadTime, Duration)>,
+    /// How long it may say nothing.
+    pub(super) silence: Option<Duration>,
 }
 
 impl Deadline {
@@ -221,11 +223,13 @@ impl Deadline {
     pub(super) fn next(&self, now: Instant, cpu_left: Option<Duration>) -> Instant {
         // A thread cannot use up its time faster than the clock on the wall runs.
         let cpu = cpu_left.and_then(|left| now.checked_add(left.max(LEAST_PAUSE)));
-        let next = match (self.wall, cpu) {
-            (Some(wall), Some(cpu)) => Some(wall.min(cpu)),
-            (wall, cpu) => wall.or(cpu),
-        };
+        let next = [self.wall, cpu, self.silent_at()].into_iter().flatten().min();
         next.unwrap_or(now + FAR)
+    }
+
+    /// When it will have said nothing for too long.
+    fn silent_at(&self) -> Option<Instant> {
+        self.signal.heard_at().checked_add(self.silence?)
     }
 
     fn cpu_left(&self) -> Option<Duration> {
@@ -244,6 +248,8 @@ impl Alarm for Deadline {
                 self.stop.stop(StopReason::WallTime);
             } else if cpu_left == Some(Duration::ZERO) {
                 self.stop.stop(StopReason::CpuTime);
+            } else if self.silent_at().is_some_and(|at| at <= now) {
+                self.stop.stop(StopReason::Silence);
             }
         }
         if self.stop.reason().is_some() {
@@ -314,6 +320,7 @@ mod tests {
             engine: Engine::default(),
             wall,
             cpu: None,
+            silence: None,
         };
         let now = Instant::now();
         let quiet = deadline(Some(now + Duration::from_secs(1)));

@@ -34,7 +34,8 @@ fn send(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime::R
         wasmtime::bail!("it uses its channel and exports no memory");
     };
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
-    let GuestState { witness, outbox, desk, outlet, stop, .. } = state;
+    let GuestState { witness, outbox, desk, outlet, stop, signal, .. } = state;
+    signal.was_heard();
     let most = witness.most_at_once();
     witness.has_room(bytes.len() as u64);
     let mut told = Ok(());
@@ -71,7 +72,9 @@ fn receive(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime
     let GuestState { desk, outbox, signal, .. } = caller.data_mut();
     desk.collect(outbox);
     while outbox.is_empty() && desk.is_waiting() {
+        signal.is_asking(true);
         signal.wait_until(None, desk.has_answers())?;
+        signal.is_asking(false);
         desk.collect(outbox);
     }
     let (bytes, state) = memory.data_and_store_mut(&mut caller);

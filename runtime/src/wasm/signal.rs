@@ -21,8 +21,30 @@ pub(super) struct Signal {
     has_waited: AtomicBool,
     /// Nanoseconds that the guest's thread worked for somebody else: for the caller's ear.
     elsewhere: AtomicU64,
+    life: Life,
     /// That of the thread that runs the guest.
     bell: Mutex<Arc<Bell>>,
+}
+
+/// When the guest was last heard, where that matters.
+struct Life {
+    since: Instant,
+    matters: AtomicBool,
+    /// Nanoseconds.
+    heard: AtomicU64,
+    /// Whether it waits for its host's answer: then it is not the one to speak.
+    is_asking: AtomicBool,
+}
+
+impl Life {
+    fn new() -> Self {
+        Self {
+            since: Instant::now(),
+            matters: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            is_asking: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Signal {
@@ -31,7 +53,38 @@ impl Signal {
             fired: AtomicBool::new(false),
             has_waited: AtomicBool::new(false),
             elsewhere: AtomicU64::new(0),
+            life: Life::new(),
             bell: Mutex::new(bell),
+        }
+    }
+
+    /// A call begins, and whether it matters when its guest is heard.
+    pub(super) fn listen(&self, matters: bool) {
+        self.life.matters.store(matters, Ordering::Relaxed);
+        self.was_heard();
+    }
+
+    /// The guest has said something.
+    pub(super) fn was_heard(&self) {
+        if self.life.matters.load(Ordering::Relaxed) {
+            let nanos = u64::try_from(self.life.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.life.heard.store(nanos, Ordering::Relaxed);
+        }
+    }
+
+    /// It begins to wait for its host's answer, or has it.
+    pub(super) fn is_asking(&self, asks: bool) {
+        self.life.is_asking.store(asks, Ordering::Relaxed);
+        self.was_heard();
+    }
+
+    /// When it was heard last. One that waits for its host is as good as heard.
+    pub(super) fn heard_at(&self) -> Instant {
+        match self.life.is_asking.load(Ordering::Relaxed) {
+            true => Instant::now(),
+            false => {
+                self.life.since + Duration::from_nanos(self.life.heard.load(Ordering::Relaxed))
+            }
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) const ROWS: [Row; 25] = [
     Row::new("b15", "the examples of the README work as they are printed"),
     Row::new("b16", "a free licence").differs("two, at the user's choice: MIT or Apache-2.0"),
     Row::new("b17", "a failure says what was called")
-        .differs("with the task's id, its function and its process, but never with its input: that isn't kept alive"),
+        .differs("with the task's id, its function, its process, and a digest of its input, which isn't kept alive itself"),
     Row::new("b18", "an exit with 0 and without a result is no success"),
     Row::new("b19", "where the function failed is there to be read")
         .differs("in the error; the library prints nothing by itself"),

@@ -111,7 +111,7 @@ fn s12_s46_a_pool_that_stops_refuses_until_it_is_reset() {
 #[test]
 fn s70_guests_are_recycled_by_tasks_by_what_they_hold_and_by_age_and_that_is_no_death() {
     let (hour, most) = (LONG, ByteSize::mib(1));
-    let usual = Reuse { max_tasks: 1_000, max_age: hour, max_resident: most };
+    let usual = Reuse { max_tasks: 1_000, max_age: hour, max_resident: most, ..Reuse::default() };
     let tasks = Reuse { max_tasks: 5, ..usual };
     let resident = Reuse { max_resident: ByteSize::bytes(499), ..usual };
     for (reuse, opened) in [(usual, 1), (tasks, 4), (resident, 4)] {

@@ -26,6 +26,7 @@ pub(super) const KEYS: &[Row] = &[
     ("pool", "keep_tasks", Tasks(|draft| &mut draft.keep.max_tasks)),
     ("pool", "keep_age", Time(|draft| &mut draft.keep.max_age)),
     ("pool", "keep_resident", Size(|draft| &mut draft.keep.max_resident)),
+    ("pool", "keep_silence", MaybeTime(|draft| &mut draft.keep.max_silence)),
     ("pool", "spares", Number(|draft| &mut draft.all.pool.spares)),
     ("restart", "first", Time(|draft| &mut draft.all.pool.restart.first)),
     ("restart", "most", Time(|draft| &mut draft.all.pool.restart.most)),
@@ -159,7 +160,7 @@ impl Draft {
             (
                 !self.keeps,
                 "pool",
-                &["keep_tasks", "keep_age", "keep_resident"],
+                &["keep_tasks", "keep_age", "keep_resident", "keep_silence"],
                 "is for kept guests; say `keep = true`",
             ),
             (self.stops, "restart", &["one_in"], "is for `on_excess = \"slow\"`"),

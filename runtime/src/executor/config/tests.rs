@@ -73,7 +73,7 @@ fn every_key_is_read_as_it_is_printed_and_changes_nothing_else() {
         };
         // What would contradict the defaults otherwise.
         let with = match (*section, *key) {
-            ("pool", "keep_tasks" | "keep_age" | "keep_resident") => {
+            ("pool", "keep_tasks" | "keep_age" | "keep_resident" | "keep_silence") => {
                 "[pool]\nkeep = true\n".to_owned()
             }
             ("breaker", "slow_than") => "[breaker]\nslow_rate = 80\n".to_owned(),

@@ -121,7 +121,7 @@ fn a_guest_that_is_kept_keeps_its_heap_and_gives_back_what_it_forgets() {
     let limits = &program.policy().limits;
     for number in 1..100 {
         let (entry, stdout, began) = (&task.entry, task.stdout, Instant::now());
-        let attempt = Attempt { task: &task.id, entry, limits, stdout, began };
+        let attempt = Attempt { task: &task.id, entry, limits, stdout, began, silence: None };
         let evidence = cell.run(&attempt, &StopHandle::new(), &mut Deaf);
         assert_eq!(evidence.output.values, [crate::task::Value::I32(number)]);
     }

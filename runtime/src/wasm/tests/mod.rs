@@ -81,7 +81,7 @@ fn run_image(
 ) -> Evidence {
     let limits = task.limits.as_ref().unwrap_or(&program.policy().limits);
     let (entry, stdout, began) = (&task.entry, task.stdout, Instant::now());
-    let attempt = Attempt { task: &task.id, entry, limits, stdout, began };
+    let attempt = Attempt { task: &task.id, entry, limits, stdout, began, silence: None };
     image.open().unwrap().run(&attempt, stop, ear)
 }
 
