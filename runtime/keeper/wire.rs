@@ -51,6 +51,8 @@ pub(crate) const PROC: u32 = 256;
 pub(crate) const OWN_RULES: u32 = 512;
 /// Files of its own may be executed.
 pub(crate) const EXECUTES: u32 = 1024;
+/// The task keeps the capability that the keeper has for making namespaces: it will make tasks out of itself.
+pub(crate) const KEEPS_ADMIN: u32 = 2048;
 
 /// The beginning of an order.
 #[repr(C)]

@@ -12,6 +12,7 @@ use crate::host::{Granted, HostFunctions};
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
 use crate::payload::{Payload, ValueError};
 use crate::permissions::{GuardMode, Permissions};
+use crate::start::Start;
 use crate::trust::{CompileLimits, Trust};
 
 /// Names one task in every report, event and log line about it.
@@ -66,6 +67,7 @@ pub struct Program {
     policy: Policy,
     backtrace: bool,
     host: HostFunctions,
+    start: Start,
 }
 
 /// Where the code of a program stands.
@@ -127,7 +129,8 @@ impl Program {
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
         let (policy, host) = (Policy::default(), HostFunctions::default());
-        Self { name, source, wall: None, policy, backtrace: false, host }
+        let (wall, backtrace, start) = (None, false, Start::Spawn);
+        Self { name, source, wall, policy, backtrace, host, start }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -182,6 +185,18 @@ impl Program {
     /// The functions of the host that it may call.
     pub(crate) fn granted(&self) -> Granted {
         Granted { program: Arc::clone(&self.name), functions: self.host.clone() }
+    }
+
+    /// Says how the process of a task begins: [`Start::Spawn`] unless this says otherwise. Behind the wasm wall there is
+    /// nothing to choose, and a fork is refused.
+    pub fn started_by(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// How the process of a task begins.
+    pub fn start(&self) -> Start {
+        self.start
     }
 
     /// Whether a report shall say where a process was.

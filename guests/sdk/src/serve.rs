@@ -13,6 +13,8 @@ use serde::de::DeserializeOwned;
 use crate::context::Context;
 use crate::inbox::{self, Order};
 use crate::testify::{error_report, error_said, say, say_value, start};
+#[cfg(target_os = "linux")]
+use crate::testify::{greet, hear_panics};
 use crate::{people, value};
 
 /// How many names a message lists.
@@ -107,11 +109,24 @@ static FUNCTIONS: OnceLock<&'static [Function]> = OnceLock::new();
 
 /// Serves calls of these functions until there are no more; [`serve!`](crate::serve!) calls it. Without a host,
 /// runs one of them for the people at the command line.
-pub fn serve(functions: &'static [Function]) -> ExitCode {
+pub fn serve(warm_up: fn(), functions: &'static [Function]) -> ExitCode {
     let functions = FUNCTIONS.get_or_init(|| functions);
-    start();
+    begin(warm_up);
     say(&FromGuest::Functions(functions.iter().map(|function| function.name.to_owned()).collect()));
     if go_on() { ExitCode::SUCCESS } else { people::run(functions) }
+}
+
+/// Greets the host when all is there that a call needs: in this process, or in each fork of it.
+fn begin(warm_up: fn()) {
+    #[cfg(target_os = "linux")]
+    if crate::zygote::is_wanted() {
+        hear_panics();
+        warm_up();
+        crate::zygote::fork_on_order();
+        return greet();
+    }
+    start();
+    warm_up();
 }
 
 /// Serves what has come. Says whether there was a host that sent anything.

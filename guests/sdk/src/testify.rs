@@ -27,13 +27,23 @@ const MOST_CAUSES: usize = 32;
 pub fn start() {
     STARTED.call_once(|| {
         wire::open();
-        say(&FromGuest::Hello { version: VERSION });
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            say(&FromGuest::Panic(panic_report(info)));
-            usual(info);
-        }));
+        greet();
+        hear_panics();
     });
+}
+
+/// The first word.
+pub(crate) fn greet() {
+    say(&FromGuest::Hello { version: VERSION });
+}
+
+/// Tells the host of every panic from now on, as far as there is a channel.
+pub(crate) fn hear_panics() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        say(&FromGuest::Panic(panic_report(info)));
+        usual(info);
+    }));
 }
 
 /// What `main` may return: nothing, or a result whose error the host shall know.

@@ -4,6 +4,8 @@
     expect(unsafe_code, reason = "an inherited descriptor, and imported functions")
 )]
 
+#[cfg(target_os = "linux")]
+pub(crate) use process::{control, open_here};
 #[cfg(unix)]
 pub(crate) use process::{open, receive, receive_all, send, try_receive};
 
@@ -17,6 +19,7 @@ pub(crate) use nowhere::{open, receive, receive_all, send, try_receive};
 mod process {
     use std::fs::File;
     use std::io::{ErrorKind, Read as _, Write as _};
+    use std::mem::ManuallyDrop;
     use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
     use std::os::unix::net::UnixStream;
     use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -25,6 +28,9 @@ mod process {
 
     /// A frame of so many bytes is sent in one call of the system, head and tail together.
     const SMALL: usize = 1024;
+
+    /// The number of the channel in a task that was forked.
+    const TASKS_CHANNEL: i32 = 3;
 
     static CHANNEL: OnceLock<Option<File>> = OnceLock::new();
 
@@ -41,16 +47,39 @@ mod process {
 
     /// Takes the descriptor that the host left for us, if we have a host.
     pub(crate) fn open() {
-        CHANNEL.get_or_init(|| {
-            let number = std::env::var(CHANNEL_VARIABLE).ok()?.parse().ok()?;
-            // SAFETY: the variable is set by the host alone, which made this descriptor for us; nobody
-            // else in this process knows of it.
-            let inherited = unsafe { OwnedFd::from_raw_fd(number) };
-            // SAFETY: this runs first in `main`, before there is a second thread that could read it.
-            unsafe { std::env::remove_var(CHANNEL_VARIABLE) };
-            // Neither the variable nor the copy is passed on to programs that this one starts.
-            inherited.try_clone().ok().map(File::from)
-        });
+        CHANNEL.get_or_init(inherited);
+    }
+
+    /// The descriptor that the host left for us. Neither the variable nor this copy is passed on to programs that this
+    /// one starts.
+    fn inherited() -> Option<File> {
+        copy_of(number()?)
+    }
+
+    /// The same where orders come over it. Its number stays taken: it will be the channel's in every task.
+    pub(crate) fn control() -> Option<File> {
+        // SAFETY: the host made this descriptor for us; nobody else in this process knows of it, and nobody closes it.
+        let inherited = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number()?) });
+        inherited.try_clone().ok().map(File::from)
+    }
+
+    fn number() -> Option<i32> {
+        let number = std::env::var(CHANNEL_VARIABLE).ok()?.parse().ok()?;
+        // SAFETY: this runs first in `main`, before there is a second thread that could read it.
+        unsafe { std::env::remove_var(CHANNEL_VARIABLE) };
+        Some(number)
+    }
+
+    /// A task that was forked has its channel where the order has put it.
+    pub(crate) fn open_here() {
+        CHANNEL.get_or_init(|| copy_of(TASKS_CHANNEL));
+    }
+
+    /// A copy of a descriptor, with another number; the first one is closed.
+    fn copy_of(number: i32) -> Option<File> {
+        // SAFETY: the host made this descriptor for us; nobody else in this process knows of it.
+        let inherited = unsafe { OwnedFd::from_raw_fd(number) };
+        inherited.try_clone().ok().map(File::from)
     }
 
     /// Sends a frame. The host may have hung up; that is no reason to die of something else.

@@ -17,13 +17,14 @@ use crate::evidence::{
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
+use crate::start;
 use crate::task::{Entry, Stdin};
 
 use super::family::{Crowd, Family};
 use super::group::{Counts, Group};
 use super::host_oom::HostKills;
 use super::image::Prepared;
-use super::keeper::{Job, Launched, NotLaunched};
+use super::keeper::{Job, Launched, NotLaunched, Role};
 use super::plan::{Ends, Plan, Start};
 use super::pump::Pump;
 use super::standing::Standing;
@@ -78,7 +79,11 @@ impl NativeCell {
         }
         let family = Arc::new(Family::default());
         let host_kills = HostKills::so_far();
-        let Some((launched, standing)) = self.launch(&mut plan, attempt, stop, &family)? else {
+        let begun = match self.image.start {
+            start::Start::Spawn => self.launch(&mut plan, attempt, stop, &family)?,
+            start::Start::Fork => self.image.fork(&plan, &ends.channel, attempt, stop, &family)?,
+        };
+        let Some((launched, standing)) = begun else {
             return Ok(Evidence::of(Source::Status, Ending::Vanished));
         };
         // The cage stands as long as its task runs, also if the next one gets another.
@@ -145,6 +150,7 @@ impl NativeCell {
             let standing = self.image.standing()?;
             plan.view = View::of(&self.image, &standing, attempt.limits)?;
             let job = Job {
+                role: Role::Task,
                 own_pids: standing.own_pids,
                 terms: standing.terms,
                 backtrace: self.image.backtrace,

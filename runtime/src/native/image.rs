@@ -10,6 +10,7 @@ use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::limits::Limits;
 use crate::permissions::{GuardMode, Permissions};
+use crate::start::Start;
 use crate::task::Program;
 
 use super::cage::Layout;
@@ -18,6 +19,7 @@ use super::filter::Terms;
 use super::group::{Group, Shelf, Site};
 use super::plan;
 use super::standing::{self, Lacks, Standing};
+use super::zygote::Nursery;
 use super::{refusals, view, wire};
 
 /// One executable, and how its processes are started.
@@ -42,6 +44,12 @@ pub(super) struct Prepared {
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
     site: Arc<Result<Site, String>>,
+    /// How each of its tasks begins.
+    pub(super) start: Start,
+    /// What a guest is warmed up under.
+    pub(super) limits: Limits,
+    /// Where its warm guest is. Before the cage: that can go only when nobody is left in it.
+    pub(super) nursery: Nursery,
     /// Groups whose tasks are over.
     pub(super) shelf: Shelf,
     standing: Mutex<State>,
@@ -65,6 +73,12 @@ impl NativeImage {
             return Err(LoadError::at(Step::Accept, detail));
         };
         look_at(path)?;
+        let has_views = view::is_wanted(&program.policy().permissions, &program.policy().limits);
+        if program.start() == Start::Fork && has_views {
+            let detail = "a `/tmp` or a `/proc` of a task's own is made before its program is executed, and a fork is \
+                          made after that; start the tasks by spawn";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
         let policy = program.policy();
         for dir in &policy.permissions.dirs {
             dir.look()?;
@@ -86,8 +100,11 @@ impl NativeImage {
             mode: policy.guards,
             layout,
             terms,
-            has_views: view::is_wanted(&policy.permissions, &policy.limits),
+            has_views,
             backtrace: program.wants_backtrace(),
+            start: program.start(),
+            limits: plan::grantable(policy.limits.clone()),
+            nursery: Nursery::default(),
             site,
             shelf: Shelf::default(),
             standing: Mutex::default(),

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use libc::c_uint;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sandtrap_protocol::CHANNEL_VARIABLE;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use sandtrap_protocol::{Birth, CHANNEL_VARIABLE, START_FORK, START_VARIABLE};
 
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::Permissions;
@@ -72,8 +73,10 @@ impl Plan {
             add(&mut texts, argument)?;
         }
         add(&mut texts, OsStr::new(&format!("{CHANNEL_VARIABLE}={CHANNEL_DESCRIPTOR}")))?;
-        // The channel's variable is the host's: a grant of the same name would give the guest two.
-        let granted = start.permissions.env.iter().filter(|(key, _)| key != CHANNEL_VARIABLE);
+        // These variables are the host's: a grant of the same name would give the guest two.
+        let ours = [CHANNEL_VARIABLE, START_VARIABLE];
+        let granted =
+            start.permissions.env.iter().filter(|(key, _)| !ours.iter().any(|it| key == it));
         let mut variables = 1;
         for (key, value) in granted {
             let mut pair = key.clone();
@@ -92,6 +95,51 @@ impl Plan {
         let arguments = start.arguments.len() as u32 + 1;
         let plan = Self { rlimits, arguments, variables, texts, descriptors, group, view: None };
         Ok((plan, Ends { stdout, stderr, channel }))
+    }
+
+    /// The plan for a guest that is to be warmed up, with the socket for its orders and what it writes to stderr. Its limits
+    /// are those of memory alone: the others, and processor time, are its tasks' own.
+    pub(super) fn of_zygote(
+        start: Start<'_>,
+        limits: &Limits,
+        group: Option<Arc<Group>>,
+    ) -> io::Result<(Self, UnixStream, File)> {
+        let null = || File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+        let (mut plan, ends) = Self::new(start, null()?, limits, group)?;
+        add(&mut plan.texts, OsStr::new(&format!("{START_VARIABLE}={START_FORK}")))?;
+        plan.variables += 1;
+        let words = File::from(memfd_create("sandtrap-words", MFdFlags::MFD_CLOEXEC)?);
+        plan.descriptors[1] = null()?;
+        plan.descriptors[2] = words.try_clone()?.into();
+        let kept = [libc::RLIMIT_AS, libc::RLIMIT_STACK, libc::RLIMIT_MEMLOCK, libc::RLIMIT_CORE];
+        plan.rlimits.retain(|limit| kept.iter().any(|kept| u64::from(*kept) == limit.resource));
+        Ok((plan, ends.channel, words))
+    }
+
+    /// The order for a zygote, its group's entrances and rules included, and what travels beside it.
+    pub(super) fn birth<'a>(
+        &'a self,
+        last_filter: &[libc::sock_filter],
+        rules: Option<&'a OwnedFd>,
+        entrances: &'a [OwnedFd],
+    ) -> (Vec<u8>, Vec<BorrowedFd<'a>>) {
+        let all = self.descriptors.iter().chain(rules).chain(entrances);
+        let descriptors: Vec<_> = all.map(|descriptor| descriptor.as_fd()).collect();
+        let birth = Birth {
+            instructions: last_filter.len() as u32,
+            descriptors: descriptors.len() as u32,
+            has_rules: rules.is_some(),
+        };
+        let mut order = birth.to_bytes().to_vec();
+        for instruction in last_filter {
+            order.extend(super::board::packed(instruction).to_ne_bytes());
+        }
+        (order, descriptors)
+    }
+
+    /// What a task is limited to by its kernel.
+    pub(super) fn rlimits(&self) -> &[Rlimit] {
+        &self.rlimits
     }
 
     /// The order, and what travels beside it. `None` if it is larger than any exec could take.

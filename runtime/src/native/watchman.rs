@@ -5,7 +5,7 @@
 //! host's own are never reaped by us, and nobody has to wake a thread that waits. A task announces itself by its
 //! first stop; whose it is stands on the board before it has run one instruction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -23,6 +23,8 @@ pub(super) struct Watchman {
     desk: Arc<Desk>,
     keeper_is_gone: bool,
     tasks: HashMap<pid_t, Running>,
+    /// Forks that were heard of before their zygote's word of them.
+    early: HashSet<pid_t>,
 }
 
 /// A task, and whoever waits for its end.
@@ -34,7 +36,7 @@ struct Running {
 
 impl Watchman {
     pub(super) fn new(keeper: pid_t, desk: Arc<Desk>) -> Self {
-        Self { keeper, desk, keeper_is_gone: false, tasks: HashMap::new() }
+        Self { keeper, desk, keeper_is_gone: false, tasks: HashMap::new(), early: HashSet::new() }
     }
 
     /// Blocks until the keeper and all its tasks are gone.
@@ -55,6 +57,7 @@ impl Watchman {
                 None => {}
             }
             if let Some(main) = main {
+                self.take_births(main);
                 self.finish(main);
             }
             if pid == self.keeper && ended {
@@ -83,16 +86,39 @@ impl Watchman {
             return Some(*main);
         }
         if let Some((job, traced)) = self.desk.adopt(pid) {
-            let watch = Watch::new(pid, traced, &job);
-            let Job { tell_end, done, .. } = job;
-            self.tasks.insert(pid, Running { watch, tell_end, done });
+            self.tasks.insert(pid, Running::new(pid, traced, job));
             return Some(pid);
         }
         let (process, parent) = relations(pid)?;
         let mut tasks = self.tasks.iter();
-        tasks
-            .find(|(_, running)| running.watch.knows(process) || running.watch.knows(parent))
-            .map(|(main, _)| *main)
+        let (main, running) = tasks
+            .find(|(_, running)| running.watch.knows(process) || running.watch.knows(parent))?;
+        if !running.watch.is_zygote() || process == *main {
+            return Some(*main);
+        }
+        let zygote = *main;
+        let is_adopted = self.adopt_birth(zygote, process);
+        if is_adopted {
+            self.early.insert(process);
+        }
+        is_adopted.then_some(process)
+    }
+
+    /// The forks of a zygote are tasks of their own.
+    fn take_births(&mut self, zygote: pid_t) {
+        let births = self.tasks.get_mut(&zygote).map(|running| running.watch.take_births());
+        for born in births.unwrap_or_default() {
+            if !self.early.remove(&born) && !self.adopt_birth(zygote, born) {
+                // Nobody has ordered it.
+                sys::send(born, libc::SIGKILL);
+            }
+        }
+    }
+
+    fn adopt_birth(&mut self, zygote: pid_t, born: pid_t) -> bool {
+        let Some(job) = self.desk.adopt_birth(zygote, born) else { return false };
+        self.tasks.insert(born, Running::new(born, true, job));
+        true
     }
 
     fn finish(&mut self, main: pid_t) {
@@ -100,12 +126,21 @@ impl Watchman {
             return;
         }
         if let Some(running) = self.tasks.remove(&main) {
+            if running.watch.is_zygote() {
+                self.desk.expect_no_birth(main);
+            }
             running.tell();
         }
     }
 }
 
 impl Running {
+    fn new(pid: pid_t, traced: bool, job: Job) -> Self {
+        let watch = Watch::new(pid, traced, &job);
+        let Job { tell_end, done, .. } = job;
+        Self { watch, tell_end, done }
+    }
+
     fn tell(self) {
         // If the caller is gone, nobody wants it.
         let _ = self.tell_end.send(self.watch.finish());
