@@ -9,6 +9,7 @@ mod crash_to_next;
 mod deadline;
 mod density;
 mod floors;
+mod forked_task;
 mod frames;
 mod fresh_task;
 mod peers;
@@ -22,8 +23,9 @@ use std::time::Instant;
 use sandtrap_benches::{hurry, table};
 
 /// All of them, in the order in which they are asked.
-const QUESTIONS: [(&str, fn()); 11] = [
+const QUESTIONS: [(&str, fn()); 12] = [
     ("fresh_task", fresh_task::ask),
+    ("forked_task", forked_task::ask),
     ("warm_instance", warm_instance::ask),
     ("crash_to_next", crash_to_next::ask),
     ("cold_start", cold_start::ask),

@@ -50,6 +50,8 @@ pub struct Evidence {
     pub guards: Vec<Guard>,
     /// The process, where there was one.
     pub pid: Option<u32>,
+    /// Whether this is the end of the guest that was to be forked for the task, before it was warm.
+    pub was_warming_up: bool,
 }
 
 impl Evidence {
@@ -73,6 +75,7 @@ impl Evidence {
             trace: Trace::default(),
             guards: Vec::new(),
             pid: None,
+            was_warming_up: false,
         }
     }
 

@@ -102,6 +102,8 @@ pub struct Facts {
     pub core_dump: Option<CoreDump>,
     /// Where it was, innermost frame first.
     pub trace: Trace,
+    /// Whether this is the end of the guest that was to be forked for the task, before it was warm.
+    pub was_warming_up: bool,
 }
 
 impl Report {
@@ -125,6 +127,7 @@ impl Report {
             trace,
             guards,
             pid,
+            was_warming_up,
         } = evidence;
         let facts = Facts {
             source,
@@ -139,6 +142,7 @@ impl Report {
             thrown,
             core_dump,
             trace,
+            was_warming_up,
         };
         output.result = testimony.result;
         output.error_value = testimony.error_value;

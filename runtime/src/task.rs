@@ -13,6 +13,7 @@ use crate::host::{Granted, HostFunctions};
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
 use crate::payload::{Payload, Payloads, ValueError};
 use crate::permissions::{GuardMode, Permissions};
+use crate::start::Start;
 use crate::trust::{CompileLimits, Trust};
 
 pub use id::TaskId;
@@ -48,6 +49,7 @@ pub struct Program {
     host: HostFunctions,
     core_dump: bool,
     invoked_with: Vec<OsString>,
+    start: Start,
 }
 
 /// Where the code of a program stands.
@@ -108,10 +110,21 @@ impl Program {
             ProgramSource::File(path) => path.display().to_string().into(),
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
-        let (policy, payloads, host) = Default::default();
+        let (policy, payloads, host, start) = Default::default();
         let (backtrace, core_dump, invoked_with) = Default::default();
         let wall = None;
-        Self { name, source, wall, policy, backtrace, payloads, host, core_dump, invoked_with }
+        Self {
+            name,
+            source,
+            wall,
+            policy,
+            backtrace,
+            payloads,
+            host,
+            core_dump,
+            invoked_with,
+            start,
+        }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -177,6 +190,18 @@ impl Program {
     /// The functions of the host that it may call.
     pub(crate) fn granted(&self) -> Granted {
         Granted { program: Arc::clone(&self.name), functions: self.host.clone() }
+    }
+
+    /// Says how the process of a task begins: [`Start::Spawn`] unless this says otherwise. Behind the wasm wall there is
+    /// nothing to choose, and a fork is refused.
+    pub fn started_by(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// How the process of a task begins.
+    pub fn start(&self) -> Start {
+        self.start
     }
 
     /// Whether a report shall say where a process was.

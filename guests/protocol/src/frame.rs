@@ -74,6 +74,8 @@ pub enum FromGuest {
         /// How many bytes it has.
         length: u64,
     },
+    /// The guest is warm, and forks from now on for each order that comes; see [`crate::Birth`]. Nothing may follow.
+    Warm,
 }
 
 /// What a host sends.
@@ -209,7 +211,8 @@ impl FromGuest {
             | Self::OutOfMemory { .. }
             | Self::Functions(_)
             | Self::Beat
-            | Self::Placed { .. } => Tail::None,
+            | Self::Placed { .. }
+            | Self::Warm => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
             | Self::ErrorValue { .. }
@@ -221,7 +224,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11 | 12 => Some(Tail::None),
+            0..=4 | 11..=13 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,

@@ -34,7 +34,7 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
         Entry::Invoke { .. } | Entry::Command { .. } => None,
     };
     let policy = policy(args, wall.unwrap_or(Wall::Wasm))?;
-    let program = super::run::program(file.clone(), wall, policy);
+    let program = super::run::program(file.clone(), wall, policy).started_by(args.start.start());
     let session = Session {
         streams: &args.streams,
         report: &args.report,

@@ -43,6 +43,35 @@ pub(super) fn numbers_of(tid: pid_t) -> Option<(pid_t, pid_t)> {
     Some((process, inside.unwrap_or(process)))
 }
 
+/// What the kernel says of how a process is confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// Whether the number is that of a process, and of no thread beside its first.
+    pub(super) is_process: bool,
+    pub(super) threads: u64,
+    pub(super) has_no_capabilities: bool,
+    pub(super) filters: u64,
+}
+
+impl State {
+    pub(super) fn of(pid: pid_t) -> Option<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name));
+            value.map(str::trim)
+        };
+        let number = |name| field(name)?.parse::<u64>().ok();
+        let none = |name| field(name).is_some_and(|set| set.bytes().all(|digit| digit == b'0'));
+        Some(Self {
+            is_process: number("Tgid:") == u64::try_from(pid).ok(),
+            threads: number("Threads:")?,
+            has_no_capabilities: ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"].into_iter().all(none),
+            // Older kernels don't count them.
+            filters: number("Seccomp_filters:").unwrap_or(0),
+        })
+    }
+}
+
 /// The process behind another one's descriptor.
 pub(super) fn behind_descriptor(tid: pid_t, descriptor: u64) -> Option<pid_t> {
     let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{descriptor}")).ok()?;

@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sandtrap::{
-    Entry, Error, Executor, ExecutorSettings, Policy, Report, Runtime, StopHandle, show_duration,
+    Entry, Error, Executor, ExecutorSettings, Policy, Program, Report, Runtime, Start, StopHandle,
+    show_duration,
 };
 
 use super::run;
@@ -65,6 +66,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         runtime: args.compile.runtime_for(u32::try_from(places).unwrap_or(u32::MAX))?,
         settings,
         policy,
+        start: args.start.start(),
         executors: Mutex::default(),
         intake: Intake::start(lines, done)?,
         outlet: Outlet::new(file, args.as_completed),
@@ -111,6 +113,8 @@ struct Crew {
     runtime: Runtime,
     settings: ExecutorSettings,
     policy: Policy,
+    /// How processes begin that are called.
+    start: Start,
     executors: Mutex<Vec<(Kind, Arc<Executor>)>>,
     intake: Intake,
     outlet: Outlet,
@@ -142,10 +146,13 @@ impl Crew {
                 executor.run_with(order, &self.stop)
             }
             // A program that can't be loaded is a report, too.
-            Err(_) => self
-                .runtime
-                .run(run::program(run::named(&program), None, self.policy.clone()), &order.task),
+            Err(_) => self.runtime.run(self.program(&program, is_call), &order.task),
         }
+    }
+
+    fn program(&self, name: &OsString, is_call: bool) -> Program {
+        let program = run::program(run::named(name), None, self.policy.clone());
+        program.started_by(if is_call { self.start } else { Start::Spawn })
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.
@@ -158,7 +165,7 @@ impl Crew {
             executors.push(found);
             return Ok(executor);
         }
-        let program = run::program(run::named(name), None, self.policy.clone());
+        let program = self.program(name, is_call);
         let loaded = self.runtime.load(program)?;
         let mut settings = self.settings.clone();
         if !is_call {
