@@ -66,7 +66,7 @@ pub const GOALS: &[Goal] = &[
     elsewhere(
         "frames/allocations",
         "allocations for it",
-        "the guest's own allocator is in the program that would count",
+        "none: `cargo nextest run -p sandtrap-protocol without_a_copy` counts them",
     ),
     goal(
         "warm_call/native/hot",

@@ -7,11 +7,14 @@
 
 pub mod goals;
 pub mod notebook;
+mod statistics;
 pub mod table;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+pub use crate::statistics::by_criterion;
 
 use crate::notebook::{Sense, note};
 
@@ -124,12 +127,14 @@ impl Figures {
 /// Runs the cases in turns, and prints and gives their figures in the order in which they came.
 pub fn in_turns<const N: usize>(question: &str, mut cases: [Case<'_>; N]) -> [Figures; N] {
     let (rounds, turn) = pace();
-    for case in &mut cases {
-        case.warm_up(turn);
-    }
-    for round in 0..rounds {
-        for place in 0..N {
-            cases[(round + place) % N].turn(turn);
+    if !statistics::sampled(question, &mut cases, turn) {
+        for case in &mut cases {
+            case.warm_up(turn);
+        }
+        for round in 0..rounds {
+            for place in 0..N {
+                cases[(round + place) % N].turn(turn);
+            }
         }
     }
     cases.each_mut().map(|case| {

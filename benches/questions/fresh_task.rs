@@ -2,12 +2,13 @@
 //! beside a bare spawn, and beside what others cage one with?
 #![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
+use std::hint::black_box;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use sandtrap::{GuardState, Program, Runtime, Task, Wall};
-use sandtrap_benches::notebook::not_measured;
-use sandtrap_benches::{Case, in_turns, tell_gain, tell_ratio};
+use sandtrap::{Ending, Evidence, GuardState, Program, Runtime, Source, Task, Wall, classify};
+use sandtrap_benches::notebook::{Sense, not_measured};
+use sandtrap_benches::{Case, in_turns, tell_gain, tell_ratio, tell_value};
 use sandtrap_tests::guests;
 use wasmtime::Config;
 
@@ -53,6 +54,7 @@ fn process(runtime: &Runtime, victim: &Path) {
         println!("not in force here: {} ({})", guard.name, guard.why.as_deref().unwrap_or("off"));
     }
     let caged = || assert!(loaded.run(&task).verdict.is_completed());
+    judgment(&caged);
     if !bubblewrap(victim) {
         let why = "bwrap is not here, or may not run: install the package bubblewrap";
         not_measured("fresh_task/native/bwrap", why);
@@ -76,6 +78,18 @@ fn process(runtime: &Runtime, victim: &Path) {
     );
     tell_ratio("fresh_task/native", &ours, &bare, 2.0);
     tell_gain("fresh_task/native/bwrap", &ours, &bwrap, 30.0);
+}
+
+/// What of a task's time is spent on its verdict: with it, in terms of without it.
+fn judgment(caged: &impl Fn()) {
+    let evidence = Evidence::of(Source::Ptrace, Ending::Exited(0));
+    let [task, verdict] = in_turns(
+        "fresh_task/native/classification",
+        [Case::new("caged", caged), Case::new("classify", || classify(black_box(&evidence)))],
+    );
+    let share = (verdict.median / task.median).max(verdict.least / task.least);
+    let ratio = 1.0 / (1.0 - share);
+    tell_value("fresh_task/native/classification", "of the rest", ratio, Sense::AtMost, 1.05);
 }
 
 fn bubblewrap(victim: &Path) -> bool {

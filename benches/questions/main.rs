@@ -1,7 +1,8 @@
 //! The questions, one file each, asked one after another: `cargo bench -p sandtrap-benches --bench questions`.
 //!
-//! `… -- NAME…` asks some of them only, `--quick` hurries, and `--record` writes `benches/RATIOS.md`.
-#![expect(clippy::print_stdout, reason = "a bench shows its figures")]
+//! `… -- NAME…` asks some of them only, `--quick` hurries, and `--record` writes `benches/RATIOS.md`;
+//! `--criterion` asks by criterion instead of in turns.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench shows its figures")]
 
 mod cold_start;
 mod compute;
@@ -18,9 +19,10 @@ mod throughput;
 mod warm_instance;
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
 
-use sandtrap_benches::{hurry, table};
+use sandtrap_benches::{by_criterion, hurry, table};
 
 /// All of them, in the order in which they are asked.
 const QUESTIONS: [(&str, fn()); 12] = [
@@ -38,13 +40,23 @@ const QUESTIONS: [(&str, fn()); 12] = [
     ("spawn_from_big_host", spawn_from_big_host::ask),
 ];
 
-fn main() {
+const FLAGS: [&str; 3] = ["--quick", "--record", "--criterion"];
+
+fn main() -> ExitCode {
     sandtrap::init();
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo adds a flag of its own.
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let has = |flag: &str| words.iter().any(|word| word == flag);
+    if let Err(why) = understood(&words) {
+        eprintln!("{why}");
+        return ExitCode::from(2);
+    }
     let named: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
     if has("--quick") {
         hurry();
+    }
+    if has("--criterion") {
+        by_criterion();
     }
     let began = Instant::now();
     for (name, ask) in QUESTIONS {
@@ -59,6 +71,28 @@ fn main() {
         table::write(&path, &circumstances(has("--quick"))).expect("the table can be written");
         println!("written: {}", path.display());
     }
+    ExitCode::SUCCESS
+}
+
+/// A word nobody knows would leave out what was meant, in silence.
+fn understood(words: &[String]) -> Result<(), String> {
+    let names = QUESTIONS.map(|(name, _)| name);
+    let is_known =
+        |word: &&String| names.contains(&word.as_str()) || FLAGS.contains(&word.as_str());
+    if let Some(word) = words.iter().find(|word| !is_known(word)) {
+        return Err(format!(
+            "what is {word:?}? The questions: {}; the flags: {}",
+            names.join(" "),
+            FLAGS.join(" ")
+        ));
+    }
+    let has = |flag: &str| words.iter().any(|word| word == flag);
+    if has("--criterion") && has("--record") {
+        return Err(
+            "the table is made from what ran in turns: --record without --criterion".to_owned()
+        );
+    }
+    Ok(())
 }
 
 /// The machine in general words, and how busy it was.

@@ -24,6 +24,7 @@ of_the_library! {
     task = "../../runtime/src/task.rs",
     trace = "../../runtime/src/trace.rs",
     trust = "../../runtime/src/trust.rs",
+    value_file = "../../runtime/src/value_file.rs",
 }
 
 use std::time::Instant;

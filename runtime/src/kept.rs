@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::evidence::Step;
 use crate::function::{Function, Numbers};
 use crate::isolation::{Attempt, Cell, Deaf, Ear, LoadError, StopHandle, Vitals};
+use crate::limits::Limits;
 use crate::report::{Report, TaskSummary};
 use crate::reuse::Reuse;
 use crate::runtime::{Loaded, judge};
@@ -43,11 +44,14 @@ pub struct Kept {
     cell: Box<dyn Cell>,
     loaded: Loaded,
     reuse: Reuse,
+    /// The program's own, as far as this host could grant them when its guest was started.
+    limits: Limits,
 }
 
 impl Kept {
     pub(crate) fn new(cell: Box<dyn Cell>, loaded: Loaded, reuse: Reuse) -> Self {
-        Self { cell, loaded, reuse }
+        let limits = loaded.grantable(loaded.program().policy().limits_for(None));
+        Self { cell, loaded, reuse, limits }
     }
 
     /// Runs one task. Blocks until it has ended.
@@ -60,7 +64,10 @@ impl Kept {
         let began = Instant::now();
         let program = self.loaded.program();
         let summary = TaskSummary::new(program, self.loaded.wall(), task);
-        let limits = self.loaded.grantable(program.policy().limits_for(task.limits.as_ref()));
+        let limits = match &task.limits {
+            None => self.limits.clone(),
+            own => self.loaded.grantable(program.policy().limits_for(own.as_ref())),
+        };
         let attempt = Attempt {
             task: &task.id,
             entry: &task.entry,

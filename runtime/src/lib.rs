@@ -120,6 +120,7 @@ mod task;
 mod telemetry;
 mod trace;
 mod trust;
+mod value_file;
 mod verdict;
 mod wasm;
 

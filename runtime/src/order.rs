@@ -107,7 +107,9 @@ impl Order {
             Entry::Call { function, arguments } => {
                 function.len() + arguments.len() * size_of::<Value>()
             }
-            Entry::Invoke { function, input } => function.len() + input.bytes().len(),
+            Entry::Invoke { function, input } => {
+                function.len() + if input.path().is_some() { 0 } else { input.bytes().len() }
+            }
         };
         bytes as u64
     }

@@ -1,23 +1,34 @@
 //! Values that go into a guest's function and come out of it: bytes, and how they are written.
 
 use std::any::{Any, TypeId, type_name};
-use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use sandtrap_protocol::{Codec, typed_bytes, typed_bytes_to_vec, typed_from_slice, typed_to_vec};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
+use crate::value_file::{Reader, ValueFile};
+
 /// A value as bytes. Cheap to clone, however large it is.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Payload {
     codec: Codec,
-    bytes: Bytes,
+    body: Body,
+}
+
+/// Where the bytes are.
+#[derive(Clone)]
+enum Body {
+    Memory(Bytes),
+    File(Arc<ValueFile>),
 }
 
 /// How large values travel between a program's tasks and their host. Those of less than 64 KiB always travel with their
 /// frames.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Payloads {
     /// As the wall has it best: a module's result is read in its own memory, a process shares memory with its host where
     /// that takes nothing from its walls.
@@ -29,6 +40,11 @@ pub enum Payloads {
     /// which its profile may otherwise forbid: what it does with that is bounded by its other walls only.
     /// (Where the profile is `process` or `jit` it can do that anyway, and `Auto` is the same.)
     Shared,
+    /// Large results go into files of this directory, each under a name that nobody can guess, and are in nobody's memory
+    /// meanwhile. [`Payload::path`] says where one lies. It is removed with the last [`Payload`] that speaks of it, and
+    /// where its task didn't complete; [`Payload::keep`] has it stay. Where the directory is full, a result is in memory
+    /// after all.
+    File(PathBuf),
 }
 
 /// A value that can't be written, or bytes that are no such value.
@@ -44,7 +60,17 @@ impl Payload {
 
     /// Bytes that are written in this way. They are not looked at.
     pub fn new(codec: Codec, bytes: impl Into<Vec<u8>>) -> Self {
-        Self { codec, bytes: Bytes::from(bytes.into()) }
+        Self { codec, body: Body::Memory(Bytes::from(bytes.into())) }
+    }
+
+    /// What is in a file, written in this way. It is read piece by piece when it is sent, and has to stay as it is until
+    /// then. The file is never removed.
+    pub fn file(codec: Codec, path: impl AsRef<Path>) -> io::Result<Self> {
+        ValueFile::of_others(path.as_ref()).map(|file| Self::in_file(codec, file))
+    }
+
+    pub(crate) fn in_file(codec: Codec, file: ValueFile) -> Self {
+        Self { codec, body: Body::File(Arc::new(file)) }
     }
 
     /// A typed value, for a guest in Rust that knows the type.
@@ -89,16 +115,41 @@ impl Payload {
 
     /// Bytes that belong to something else, which is kept as long as they are. They are not copied.
     pub(crate) fn held(codec: Codec, owner: impl AsRef<[u8]> + Send + 'static) -> Self {
-        Self { codec, bytes: Bytes::from_owner(owner) }
+        Self { codec, body: Body::Memory(Bytes::from_owner(owner)) }
     }
 
     /// The bytes that a function gave, where it gave bytes or text and no other value: raw ones, or those of a
-    /// `Vec<u8>`. They stand where the host took them in, and are not copied.
+    /// `Vec<u8>`. They stand where the host took them in, and are not copied; out of a file they are read once.
     pub fn as_bytes(&self) -> Option<&[u8]> {
+        let bytes = self.whole().ok()?;
         match self.codec {
-            Codec::Raw => Some(&self.bytes),
-            Codec::Typed => typed_bytes(&self.bytes).ok(),
+            Codec::Raw => Some(bytes),
+            Codec::Typed => typed_bytes(bytes).ok(),
             Codec::Json => None,
+        }
+    }
+
+    /// The file in which it lies, if it lies in one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.body {
+            Body::Memory(_) => None,
+            Body::File(file) => Some(file.path()),
+        }
+    }
+
+    /// Has its file stay when nobody has this value any more, and gives its name. From then on it is the caller's.
+    pub fn keep(&self) -> Option<&Path> {
+        if let Body::File(file) = &self.body {
+            file.keep();
+        }
+        self.path()
+    }
+
+    /// How many bytes it has. Nothing is read for that.
+    pub fn length(&self) -> u64 {
+        match &self.body {
+            Body::Memory(bytes) => bytes.len() as u64,
+            Body::File(file) => file.length(),
         }
     }
 
@@ -107,28 +158,44 @@ impl Payload {
         self.codec
     }
 
-    /// The bytes.
+    /// The bytes. What lies in a file is read, once, and kept in memory from then on; there are none if it can't be read,
+    /// and [`read`](Self::read) says why.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.whole().map_or(&[], |bytes| bytes)
     }
 
     /// The bytes, without a copy if nobody else has them.
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes.into()
+        match self.body {
+            Body::Memory(bytes) => bytes.into(),
+            Body::File(_) => self.bytes().to_vec(),
+        }
     }
 
-    /// The bytes, shared.
-    pub(crate) fn shared(&self) -> Bytes {
-        self.bytes.clone()
+    fn whole(&self) -> Result<&Bytes, &str> {
+        match &self.body {
+            Body::Memory(bytes) => Ok(bytes),
+            Body::File(file) => file.whole(),
+        }
+    }
+
+    /// The bytes, to be sent on: shared where they are in memory, else a reader of their file.
+    pub(crate) fn source(&self) -> Result<Source, String> {
+        match &self.body {
+            Body::Memory(bytes) => Ok(Source::Memory(bytes.clone())),
+            Body::File(file) => {
+                file.reader().map(Source::File).map_err(|error| file.unreadable(&error))
+            }
+        }
     }
 
     /// Reads the value. Bytes and text are read out of any codec, raw ones included.
     pub fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, ValueError> {
         let fail = |why: &dyn fmt::Display| {
-            let (ty, codec, length) = (type_name::<T>(), self.codec.name(), self.bytes.len());
+            let (ty, codec, length) = (type_name::<T>(), self.codec.name(), self.length());
             ValueError(format!("{length} bytes of {codec} are no `{ty}`: {why}"))
         };
-        let bytes = &*self.bytes;
+        let bytes = &**self.whole().map_err(|why| ValueError(why.to_owned()))?;
         match self.codec {
             Codec::Raw => {
                 as_bytes(bytes).ok_or_else(|| fail(&"raw bytes are read as bytes or text only"))
@@ -158,8 +225,24 @@ impl ValueError {
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Payload({} bytes of {})", self.bytes.len(), self.codec.name())
+        write!(f, "Payload({} bytes of {})", self.length(), self.codec.name())
     }
+}
+
+/// The same codec and the same bytes, wherever they lie.
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        let is_alike = self.codec == other.codec && self.length() == other.length();
+        is_alike && self.whole().is_ok_and(|bytes| other.whole() == Ok(bytes))
+    }
+}
+
+impl Eq for Payload {}
+
+/// What sends a value on.
+pub(crate) enum Source {
+    Memory(Bytes),
+    File(Reader),
 }
 
 fn unwritable<T: ?Sized>(error: &dyn fmt::Display) -> ValueError {

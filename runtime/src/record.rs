@@ -260,6 +260,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         Denied::Syscall(denied) => Some(denied),
         Denied::Capability(_) => None,
     });
+    let dumped = facts.core_dump.as_ref().and_then(CoreDump::bytes);
     let mut record = EvidenceRecord {
         source: facts.source.name(),
         ending: "vanished",
@@ -270,11 +271,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         access: None,
         memory_bytes: facts.outside.map(|outside| outside.memory),
         exception: facts.thrown.as_ref().map(exception_record),
-        core_dump_bytes: facts
-            .core_dump
-            .as_ref()
-            .and_then(CoreDump::bytes)
-            .map(|bytes| bytes.len() as u64),
+        core_dump_bytes: dumped.map(|bytes| bytes.len() as u64),
         final_signal: None,
         syscall: syscall.map(|denied| denied.number),
         syscall_name: syscall.and_then(|denied| denied.name),

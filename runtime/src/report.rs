@@ -12,7 +12,7 @@ use crate::evidence::{
 };
 use crate::label::Label;
 use crate::limits::Limits;
-use crate::payload::ValueError;
+use crate::payload::{Payload, ValueError};
 use crate::quantity::ByteSize;
 use crate::task::{Entry, Program, Task, TaskId, Wall};
 use crate::trace::Trace;
@@ -144,7 +144,9 @@ impl Report {
             trace,
             was_warming_up,
         };
-        output.result = testimony.result;
+        // One in a file counts only as a result, and is removed where it is none.
+        let counts = |result: &Payload| verdict.is_completed() || result.path().is_none();
+        output.result = testimony.result.filter(counts);
         output.error_value = testimony.error_value;
         let task = TaskSummary { pid, ..task };
         Self {

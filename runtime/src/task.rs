@@ -1,6 +1,7 @@
 //! What is to be run: a program, a task for it, and the policy both stand under.
 
 mod id;
+mod value;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,6 +18,7 @@ use crate::start::Start;
 use crate::trust::{CompileLimits, Trust};
 
 pub use id::TaskId;
+pub use value::Value;
 
 /// The two kinds of wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -178,8 +180,8 @@ impl Program {
     }
 
     /// How large values travel.
-    pub fn wanted_payloads(&self) -> Payloads {
-        self.payloads
+    pub fn wanted_payloads(&self) -> &Payloads {
+        &self.payloads
     }
 
     /// With the functions of the host that were granted to it.
@@ -336,30 +338,6 @@ pub enum Capture {
     Keep,
     /// Not kept.
     Discard,
-}
-
-/// A number that goes into or comes out of an export of a plain module.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
-    /// A 32-bit integer.
-    I32(i32),
-    /// A 64-bit integer.
-    I64(i64),
-    /// A 32-bit float.
-    F32(f32),
-    /// A 64-bit float.
-    F64(f64),
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::I32(value) => write!(f, "{value}"),
-            Self::I64(value) => write!(f, "{value}"),
-            Self::F32(value) => write!(f, "{value}"),
-            Self::F64(value) => write!(f, "{value}"),
-        }
-    }
 }
 
 impl Task {

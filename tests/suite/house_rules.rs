@@ -33,6 +33,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
             "task",
             "trace",
             "trust",
+            "value_file",
             "verdict",
         ],
         &["words"],

@@ -37,6 +37,7 @@ mod pool;
 mod pool_processes;
 mod pool_walls;
 mod probes;
+mod result_files;
 mod soak;
 mod specification;
 mod talk_at_random;

@@ -21,7 +21,7 @@ const WAYS: [(Wall, Payloads); 4] = [
 const SIZES: [usize; 11] =
     [0, 1, 4095, 4096, 65_500, 65_535, 65_536, 65_537, 1 << 20, (1 << 20) + 1, 64 << 20];
 
-fn load((wall, payloads): (Wall, Payloads), memory: ByteSize) -> Loaded {
+fn load((wall, payloads): &(Wall, Payloads), memory: ByteSize) -> Loaded {
     let path = match wall {
         Wall::Native => guests::native("calls"),
         Wall::Wasm => guests::wasm("calls"),
@@ -31,9 +31,9 @@ fn load((wall, payloads): (Wall, Payloads), memory: ByteSize) -> Loaded {
     let limits = Limits { wall: ample, cpu: ample, memory, result, ..Limits::default() };
     let mut permissions = Permissions::default();
     permissions.grant_host_function("shout");
-    let program = Program::file(path).within(wall).limits(limits).permissions(permissions);
+    let program = Program::file(path).within(*wall).limits(limits).permissions(permissions);
     let runtime = Runtime::builder().host("shout", |_, text: String| text.to_uppercase());
-    runtime.build().unwrap().load(program.payloads(payloads)).unwrap()
+    runtime.build().unwrap().load(program.payloads(payloads.clone())).unwrap()
 }
 
 /// Bytes that are nowhere the same for long.
@@ -45,7 +45,7 @@ fn bytes(size: usize) -> Vec<u8> {
 fn values_of_every_size_go_in_and_come_out_in_every_way() {
     let sent = bytes(64 << 20);
     for way in WAYS {
-        let guest = load(way, ByteSize::mib(600));
+        let guest = load(&way, ByteSize::mib(600));
         for size in SIZES {
             for function in ["echo", "returns"] {
                 let raw = Task::invoke_with(function, Payload::raw(&sent[..size]));
@@ -66,7 +66,7 @@ fn values_of_every_size_go_in_and_come_out_in_every_way() {
 #[test]
 fn a_value_is_made_where_it_is_read() {
     for way in WAYS {
-        let guest = load(way, ByteSize::mib(600));
+        let guest = load(&way, ByteSize::mib(600));
         for size in [0, 1, 65_536, 100 << 20] {
             let report = guest.run(&Task::invoke("makes", &size).unwrap());
             let result = report.output.result.as_ref().and_then(Payload::as_bytes).unwrap();
@@ -83,7 +83,7 @@ fn a_value_is_made_where_it_is_read() {
 fn a_gibibyte_goes_in_and_comes_out_at_once() {
     let sent = bytes(1 << 30);
     for way in WAYS {
-        let guest = load(way, ByteSize::mib(3600));
+        let guest = load(&way, ByteSize::mib(3600));
         let report = guest.run(&Task::invoke_with("returns", Payload::raw(&*sent)));
         let result = report.output.result.as_ref().and_then(Payload::as_bytes);
         assert!(result == Some(&*sent), "{way:?}: {:?}", report.verdict);
@@ -140,11 +140,11 @@ fn every_word_and_every_error_is_the_same_behind_both_walls() {
         typed("asks", ("whisper", "x")),
     ];
     let [native, others @ ..] = WAYS;
-    let native = load(native, ByteSize::mib(64));
-    let others = others.map(|way| (way, load(way, ByteSize::mib(64))));
+    let native = load(&native, ByteSize::mib(64));
+    let others = others.map(|way| (load(&way, ByteSize::mib(64)), way));
     for task in &tasks {
         let expected = seen(&native, task);
-        for (way, guest) in &others {
+        for (guest, way) in &others {
             assert_eq!(seen(guest, task), expected, "{way:?} {task:?}");
         }
     }

@@ -27,6 +27,22 @@ struct Value {
     missing: usize,
 }
 
+/// What is heard of a guest: frames, and parts of values before their frame is whole.
+#[derive(Debug)]
+pub enum Heard<'a> {
+    /// A part of a frame's value, which comes in pieces; so many bytes are still missing.
+    Part {
+        /// The frame as far as it is there.
+        frame: &'a FromGuest,
+        /// The part.
+        bytes: &'a [u8],
+        /// What comes after it.
+        missing: usize,
+    },
+    /// A frame with its tail.
+    Whole(FromGuest, Cow<'a, [u8]>),
+}
+
 impl Default for Decoder {
     fn default() -> Self {
         Self::new(MAX_FRAME)
@@ -42,16 +58,33 @@ impl Decoder {
     /// Takes a piece and hands every finished frame to `take`, in order, with its tail.
     pub fn feed(
         &mut self,
-        mut piece: &[u8],
+        piece: &[u8],
         mut take: impl FnMut(FromGuest, Cow<'_, [u8]>) -> Result<(), FrameFault>,
+    ) -> Result<(), FrameFault> {
+        self.feed_parts(piece, |heard| match heard {
+            Heard::Part { .. } => Ok(false),
+            Heard::Whole(frame, tail) => take(frame, tail).map(|()| true),
+        })
+    }
+
+    /// The same for one who may want to take large values part by part: the parts that `take` says it has taken are not
+    /// held here, and not in the tail of their frame. It takes all parts of a value or none.
+    pub fn feed_parts(
+        &mut self,
+        mut piece: &[u8],
+        mut take: impl FnMut(Heard<'_>) -> Result<bool, FrameFault>,
     ) -> Result<(), FrameFault> {
         while !piece.is_empty() {
             if let Some(mut value) = self.value.take() {
                 let (part, rest) = piece.split_at(value.missing.min(piece.len()));
-                value.add(part);
+                let missing = value.missing - part.len();
+                if !take(Heard::Part { frame: &value.frame, bytes: part, missing })? {
+                    value.add(part);
+                }
+                value.missing = missing;
                 piece = rest;
-                match value.missing {
-                    0 => take(value.frame, Cow::Owned(value.bytes))?,
+                match missing {
+                    0 => take(Heard::Whole(value.frame, Cow::Owned(value.bytes))).map(drop)?,
                     _ => self.value = Some(value),
                 }
                 continue;
@@ -61,7 +94,7 @@ impl Decoder {
             {
                 let (whole, rest) = piece.split_at(end);
                 let (frame, tail) = fields(&whole[LENGTH_BYTES..])?;
-                take(frame, Cow::Borrowed(tail))?;
+                take(Heard::Whole(frame, Cow::Borrowed(tail)))?;
                 piece = rest;
                 continue;
             }
@@ -113,7 +146,7 @@ impl Decoder {
     /// Reads the fields, if they are all there.
     fn finish_head(
         &mut self,
-        take: &mut impl FnMut(FromGuest, Cow<'_, [u8]>) -> Result<(), FrameFault>,
+        take: &mut impl FnMut(Heard<'_>) -> Result<bool, FrameFault>,
     ) -> Result<(), FrameFault> {
         let wanted = self.wanted(&self.head)?;
         if self.head.len() < wanted || wanted <= LENGTH_BYTES {
@@ -123,9 +156,11 @@ impl Decoder {
         let (frame, tail) = fields(body)?;
         let missing = length - body.len();
         if missing == 0 {
-            take(frame, Cow::Borrowed(tail))?;
+            take(Heard::Whole(frame, Cow::Borrowed(tail)))?;
         } else {
-            self.value = Some(Value { frame, bytes: tail.to_vec(), missing });
+            let is_taken = take(Heard::Part { frame: &frame, bytes: tail, missing })?;
+            let bytes = if is_taken { Vec::new() } else { tail.to_vec() };
+            self.value = Some(Value { frame, bytes, missing });
         }
         self.head.clear();
         Ok(())
@@ -140,7 +175,6 @@ impl Value {
             self.bytes.reserve(self.missing.min(FIRST_ROOM));
         }
         self.bytes.extend_from_slice(part);
-        self.missing -= part.len();
     }
 }
 

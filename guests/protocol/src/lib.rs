@@ -22,7 +22,7 @@ pub use codec::{
     Frame, FrameFault, LENGTH_BYTES, MAX_FRAME, MAX_HEAD, decode_to_guest, encode, encode_into,
     encode_with, head_into,
 };
-pub use decoder::Decoder;
+pub use decoder::{Decoder, Heard};
 pub use frame::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, ToGuest};
 pub use typed::{
     TypedFault, typed_bytes, typed_bytes_around, typed_bytes_to_vec, typed_from_slice, typed_to_vec,

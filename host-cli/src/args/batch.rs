@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{CompileArgs, GrantArgs, LimitArgs, ProcessLimitArgs, StartArg, values};
+use super::{CompileArgs, GrantArgs, LimitArgs, PayloadArgs, ProcessLimitArgs, StartArg, values};
 
 pub(crate) const EXAMPLE: &str = "\
 Example:
@@ -86,6 +86,9 @@ pub(crate) struct BatchArgs {
     /// Print neither progress nor summary
     #[arg(long, short)]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) payloads: PayloadArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

@@ -6,6 +6,7 @@ mod compile;
 mod grants;
 mod host;
 mod limits;
+mod payloads;
 mod report;
 mod streams;
 mod values;
@@ -23,6 +24,7 @@ pub(crate) use compile::CompileArgs;
 pub(crate) use grants::GrantArgs;
 pub(crate) use host::{DoctorArgs, ManArgs, SelftestArgs};
 pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
+pub(crate) use payloads::PayloadArgs;
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
 pub(crate) use values::argument;
@@ -221,6 +223,9 @@ pub(crate) struct CallArgs {
     /// calls a fork of it (which pays for many calls: see `sandtrap batch --start fork`)
     #[arg(long, value_name = "HOW", default_value = "spawn")]
     pub(crate) start: StartArg,
+
+    #[command(flatten)]
+    pub(crate) payloads: PayloadArgs,
 
     #[command(flatten)]
     pub(crate) limits: LimitArgs,

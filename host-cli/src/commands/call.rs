@@ -16,6 +16,9 @@ use crate::render;
 use crate::streams::{self, Items};
 use crate::words;
 
+/// An input of so many bytes is found to be JSON before anything is started.
+const MOST_CHECKED: u64 = 16 * 1024 * 1024;
+
 /// Calls the function, prints what it returns, and gives the exit code of the verdict.
 pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
     if args.show_policy {
@@ -34,7 +37,9 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
         Entry::Invoke { .. } | Entry::Command { .. } => None,
     };
     let policy = policy(args, wall.unwrap_or(Wall::Wasm))?;
-    let program = super::run::program(file.clone(), wall, policy).started_by(args.start.start());
+    let program = super::run::program(file.clone(), wall, policy)
+        .payloads(args.payloads.payloads.clone())
+        .started_by(args.start.start());
     let session = Session {
         streams: &args.streams,
         report: &args.report,
@@ -65,9 +70,21 @@ fn task(args: &CallArgs, file: &Path, function: &str) -> anyhow::Result<Task> {
             false => Task::invoke_with(function, Payload::new(Codec::Json, "null")),
         });
     };
+    if let Some(path) = large_file(input) {
+        let failed = || format!("cannot read the input from `{}`", path.display());
+        let input = Payload::file(Codec::Json, path).with_context(failed)?;
+        return Ok(Task::invoke_with(function, input));
+    }
     let input = Payload::json_text(read(input)?)
         .map_err(|error| misuse("call", format!("--input: {error}; write it as in '[1, 2]'")))?;
     Ok(Task::invoke_with(function, input))
+}
+
+/// The file that is the input, if it is too large to be looked at first: it is sent as it is.
+fn large_file(input: &OsStr) -> Option<&Path> {
+    let path = Path::new(OsStr::from_bytes(input.as_bytes().strip_prefix(b"@")?));
+    let found = path.metadata().ok()?;
+    (found.is_file() && found.len() > MOST_CHECKED).then_some(path)
 }
 
 /// What stands for the input: itself, a file, or what comes on stdin.
@@ -100,6 +117,9 @@ pub(super) fn serves(program: &Path) -> bool {
 
 /// What the function returned, each value on a line of its own.
 fn result(report: &Report) -> anyhow::Result<String> {
+    if let Some(path) = report.output.result.as_ref().and_then(Payload::path) {
+        return Ok(format!("@{}\n", path.display()));
+    }
     if let Some(result) = &report.output.result {
         return Ok(words::item(result.codec(), result.bytes()));
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context as _, anyhow};
-use sandtrap::{Capture, Program, Record, Report, StopHandle, Task, Verdict};
+use sandtrap::{Capture, Payload, Program, Record, Report, StopHandle, Task, Verdict};
 
 use crate::args::{CompileArgs, DiagnosisArgs, ReportArgs, StreamArgs, Target};
 use crate::render;
@@ -37,6 +37,8 @@ impl Session<'_> {
         signals::watch(&stop)?;
         let report = runtime.run_with(program, &task, &stop, &mut streams);
 
+        // Its name is told, and from then on the file is the reader's.
+        report.output.result.as_ref().map(Payload::keep);
         let json = wanted.then(|| json_of(&report)).transpose()?;
         if let (Some(place), Some(json)) = (place, &json) {
             place.write(json.as_bytes())?;

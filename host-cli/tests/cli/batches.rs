@@ -292,3 +292,24 @@ fn p10_neither_a_kept_process_nor_a_spare_outlives_a_host_that_is_killed() {
         }
     }
 }
+
+#[test]
+fn p9_a_report_of_a_batch_names_the_file_of_a_large_result_and_the_file_stays() {
+    let folder = folder();
+    let results = folder.path().join("results");
+    fs::create_dir(&results).expect("a folder");
+    let payloads = format!("file:{}", text_of(&results));
+    let input = vec![7; 90_000];
+    let of = |wall| json!({"program": text_of(&guest(wall, "calls")), "function": "echo", "input": input});
+    let file = tasks(folder.path(), &[of(Wall::Native), of(Wall::Wasm)]);
+    let ran = batch(&file, &["--payloads", &payloads, "--reuse", "warm"]);
+    for report in reports(ran.text()) {
+        assert!(report["output"]["result"].is_null(), "{}", ran.stderr);
+        let kept = fs::read(report["output"]["result_file"].as_str().expect("a name"));
+        assert_eq!(
+            serde_json::from_slice::<Vec<u8>>(&kept.expect("a file")).ok(),
+            Some(input.clone())
+        );
+    }
+    assert_eq!(results.read_dir().expect("a folder").count(), 2);
+}

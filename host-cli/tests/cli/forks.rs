@@ -41,7 +41,7 @@ fn a_batch_in_forks_warms_its_guest_up_once() {
         .text()
         .lines()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .map(|report| (report["output"]["result"].clone(), report["output"]["stderr"].clone()))
+        .map(|report| (report["output"]["result"].clone(), report["output"]["stderr_tail"].clone()))
         .collect();
     // What it says when it warms up belongs to no task.
     assert!(results.iter().all(|(value, said)| *value == 41 && *said == ""), "{results:?}");

@@ -109,3 +109,29 @@ fn an_input_that_is_no_json_is_refused_with_an_example() {
     assert!(ran.stderr.contains("`/no/such/file`"), "{}", ran.stderr);
     call(Wall::Wasm, "add", &["--input", "1", "--arg", "i32:1"]).assert_refused(2);
 }
+
+#[test]
+fn p9_a_large_result_stays_in_its_file_and_its_name_is_the_next_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let payloads = format!("file:{}", text_of(folder.path()));
+    let input = serde_json::to_string(&vec![7; 90_000]).unwrap();
+    let file = folder.path().join("input");
+    std::fs::write(&file, &input).unwrap();
+    let named = format!("@{}", text_of(&file));
+    for wall in WALLS {
+        let ran = call(wall, "echo", &["--input", &named, "--payloads", &payloads]);
+        let name = ran.text().trim_end();
+        assert!(name.starts_with('@'), "{wall:?}: {}", ran.stderr);
+        assert_eq!(std::fs::read_to_string(&name[1..]).unwrap(), input, "{wall:?}");
+        let report = call(wall, "echo", &["--input", name, "--payloads", &payloads, "--json"]);
+        let report = report.report();
+        let kept = report["output"]["result_file"].as_str().unwrap();
+        assert_eq!(std::fs::read_to_string(kept).unwrap(), input, "{wall:?}");
+        assert_eq!(report["output"]["result_codec"], "json", "{wall:?}");
+        let small = call(wall, "add", &["--input", "[2, 3]", "--payloads", &payloads]);
+        assert_eq!(small.text(), "5\n", "{wall:?}");
+    }
+    let ran = call(Wall::Native, "add", &["--input", "[2, 3]", "--payloads", "file:/nonexistent"]);
+    assert_eq!(ran.label(), "unstarted.rejected");
+    call(Wall::Native, "add", &["--payloads", "disk"]).assert_refused(2);
+}

@@ -5,9 +5,11 @@ mod clerks;
 mod desk;
 mod outbox;
 mod streams;
+mod vessel;
 mod witness;
 
 pub(crate) use desk::Desk;
 pub(crate) use outbox::{Outbox, Turn};
 pub(crate) use streams::{Stream, Streams};
+pub(crate) use vessel::results_in;
 pub(crate) use witness::{Placed, Witness};

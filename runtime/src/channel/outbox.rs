@@ -1,6 +1,7 @@
 //! What a host sends: laid out before the guest runs, taken piece by piece as fast as the guest reads.
 
 use std::collections::VecDeque;
+use std::io;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
@@ -8,8 +9,9 @@ use sandtrap_protocol::{FrameFault, MAX_HEAD, ToGuest, VERSION, encode, head_int
 
 use crate::evidence::Step;
 use crate::isolation::{Attempt, LoadError};
-use crate::payload::Payload;
+use crate::payload::{Payload, Source};
 use crate::task::Entry;
+use crate::value_file::Reader;
 
 use super::desk::Reply;
 
@@ -22,17 +24,21 @@ pub(crate) struct Outbox {
     parts: VecDeque<Part>,
     /// How many of them end a reply.
     replies: usize,
+    /// Why the rest can't be sent.
+    unsent: Option<LoadError>,
 }
 
 #[derive(Debug)]
 struct Part {
     bytes: Bytes,
+    /// Where what follows them is read from.
+    rest: Option<Reader>,
     ends_reply: bool,
 }
 
 impl From<Bytes> for Part {
     fn from(bytes: Bytes) -> Self {
-        Self { bytes, ends_reply: false }
+        Self { bytes, rest: None, ends_reply: false }
     }
 }
 
@@ -73,8 +79,7 @@ impl Outbox {
             outbox.push(&ToGuest::Hello { version: VERSION })?;
         }
         if is_placed {
-            let length = input.bytes().len() as u64;
-            outbox.push(&ToGuest::Placed { at: 0, length })?;
+            outbox.push(&ToGuest::Placed { at: 0, length: input.length() })?;
             outbox.call(turn.id(), function, &Payload::new(input.codec(), []), left)?;
         } else {
             outbox.call(turn.id(), function, input, left)?;
@@ -115,14 +120,21 @@ impl Outbox {
         self.replies
     }
 
-    fn frame(&mut self, frame: &ToGuest<'_>, value: &Payload) -> Result<(), FrameFault> {
+    fn frame(&mut self, frame: &ToGuest<'_>, value: &Payload) -> Result<(), LoadError> {
         let mut buffer = [0; MAX_HEAD];
-        let head = head_into(frame, value.bytes().len(), &mut buffer)?;
-        if value.bytes().len() <= SMALL {
-            self.parts.push_back(Bytes::from([head, value.bytes()].concat()).into());
-        } else {
-            self.parts.push_back(Bytes::copy_from_slice(head).into());
-            self.parts.push_back(value.shared().into());
+        let length = usize::try_from(value.length()).unwrap_or(usize::MAX);
+        let head = head_into(frame, length, &mut buffer).map_err(rejected)?;
+        match value.source().map_err(|why| unreadable(&why))? {
+            Source::Memory(bytes) if bytes.len() <= SMALL => {
+                self.parts.push_back(Bytes::from([head, &*bytes].concat()).into());
+            }
+            Source::Memory(bytes) => {
+                self.parts.push_back(Bytes::copy_from_slice(head).into());
+                self.parts.push_back(bytes.into());
+            }
+            Source::File(reader) => self
+                .parts
+                .push_back(Part { rest: Some(reader), ..Bytes::copy_from_slice(head).into() }),
         }
         Ok(())
     }
@@ -136,7 +148,7 @@ impl Outbox {
     ) -> Result<(), LoadError> {
         let time_left = u64::try_from(left.as_micros()).unwrap_or(u64::MAX);
         let call = ToGuest::Call { id, codec: input.codec(), time_left, function };
-        self.frame(&call, input).map_err(rejected)
+        self.frame(&call, input)
     }
 
     /// What is to be sent next. Empty if nothing is.
@@ -148,11 +160,31 @@ impl Outbox {
     pub(crate) fn sent(&mut self, count: usize) {
         if let Some(front) = self.parts.front_mut() {
             front.bytes.advance(count);
-            if front.bytes.is_empty() {
-                self.replies -= usize::from(front.ends_reply);
-                self.parts.pop_front();
+            if !front.bytes.is_empty() {
+                return;
+            }
+            match front.read_on() {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.replies -= usize::from(front.ends_reply);
+                    self.parts.pop_front();
+                }
+                Err(error) => {
+                    let unsent = Some(unreadable(&format!("its file can't be read: {error}")));
+                    *self = Self { unsent, ..Self::default() };
+                }
             }
         }
+    }
+
+    /// Why something can't be sent, if that came out on the way: a file that has become shorter. The guest has got no whole
+    /// call then.
+    pub(crate) fn unsent(&mut self) -> Option<LoadError> {
+        self.unsent.take()
+    }
+
+    pub(crate) fn is_unsendable(&self) -> bool {
+        self.unsent.is_some()
     }
 
     /// Copies as much as there is and fits. Says how much.
@@ -171,6 +203,21 @@ impl Outbox {
     pub(crate) fn is_empty(&self) -> bool {
         self.parts.is_empty()
     }
+}
+
+impl Part {
+    /// Gets the next piece. Says whether there is one.
+    fn read_on(&mut self) -> io::Result<bool> {
+        let Some(reader) = &mut self.rest else { return Ok(false) };
+        let mut piece = Vec::new();
+        let is_more = reader.next(&mut piece)?;
+        self.bytes = piece.into();
+        Ok(is_more)
+    }
+}
+
+fn unreadable(why: &str) -> LoadError {
+    LoadError::at(Step::Accept, format!("this call's input can't be sent: {why}"))
 }
 
 fn rejected(fault: FrameFault) -> LoadError {

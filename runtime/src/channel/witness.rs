@@ -7,16 +7,18 @@
 
 use std::borrow::Cow;
 
-use sandtrap_protocol::{Codec, Decoder, FrameFault, FromGuest, MAX_FRAME, VERSION};
+use sandtrap_protocol::{Codec, Decoder, FrameFault, FromGuest, Heard, MAX_FRAME, VERSION};
 
 use crate::event::Event;
 use crate::evidence::{StopReason, Testimony};
 use crate::isolation::Attempt;
 use crate::payload::Payload;
 use crate::task::Entry;
+use crate::value_file::ValueDir;
 
 use super::desk::{Asked, MOST_OPEN};
 use super::outbox::Turn;
+use super::vessel::Vessel;
 
 /// Hears one guest from its start to its end. Without an attempt, hears nothing at all.
 #[derive(Debug, Default)]
@@ -60,6 +62,8 @@ struct Talk {
     /// What it has placed is more than it may.
     is_too_much: bool,
     placed: Option<Placed>,
+    /// Takes the result.
+    vessel: Vessel,
 }
 
 impl Witness {
@@ -103,6 +107,12 @@ impl Witness {
         self.talk.greeted
     }
 
+    /// The same, and large results go into files of this directory, if there is one.
+    pub(crate) fn storing_in(mut self, dir: Option<ValueDir>) -> Self {
+        self.talk.vessel = Vessel::new(dir);
+        self
+    }
+
     /// Takes what arrived, and tells `ear` what is to be heard at once. Says why the guest must be ended, if it must.
     pub(crate) fn hear(
         &mut self,
@@ -119,11 +129,13 @@ impl Witness {
         }
         let talk = &mut self.talk;
         let mut breach = None;
-        let decoded = self.decoder.feed(bytes, |frame, tail| {
-            if breach.is_none() {
+        let decoded = self.decoder.feed_parts(bytes, |heard| match heard {
+            _ if breach.is_some() => Ok(true),
+            Heard::Part { frame, bytes, missing } => Ok(talk.vessel.takes(frame, bytes, missing)),
+            Heard::Whole(frame, tail) => {
                 breach = talk.accept(frame, tail, ear);
+                Ok(true)
             }
-            Ok(())
         });
         let fault = match decoded {
             Err(FrameFault::TooMuch(_)) if breach.is_none() => {
@@ -131,7 +143,7 @@ impl Witness {
                 return Some(StopReason::Result);
             }
             Err(fault) => breach.unwrap_or_else(|| fault.to_string()),
-            Ok(()) if self.talk.is_too_much => {
+            Ok(()) if self.talk.is_too_much || self.talk.vessel.is_lost() => {
                 self.is_over = true;
                 return Some(StopReason::Result);
             }
@@ -236,12 +248,12 @@ impl Talk {
                     return Some(words);
                 }
                 if let Some((at, length)) = placing {
-                    if !tail.is_empty() {
+                    if !tail.is_empty() || self.vessel.has_begun() {
                         return Some("a result that was placed and is sent as well".to_owned());
                     }
                     self.placed = Some(Placed { codec, at, length });
                 }
-                self.testimony.result = Some(Payload::new(codec, tail));
+                self.testimony.result = Some(self.vessel.result(codec, tail));
             }
             FromGuest::Emit { id, codec } => {
                 if let Some(words) = self.of_no_call(id, "item") {

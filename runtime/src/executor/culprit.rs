@@ -39,7 +39,10 @@ pub(super) fn culprit(program: &Program, order: &Order) -> Culprit {
         }
         Entry::Invoke { function, input } => {
             kind = format!("{kind} {function}");
-            part(8, input.bytes());
+            match input.path() {
+                Some(path) => part(9, path.as_os_str().as_encoded_bytes()),
+                None => part(8, input.bytes()),
+            }
         }
     }
     let kind = order.kind.clone().unwrap_or_else(|| kind.into());

@@ -44,6 +44,8 @@ pub(super) struct NativeCell {
     /// Whether its process goes on with the next call.
     stays: bool,
     process: Option<Process>,
+    /// Where what it says is read into, call after call.
+    piece: Vec<u8>,
     /// What is left of one that has ended: its group, which is removed with the cell, when its report is on its way.
     remains: Option<Process>,
 }
@@ -57,6 +59,7 @@ impl NativeCell {
             tasks_run: 0,
             stays: false,
             process: None,
+            piece: Vec::new(),
             remains: None,
         }
     }
@@ -180,11 +183,17 @@ impl NativeCell {
             true => Outbox::of_placed(attempt, turn).map_err(LoadError::into_refusal)?,
             false => sent,
         };
-        let (streams, mut witness) = (Streams::new(attempt), Witness::of(attempt, turn));
+        let streams = Streams::new(attempt);
+        let mut witness = Witness::of(attempt, turn).storing_in(self.image.results_in.clone());
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
-        let talk = Talk::new(streams, witness, outbox, desk, ear);
+        let piece = std::mem::take(&mut self.piece);
+        let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
         let until = if self.stays { Until::Answered } else { Until::Gone };
-        let served = Pump::new(attempt, &process, until, before.cpu).run(talk);
+        let mut served = Pump::new(attempt, &process, until, before.cpu).run(talk);
+        if let Some(unsent) = served.unsent.take() {
+            return Err(unsent.into_refusal());
+        }
+        self.piece = std::mem::take(&mut served.piece);
         let finish = served.finish;
         let evidence = gathering::all(attempt, &process, served, before, host_kills);
         self.put_away(process, &evidence, finish, before.cpu);
@@ -252,6 +261,8 @@ impl Cell for NativeCell {
 /// The input, if it is one that need not be sent.
 fn large_input<'a>(attempt: &Attempt<'a>) -> &'a [u8] {
     match attempt.entry {
+        // What lies in a file is sent from there.
+        Entry::Invoke { input, .. } if input.path().is_some() => &[],
         Entry::Invoke { input, .. } if input.bytes().len() >= PLACED_FROM => input.bytes(),
         Entry::Invoke { .. } | Entry::Command { .. } | Entry::Call { .. } => &[],
     }

@@ -94,7 +94,7 @@ impl Launch<'_> {
         let desk = Desk::open(&image.granted, &attempt, &stop, move || woken.ring());
         let (streams, witness) = (Streams::new(&attempt), Witness::of_warm_up(&attempt));
         let mut deaf = Deaf;
-        let talk = Talk::new(streams, witness, Outbox::default(), desk, &mut deaf);
+        let talk = Talk::new(streams, witness, Outbox::default(), desk, &mut deaf, Vec::new());
         let served = Pump::new(&attempt, &process, Until::Warm, Duration::ZERO).run(talk);
         if served.finish == Finish::Answered {
             return match served.witness.has_warmed_up() {

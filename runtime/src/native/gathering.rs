@@ -11,6 +11,7 @@ use crate::signals::Signal;
 
 use super::group::{Counts, Group};
 use super::host_oom::HostKills;
+use super::lately::EXACT;
 use super::process::Process;
 use super::pump::{Finish, Served};
 use super::refusals;
@@ -29,7 +30,7 @@ pub(super) struct Before {
 impl Before {
     /// Asked of a process that is there, at the beginning of a task.
     pub(super) fn of(process: &Process) -> Self {
-        Self { cpu: process.cpu(), oom_kills: oom_kills(process) }
+        Self { cpu: process.cpu_lately(), oom_kills: oom_kills(process) }
     }
 }
 
@@ -47,9 +48,9 @@ pub(super) fn all(
     before: Before,
     host_kills: HostKills,
 ) -> Evidence {
-    let Served { streams, mut witness, finish } = served;
+    let Served { streams, mut witness, finish, .. } = served;
     let mut evidence = match finish {
-        Finish::Answered => answered(process, before),
+        Finish::Answered => answered(attempt, process, before),
         Finish::Ended { is_lost } => {
             ended(attempt, process, process.launched.wait(is_lost), before)
         }
@@ -71,10 +72,15 @@ pub(super) fn all(
 }
 
 /// The process has answered, and goes on.
-fn answered(process: &Process, before: Before) -> Evidence {
+fn answered(attempt: &Attempt<'_>, process: &Process, before: Before) -> Evidence {
     let mut evidence = Evidence::of(source(process), Ending::Exited(0));
     evidence.oom_kills = oom_kills(process).saturating_sub(before.oom_kills);
-    evidence.usage.cpu = process.cpu().saturating_sub(before.cpu);
+    let elapsed = attempt.began.elapsed();
+    // Less than this can't be told from the clock on the wall.
+    evidence.usage.cpu = match elapsed < EXACT {
+        true => elapsed,
+        false => process.cpu_lately().saturating_sub(before.cpu),
+    };
     evidence.usage.peak_memory = process.holdings.peak();
     evidence
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use super::lately::Lately;
+
 /// A peak is measured anew when it has risen by more than this: each time takes as long as asking for it.
 const RISE: u64 = 1024 * 1024;
 
@@ -17,6 +19,10 @@ pub(super) struct Holdings {
     peak: Option<File>,
     /// What the group held when its peak was last measured anew.
     floor: Cell<u64>,
+    /// What it held when it was last asked for the most.
+    held: Lately<u64>,
+    /// What the process held when it was last asked.
+    lately: Lately<u64>,
 }
 
 impl Holdings {
@@ -25,29 +31,47 @@ impl Holdings {
         // Older kernels let nobody set the peak of a group of version 2 back.
         let open = |path| OpenOptions::new().read(true).write(true).open(path);
         let peak = peak.and_then(|path| open(path).or_else(|_| File::open(path)).ok());
-        Self { pages, peak, floor: Cell::new(0) }
+        let (held, lately) = (Lately::default(), Lately::default());
+        Self { pages, peak, floor: Cell::new(0), held, lately }
     }
 
-    /// The pages of the process that are there now, in bytes; 0 where nobody says.
+    /// The pages of the process that are there now, or were a moment ago, in bytes; 0 where nobody says.
     pub(super) fn resident(&self) -> u64 {
+        self.lately.get(|| self.resident_now())
+    }
+
+    fn resident_now(&self) -> u64 {
         let field = |text: &str| text.split(' ').nth(1)?.parse::<u64>().ok();
         let pages = self.pages.as_ref().and_then(|file| read(file, field)).unwrap_or(0);
         pages.saturating_mul(page_bytes())
     }
 
     /// The most that the group held since this was asked last, or a little longer ago if it wasn't much more. Without a
-    /// group, what the process holds now.
+    /// group, what the process holds now. If it was asked a moment ago, what it held then.
     pub(super) fn peak(&self) -> u64 {
+        let mut most = None;
+        let held = self.held.get(|| {
+            let (peak, left) = self.peak_now();
+            most = Some(peak);
+            left
+        });
+        most.unwrap_or(held)
+    }
+
+    /// The most, and what is left of it.
+    fn peak_now(&self) -> (u64, u64) {
         let number = |text: &str| text.trim().parse::<u64>().ok();
         let Some(peak) = self.peak.as_ref().and_then(|file| read(file, number)) else {
-            return self.resident();
+            let resident = self.resident_now();
+            return (resident, resident);
         };
         if peak > self.floor.get().saturating_add(RISE) {
             let set_back = self.peak.as_ref().is_some_and(|file| file.write_at(b"0", 0).is_ok());
             let left = self.peak.as_ref().filter(|_| set_back).and_then(|file| read(file, number));
             self.floor.set(left.unwrap_or(peak));
+            return (peak, self.floor.get());
         }
-        peak
+        (peak, peak)
     }
 }
 
@@ -72,7 +96,7 @@ mod tests {
         let before = own.resident();
         assert!(before >= page_bytes());
         let touched = std::hint::black_box(vec![1_u8; 64 << 20]);
-        assert!(own.peak() >= before + (32 << 20), "{before} {}", own.resident());
+        assert!(own.peak() >= before + (32 << 20), "{before} {}", own.resident_now());
         drop(touched);
         assert_eq!(Holdings::of(-1, Some(Path::new("/nowhere"))).peak(), 0);
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::channel::results_in;
 use crate::evidence::{Guard, Refusal, Step};
 use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
@@ -14,6 +15,7 @@ use crate::payload::Payloads;
 use crate::permissions::{GuardMode, Permissions, Profile};
 use crate::start::Start;
 use crate::task::Program;
+use crate::value_file::ValueDir;
 
 use super::cage::Layout;
 use super::cell::NativeCell;
@@ -38,6 +40,8 @@ pub(super) struct Prepared {
     pub(super) permissions: Permissions,
     /// Whether its guests share memory with us for large values.
     pub(super) shares_memory: bool,
+    /// Where large results go, if not into memory.
+    pub(super) results_in: Option<ValueDir>,
     /// The functions of the host that its guests may call.
     pub(super) granted: Granted,
     /// Those of its program: a process that is started before its task is known is started with them, and so is one that
@@ -109,6 +113,7 @@ impl NativeImage {
             place,
             permissions: policy.permissions.clone(),
             shares_memory: shares_memory(program),
+            results_in: results_in(program)?,
             granted: program.granted(),
             limits: plan::grantable(policy.limits.clone()),
             mode: policy.guards,
@@ -130,7 +135,7 @@ impl NativeImage {
 /// asked for.
 fn shares_memory(program: &Program) -> bool {
     match program.wanted_payloads() {
-        Payloads::Inline => false,
+        Payloads::Inline | Payloads::File(_) => false,
         Payloads::Shared => true,
         Payloads::Auto => {
             matches!(program.policy().permissions.profile, Profile::Process | Profile::Jit)

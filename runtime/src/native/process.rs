@@ -22,6 +22,8 @@ use super::group::Group;
 use super::holdings::Holdings;
 use super::image::Prepared;
 use super::keeper::{Job, Launched, NotLaunched, Role};
+use super::lately::Lately;
+use super::news::News;
 use super::plan::{Ends, Plan, Start};
 use super::standing::Standing;
 use super::view::{Scratch, View};
@@ -35,6 +37,10 @@ const ORDERS_FILES: u32 = 16;
 
 /// How long the end of a process that was killed is waited for.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Where its channel and its end stand among its news.
+const CHANNEL: usize = 2;
+const DONE: usize = 4;
 
 /// What ends a process, and wakes whoever serves it.
 #[derive(Clone, Debug)]
@@ -99,6 +105,10 @@ pub(super) struct Process {
     /// Its private `/tmp`, if it has one.
     pub(super) scratch: Option<Scratch>,
     pub(super) holdings: Holdings,
+    /// What of it has news, if it is kept.
+    pub(super) news: Option<News>,
+    /// What processor time it had used when it was last asked.
+    used: Lately<Duration>,
     /// The limits that it was started with.
     limits: Limits,
     /// When it was served last, and what processor time it had used by then.
@@ -150,12 +160,18 @@ impl Process {
             guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
         guards.splice(0..0, group_guards);
         let peak = group.as_deref().map(Group::peak_file);
+        // Without it, everything is asked one by one.
+        let news = stays.then(|| {
+            News::of([&ends.stdout, &ends.stderr, &ends.channel, &*leash.bell, &*launched.done])
+        });
         Ok(Self {
             holdings: Holdings::of(launched.pid, peak.as_deref()),
             census: group.as_deref().map(Group::census),
             sees_births: launched.traced && is_filtered,
             scratch: plan.view.take().and_then(View::scratch),
             rests: (Instant::now(), Duration::ZERO),
+            news: news.and_then(Result::ok),
+            used: Lately::default(),
             standing,
             launched,
             ends,
@@ -198,6 +214,11 @@ impl Process {
         self.family.cpu().max(counted)
     }
 
+    /// The same, if it is not what it was a moment ago.
+    pub(super) fn cpu_lately(&self) -> Duration {
+        self.used.get(|| self.cpu())
+    }
+
     /// Whether it may have other processes of its own.
     pub(super) fn may_have_children(&self) -> bool {
         self.limits.processes > 1
@@ -211,6 +232,13 @@ impl Process {
     /// Whether it waits for a call, as it should: alive, silent, and at rest. One that was never called may have said
     /// hello.
     pub(super) fn waits(&self, was_called: bool) -> bool {
+        if let Some(news) = &self.news {
+            let heard = news.now().map(|heard| (heard.of(CHANNEL), heard.of(DONE)));
+            let is_there = heard.is_some_and(|((speaks, is_gone), (has_ended, _))| {
+                !is_gone && !has_ended && !(was_called && speaks)
+            });
+            return is_there && self.leash.stop.reason().is_none() && !self.is_restless();
+        }
         let hangs_up = PollFlags::POLLHUP | PollFlags::POLLERR;
         let speaks = if was_called { PollFlags::POLLIN } else { PollFlags::empty() };
         let done = &self.launched.done;

@@ -16,9 +16,10 @@ use nix::sys::time::TimeSpec;
 
 use crate::channel::{Desk, Outbox, Stream, Streams, Witness};
 use crate::evidence::StopReason;
-use crate::isolation::{Attempt, Ear};
+use crate::isolation::{Attempt, Ear, LoadError};
 
 use super::family::Crowd;
+use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
 
@@ -32,6 +33,9 @@ const MOST_LOOK: Duration = Duration::from_millis(100);
 
 /// Processor time of a task is asked for when it can have used this much more.
 const MOST_UNSEEN: Duration = MOST_LOOK;
+
+/// From this on, whole milliseconds are exact enough to wait for.
+const COARSE: Duration = Duration::from_millis(10);
 
 /// So many looks at a process that isn't there any more, and its end was taken by somebody else.
 const MOST_LOOKS: u32 = 16;
@@ -52,7 +56,11 @@ pub(super) struct Pump<'a> {
 pub(super) struct Served {
     pub(super) streams: Streams,
     pub(super) witness: Witness,
+    /// Why its call could not be sent as a whole.
+    pub(super) unsent: Option<LoadError>,
     pub(super) finish: Finish,
+    /// For the next task.
+    pub(super) piece: Vec<u8>,
 }
 
 /// How long a process is served.
@@ -121,6 +129,9 @@ impl<'a> Pump<'a> {
         loop {
             talk.desk.collect(&mut talk.outbox);
             self.send(&mut talk.outbox);
+            if talk.outbox.is_unsendable() {
+                self.process.leash.stop.stop(StopReason::Cancelled);
+            }
             self.keep_limits();
             let ready = self.wait(open, !talk.outbox.is_empty());
             for source in Source::ALL {
@@ -168,8 +179,11 @@ impl<'a> Pump<'a> {
         if self.killed || !is_over {
             return false;
         }
+        let ready = self.process.news.as_ref().and_then(News::now).map(Heard::ready);
         for source in [Source::Stdout, Source::Stderr] {
-            while open[source as usize] && self.more_in(source) && self.read(source, talk) {}
+            let may_have =
+                open[source as usize] && ready.is_none_or(|ready| ready[source as usize]);
+            while may_have && self.more_in(source) && self.read(source, talk) {}
         }
         self.look_into_scratch();
         // That may have been too much.
@@ -230,7 +244,16 @@ impl<'a> Pump<'a> {
     }
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
-        let timeout = TimeSpec::from_duration(self.patience());
+        let patience = self.patience();
+        if let Some(news) = &self.process.news
+            && open == [true; 3]
+            && !sends
+            && patience >= COARSE
+        {
+            // An interrupted wait is a wait that found nothing.
+            return news.within(patience).map_or([false; 5], Heard::ready);
+        }
+        let timeout = TimeSpec::from_duration(patience);
         let Process { ends, leash, launched, .. } = self.process;
         let watched = [
             (open[0], ends.stdout.as_fd()),
@@ -310,8 +333,10 @@ impl<'a> Talk<'a> {
         outbox: Outbox,
         desk: Desk,
         ear: &'a mut dyn Ear,
+        mut buffer: Vec<u8>,
     ) -> Self {
-        Self { streams, witness, outbox, desk, ear, buffer: vec![0; PIECE] }
+        buffer.resize(PIECE, 0);
+        Self { streams, witness, outbox, desk, ear, buffer }
     }
 
     /// Takes what was read. Says why the guest must be ended, if it must.
@@ -329,8 +354,10 @@ impl<'a> Talk<'a> {
         }
     }
 
-    fn over(self, finish: Finish) -> Served {
-        Served { streams: self.streams, witness: self.witness, finish }
+    fn over(mut self, finish: Finish) -> Served {
+        let unsent = self.outbox.unsent();
+        let Self { streams, witness, buffer: piece, .. } = self;
+        Served { streams, witness, unsent, finish, piece }
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct OutputRecord {
     result: Option<serde_json::Value>,
     /// How a function wrote its result: JSON stands here as it is, and all else in base64.
     result_codec: Option<&'static str>,
+    /// The file in which a large result lies, where that was asked for; `result` is null then.
+    result_file: Option<String>,
 }
 
 pub(super) fn output_record(report: &Report) -> OutputRecord {
@@ -31,12 +33,23 @@ pub(super) fn output_record(report: &Report) -> OutputRecord {
         None => (None, "utf-8"),
     };
     let (stderr_tail, stderr_encoding) = text_or_base64(&output.stderr_tail);
+    let file = output.result.as_ref().filter(|_| report.verdict.is_completed());
+    let result_file = file.and_then(Payload::path).map(|path| path.display().to_string());
     let (result, result_codec) = match &output.result {
         _ if report.task.function.is_none() || !report.verdict.is_completed() => (None, None),
+        Some(result) if result_file.is_some() => (None, Some(result.codec().name())),
         Some(result) => (Some(value_of(result)), Some(result.codec().name())),
         None => (Some(output.values.iter().map(number).collect()), None),
     };
-    OutputRecord { stdout, stdout_encoding, stderr_tail, stderr_encoding, result, result_codec }
+    OutputRecord {
+        stdout,
+        stdout_encoding,
+        stderr_tail,
+        stderr_encoding,
+        result,
+        result_codec,
+        result_file,
+    }
 }
 
 fn text_or_base64(bytes: &[u8]) -> (String, &'static str) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
-use crate::evidence::{Evidence, Source, Step, Usage};
+use crate::evidence::{Ending, Evidence, Source, Step, Usage};
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
@@ -176,7 +176,7 @@ impl WasmCell {
             outlet: Arc::clone(outlet),
             signal: Arc::clone(signal),
             stop: stop.clone(),
-            witness: Witness::of(attempt, turn),
+            witness: Witness::of(attempt, turn).storing_in(self.image.results_in.clone()),
             outbox,
             desk,
             room,
@@ -184,7 +184,7 @@ impl WasmCell {
         };
         let mut streams = Streams::new(attempt);
         let kept = self.kept.as_mut().and_then(|kept| kept.guest.take());
-        let (outcome, guest) = match (&stage, speaker.zip(listener)) {
+        let (outcome, mut guest) = match (&stage, speaker.zip(listener)) {
             (Stage::Lent(lease), Some((speaker, listener))) => {
                 let _abandoned = StopOnPanic(stop);
                 let keeps = self.kept.is_some();
@@ -195,6 +195,11 @@ impl WasmCell {
                 let (outcome, guest) = here(run, kept, watch, &mut streams, ear);
                 (Outcome { cpu: count.used(signal), ..outcome }, guest)
             }
+        };
+        let outcome = match unsent(guest.as_mut()) {
+            // What it made of a call that it did not get is no matter.
+            Some(unsent) => Outcome::of(Ending::NeverStarted(unsent.into_refusal())),
+            None => outcome,
         };
         self.put_away(guest, &outcome);
         Ok(self.evidence(outcome, streams, attempt, stop))
@@ -293,6 +298,11 @@ impl Cell for WasmCell {
     fn vitals(&self) -> Vitals {
         self.vitals_at(Instant::now())
     }
+}
+
+/// Why its call could not be sent to it as a whole.
+fn unsent(guest: Option<&mut Guest>) -> Option<LoadError> {
+    guest?.store.data_mut().outbox.unsent()
 }
 
 fn check_limits(image: &Prepared, limits: &Limits) -> Result<(), LoadError> {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use wasmtime::{InstancePre, Module, UnknownImportError};
 
+use crate::channel::results_in;
 use crate::evidence::{Guard, Step};
 use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::payload::Payloads;
 use crate::permissions::{Network, Permissions};
 use crate::task::{Entry, Program, ProgramSource};
+use crate::value_file::ValueDir;
 
 use super::cell::WasmCell;
 use super::compiler::first_lines;
@@ -47,6 +49,8 @@ pub(super) struct Prepared {
     pub(super) deterministic: Option<u64>,
     /// Whether a large result stays in its guest's memory.
     pub(super) lends_memory: bool,
+    /// Where large results go, if not into memory.
+    pub(super) results_in: Option<ValueDir>,
     /// The functions of the host that its guests may call.
     pub(super) granted: Granted,
     /// How core dumps call it, if there are to be any.
@@ -153,7 +157,8 @@ impl WasmImage {
         guards.push(guard);
         let granted = program.granted();
         let core_dump = program.wants_core_dump().then(|| Arc::clone(program.name()));
-        let lends_memory = program.wanted_payloads() != Payloads::Inline;
+        let lends_memory = *program.wanted_payloads() != Payloads::Inline;
+        let results_in = results_in(program)?;
         let prepared = Prepared {
             engine,
             code,
@@ -164,6 +169,7 @@ impl WasmImage {
             net,
             deterministic,
             lends_memory,
+            results_in,
             granted,
             core_dump,
         };

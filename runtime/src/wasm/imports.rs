@@ -77,6 +77,9 @@ fn receive(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
     let range = range(at, length, bytes.len())?;
     let count = state.outbox.take(&mut bytes[range]);
+    if state.outbox.is_unsendable() {
+        return Err(Interrupted.into());
+    }
     Ok(i32::try_from(count).unwrap_or(i32::MAX))
 }
 

@@ -43,10 +43,13 @@ pub(super) fn take(
     let is_worth_it = run.image.lends_memory
         && length >= WORTH_KEEPING
         && length >= guest.bytes(memory).len() / PART;
-    let (result, guest) = match &run.spare {
-        Some(spare) => (Payload::held(codec, spare.copy_of(bytes)), Some(guest)),
-        None if is_worth_it => (Payload::held(codec, InPlace { guest, memory, at, length }), None),
-        None => (Payload::new(codec, bytes), Some(guest)),
+    let (result, guest) = match (&run.image.results_in, &run.spare) {
+        (Some(dir), _) => (dir.store(codec, bytes), Some(guest)),
+        (None, Some(spare)) => (Payload::held(codec, spare.copy_of(bytes)), Some(guest)),
+        (None, None) if is_worth_it => {
+            (Payload::held(codec, InPlace { guest, memory, at, length }), None)
+        }
+        (None, None) => (Payload::new(codec, bytes), Some(guest)),
     };
     outcome.testimony.result = Some(result);
     guest

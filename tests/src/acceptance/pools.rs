@@ -15,6 +15,6 @@ pub(super) const ROWS: [Row; 10] = [
         .differs("whatever is waited for is read meanwhile"),
     Row::new("p8", "a large result blocks its worker for ever"),
     Row::new("p9", "a large result goes into a file, and its name comes back")
-        .open("results in files, for those who choose that"),
+        .differs("only for those who ask for that; no two share a name, and none is left behind unless it is kept"),
     Row::new("p10", "zombies").differs("no process is left, and none that its guest started"),
 ];

@@ -7,7 +7,7 @@ mod outlet;
 mod prometheus;
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal as _, Write as _};
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sandtrap::{
-    Entry, Error, Executor, ExecutorSettings, Policy, Program, Report, Runtime, Start, StopHandle,
-    show_duration,
+    Entry, Error, Executor, ExecutorSettings, Payloads, Policy, Program, Report, Runtime, Start,
+    StopHandle, show_duration,
 };
 
 use super::run;
@@ -67,6 +67,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         settings,
         policy,
         start: args.start.start(),
+        payloads: args.payloads.payloads.clone(),
         executors: Mutex::default(),
         intake: Intake::start(lines, done)?,
         outlet: Outlet::new(file, args.as_completed),
@@ -115,6 +116,7 @@ struct Crew {
     policy: Policy,
     /// How processes begin that are called.
     start: Start,
+    payloads: Payloads,
     executors: Mutex<Vec<(Kind, Arc<Executor>)>>,
     intake: Intake,
     outlet: Outlet,
@@ -150,9 +152,10 @@ impl Crew {
         }
     }
 
-    fn program(&self, name: &OsString, is_call: bool) -> Program {
+    fn program(&self, name: &OsStr, is_call: bool) -> Program {
         let program = run::program(run::named(name), None, self.policy.clone());
-        program.started_by(if is_call { self.start } else { Start::Spawn })
+        let start = if is_call { self.start } else { Start::Spawn };
+        program.payloads(self.payloads.clone()).started_by(start)
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.
@@ -165,8 +168,7 @@ impl Crew {
             executors.push(found);
             return Ok(executor);
         }
-        let program = self.program(name, is_call);
-        let loaded = self.runtime.load(program)?;
+        let loaded = self.runtime.load(self.program(name, is_call))?;
         let mut settings = self.settings.clone();
         if !is_call {
             (settings.pool.keep, settings.pool.spares) = (None, 0);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail};
-use sandtrap::{Record, Report};
+use sandtrap::{Payload, Record, Report};
 use serde_json::Value as Json;
 
 use crate::streams;
@@ -57,6 +57,8 @@ impl Outlet {
 
     /// Takes a report. Says whether anybody still takes reports.
     pub(super) fn put(&self, place: usize, report: &Report) -> bool {
+        // Its name is in the record, and from then on the file is the reader's.
+        report.output.result.as_ref().map(Payload::keep);
         let json = serde_json::to_string(&Record::from(report)).context("cannot write a report");
         let mut state = self.lock();
         *state.counts.entry(report.verdict.label().to_string()).or_insert(0) += 1;
