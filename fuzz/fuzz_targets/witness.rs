@@ -30,7 +30,7 @@ impl Script<'_> {
     fn frame(&mut self, kind: u8) -> FromGuest {
         let id = u64::from(kind / 16 % 3);
         let codec = [Codec::Raw, Codec::Typed, Codec::Json][usize::from(kind / 64 % 3)];
-        match kind % 12 {
+        match kind % 13 {
             0 => FromGuest::Hello { version: VERSION + u16::from(kind > 240) },
             1 => FromGuest::Error(ErrorReport { message: self.text(), chain: vec![self.text()] }),
             2 => FromGuest::Panic(PanicReport {
@@ -46,7 +46,8 @@ impl Script<'_> {
             8 => FromGuest::Log { level: Level::Warning },
             9 => FromGuest::Progress { done: id, total: (kind > 128).then_some(7) },
             10 => FromGuest::HostCall { id, codec, function: self.text() },
-            _ => FromGuest::Beat,
+            11 => FromGuest::Beat,
+            _ => FromGuest::Fatal,
         }
     }
 
@@ -58,7 +59,7 @@ impl Script<'_> {
                 continue;
             }
             let frame = self.frame(order);
-            let tail = if order % 12 >= 5 && order % 12 <= 10 { self.bytes() } else { Vec::new() };
+            let tail = if (5..=10).contains(&(order % 13)) { self.bytes() } else { Vec::new() };
             let begin = talk.len();
             talk.extend(encode_with(&frame, &tail).unwrap_or_default());
             // One in four is changed at one place.

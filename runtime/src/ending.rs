@@ -252,3 +252,68 @@ mod tests {
         assert_eq!(thrown.to_string(), "(i32:7)");
     }
 }
+
+/// Why we ended an attempt. Written down before anything is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// The wall-time limit.
+    WallTime,
+    /// The processor-time limit.
+    CpuTime,
+    /// The output limit.
+    Output,
+    /// The result limit.
+    Result,
+    /// The process limit.
+    Processes,
+    /// The limit of threads.
+    Threads,
+    /// The limit of a file's size.
+    Files,
+    /// The limit of its scratch, in bytes or in files.
+    Scratch,
+    /// It broke the rules of its channel.
+    Protocol,
+    /// It made a system call that only its tracer could tell from a permitted one.
+    Denied,
+    /// The caller asked for it.
+    Cancelled,
+    /// The runtime is shutting down.
+    Shutdown,
+}
+
+impl StopReason {
+    /// Every reason, in a fixed order.
+    pub const ALL: [Self; 12] = [
+        Self::WallTime,
+        Self::CpuTime,
+        Self::Output,
+        Self::Result,
+        Self::Processes,
+        Self::Threads,
+        Self::Files,
+        Self::Scratch,
+        Self::Protocol,
+        Self::Denied,
+        Self::Cancelled,
+        Self::Shutdown,
+    ];
+
+    /// The name used in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WallTime => "wall-time",
+            Self::CpuTime => "cpu-time",
+            Self::Output => "output",
+            Self::Result => "result",
+            Self::Processes => "processes",
+            Self::Threads => "threads",
+            Self::Files => "files",
+            Self::Scratch => "scratch",
+            Self::Protocol => "protocol",
+            Self::Denied => "denied",
+            Self::Cancelled => "cancelled",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}

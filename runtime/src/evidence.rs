@@ -6,7 +6,8 @@ use sandtrap_protocol::{ErrorReport, PanicReport};
 
 use crate::core_dump::CoreDump;
 pub use crate::ending::{
-    AccessKind, Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, Thrown, TrapCause,
+    AccessKind, Death, Ending, Fault, Opcode, Refusal, Sender, StackState, Step, StopReason,
+    Thrown, TrapCause,
 };
 use crate::payload::Payload;
 use crate::permissions::Profile;
@@ -138,70 +139,15 @@ pub struct Testimony {
     pub error_value: Option<Payload>,
     /// What is missing of a call that it ended without an answer to.
     pub unanswered: Option<String>,
+    /// That it must not be used again.
+    pub is_fatal: bool,
 }
 
-/// Why we ended an attempt. Written down before anything is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// The wall-time limit.
-    WallTime,
-    /// The processor-time limit.
-    CpuTime,
-    /// The output limit.
-    Output,
-    /// The result limit.
-    Result,
-    /// The process limit.
-    Processes,
-    /// The limit of threads.
-    Threads,
-    /// The limit of a file's size.
-    Files,
-    /// The limit of its scratch, in bytes or in files.
-    Scratch,
-    /// It broke the rules of its channel.
-    Protocol,
-    /// It made a system call that only its tracer could tell from a permitted one.
-    Denied,
-    /// The caller asked for it.
-    Cancelled,
-    /// The runtime is shutting down.
-    Shutdown,
-}
-
-impl StopReason {
-    /// Every reason, in a fixed order.
-    pub const ALL: [Self; 12] = [
-        Self::WallTime,
-        Self::CpuTime,
-        Self::Output,
-        Self::Result,
-        Self::Processes,
-        Self::Threads,
-        Self::Files,
-        Self::Scratch,
-        Self::Protocol,
-        Self::Denied,
-        Self::Cancelled,
-        Self::Shutdown,
-    ];
-
-    /// The name used in reports.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::WallTime => "wall-time",
-            Self::CpuTime => "cpu-time",
-            Self::Output => "output",
-            Self::Result => "result",
-            Self::Processes => "processes",
-            Self::Threads => "threads",
-            Self::Files => "files",
-            Self::Scratch => "scratch",
-            Self::Protocol => "protocol",
-            Self::Denied => "denied",
-            Self::Cancelled => "cancelled",
-            Self::Shutdown => "shutdown",
-        }
+impl Testimony {
+    /// Whether a guest that is still there may be called again.
+    pub(crate) fn lets_go_on(&self) -> bool {
+        let has_lost_itself = self.is_fatal || self.panic.as_ref().is_some_and(|it| it.fatal);
+        self.broken.is_none() && self.unanswered.is_none() && !has_lost_itself
     }
 }
 

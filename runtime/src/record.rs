@@ -103,6 +103,7 @@ struct EvidenceRecord {
     syscall_arguments: Option<Vec<String>>,
     /// What would have allowed it.
     allowed_by: Option<String>,
+    fatal: bool,
     trap: Option<String>,
     refused_memory: Option<RefusedRecord>,
     oom_kills: u64,
@@ -279,6 +280,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         syscall_arguments: syscall
             .and_then(|denied| denied.arguments)
             .map(|arguments| arguments.map(hex).to_vec()),
+        fatal: facts.is_fatal,
         allowed_by: syscall.and_then(|denied| denied.remedy).map(|remedy| remedy.to_string()),
         trap: None,
         refused_memory: facts.refused_memory.map(refused_record),

@@ -102,6 +102,8 @@ pub struct Facts {
     pub core_dump: Option<CoreDump>,
     /// Where it was, innermost frame first.
     pub trace: Trace,
+    /// Whether the guest said that it must not be used again.
+    pub is_fatal: bool,
     /// Whether this is the end of the guest that was to be forked for the task, before it was warm.
     pub was_warming_up: bool,
 }
@@ -142,6 +144,7 @@ impl Report {
             thrown,
             core_dump,
             trace,
+            is_fatal: testimony.is_fatal,
             was_warming_up,
         };
         // One in a file counts only as a result, and is removed where it is none.

@@ -28,6 +28,7 @@ mod isolated;
 mod kept;
 mod kept_ends;
 mod kept_native;
+mod kept_walls;
 mod labels;
 mod limits;
 mod other_languages;

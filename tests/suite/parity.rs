@@ -128,6 +128,7 @@ fn every_word_and_every_error_is_the_same_behind_both_walls() {
         json("divide", "[1, 0]"),
         typed("parse", "x"),
         typed("refuse", "no"),
+        typed("gives_up", "for good"),
         typed("panics", "boom"),
         typed("exits", 0),
         typed("exits", 3),

@@ -43,6 +43,7 @@ fn frames() -> Vec<Vec<u8>> {
         (FromGuest::Progress { done: 1, total: None }, b"half"),
         (FromGuest::HostCall { id: 1, codec, function: "kv.get".into() }, b"key"),
         (FromGuest::Beat, b""),
+        (FromGuest::Fatal, b""),
     ]
     .map(|(frame, tail)| encode_with(&frame, tail).unwrap())
     .into()

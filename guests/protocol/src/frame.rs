@@ -74,6 +74,8 @@ pub enum FromGuest {
         /// How many bytes it has.
         length: u64,
     },
+    /// This guest is not to be used again, whatever its call gives.
+    Fatal,
     /// The guest is warm, and forks from now on for each order that comes; see [`crate::Birth`]. Nothing may follow.
     Warm,
 }
@@ -212,6 +214,7 @@ impl FromGuest {
             | Self::Functions(_)
             | Self::Beat
             | Self::Placed { .. }
+            | Self::Fatal
             | Self::Warm => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
@@ -224,7 +227,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11..=13 => Some(Tail::None),
+            0..=4 | 11..=14 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,

@@ -32,7 +32,8 @@ fn golden() -> Vec<(FromGuest, &'static [u8], &'static [u8])> {
         (host, b"key", b"\x0b\0\0\0\x0a\xac\x02\x00\x03getkey"),
         (FromGuest::Beat, b"", b"\x01\0\0\0\x0b"),
         (FromGuest::Placed { at: 4096, length: 300 }, b"", b"\x05\0\0\0\x0c\x80\x20\xac\x02"),
-        (FromGuest::Warm, b"", b"\x01\0\0\0\x0d"),
+        (FromGuest::Fatal, b"", b"\x01\0\0\0\x0d"),
+        (FromGuest::Warm, b"", b"\x01\0\0\0\x0e"),
     ]
 }
 

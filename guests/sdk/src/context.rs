@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::blob::Blob;
 use crate::host::Host;
-use crate::testify::{say_text, say_value};
+use crate::testify::{say, say_text, say_value};
 use crate::value::{self, ValueError};
 use crate::{inbox, people};
 
@@ -80,6 +80,16 @@ impl Context {
         if self.has_host {
             say_value(&FromGuest::Beat, &[]);
         }
+    }
+
+    /// Marks an error after which this guest must not be used again, because its state can't be trusted any more: a guest
+    /// that is kept is ended with this call, and its caller gets the error as ever. `return Err(cx.fatal(error))`, or
+    /// `.map_err(|error| cx.fatal(error))?`.
+    pub fn fatal<E>(&self, error: E) -> E {
+        if self.has_host {
+            say(&FromGuest::Fatal);
+        }
+        error
     }
 
     /// The host, whose functions it may call as far as they were granted.

@@ -277,6 +277,7 @@ impl Talk {
                 }
             }
             FromGuest::Beat => {}
+            FromGuest::Fatal => self.testimony.is_fatal = true,
             FromGuest::Warm if self.warms_up => self.is_warm = true,
             FromGuest::Warm => {
                 return Some("a guest that is warm, and was to be called".to_owned());

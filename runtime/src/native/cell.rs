@@ -208,11 +208,9 @@ impl NativeCell {
         finish: Finish,
         cpu_before: Duration,
     ) {
-        let testimony = &evidence.testimony;
         let is_orderly = finish == Finish::Answered
             && evidence.stopped_by_us.is_none()
-            && testimony.broken.is_none()
-            && !testimony.panic.as_ref().is_some_and(|panic| panic.fatal);
+            && evidence.testimony.lets_go_on();
         if is_orderly {
             process.rest(cpu_before + evidence.usage.cpu);
             self.process = Some(process);

@@ -175,8 +175,7 @@ impl Guest {
         outcome.refused_memory = state.meter.refused(ended_of_it);
         outcome.peak_memory = state.meter.peak();
         outcome.testimony = state.witness.finish();
-        let testimony = &outcome.testimony;
-        outcome.is_orderly &= testimony.broken.is_none() && testimony.unanswered.is_none();
+        outcome.is_orderly &= outcome.testimony.lets_go_on();
     }
 }
 

@@ -52,6 +52,12 @@ fn refuse(text: String) -> Result<(), Box<dyn std::error::Error + Send + Sync>> 
     Err(text.into())
 }
 
+/// Fails for good: what it keeps in mind is not to be trusted any more.
+#[task]
+fn gives_up(text: String, cx: &mut Context) -> anyhow::Result<()> {
+    Err(cx.fatal(anyhow::anyhow!(text)))
+}
+
 #[task]
 fn nothing() {}
 
@@ -146,6 +152,6 @@ fn writes(text: String) {
 }
 
 sandtrap_guest::serve!(
-    add, echo, turn, divide, parse, refuse, nothing, panics, exits, overflows, allocates, count,
-    next, left, asks, asks_bytes, asks_often, returns, makes, writes,
+    add, echo, turn, divide, parse, refuse, gives_up, nothing, panics, exits, overflows, allocates,
+    count, next, left, asks, asks_bytes, asks_often, returns, makes, writes,
 );
