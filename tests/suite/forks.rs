@@ -332,7 +332,6 @@ fn what_cannot_be_forked_is_refused_with_what_to_do() {
         (warmed_by("exits well", limits(), Start::Fork), "serve!"),
         (plain("hello"), "serve!"),
         (plain("exit_3"), "serve!"),
-        (plain("speaks_raw"), "serve!"),
         (forked().run(&Task::command(["x"])), "call one"),
         (forked().run(&task("learnt", &()).limits(more)), "the open-files limit of a fork"),
     ];

@@ -122,7 +122,7 @@ impl Launched {
         if is_lost { self.watched.try_recv().ok() } else { self.watched.recv().ok() }
     }
 
-    /// Whether it has ended. What was seen of it is thrown away then.
+    /// Whether it has ended, for one who asks until it has: what was seen of it is thrown away then.
     pub(super) fn has_ended(&self) -> bool {
         !matches!(self.watched.try_recv(), Err(TryRecvError::Empty))
     }

@@ -14,6 +14,7 @@
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,8 @@ pub(super) struct Zygote {
     turns: Turns,
     /// How many filters are on it.
     filters: u64,
+    /// Whether somebody has seen that it has ended.
+    is_gone: AtomicBool,
     process: Mutex<Process>,
     /// Last: its keeper's thread ends only when it has ended.
     standing: Arc<Standing>,
@@ -136,6 +139,7 @@ impl Zygote {
             control: control.map_err(|error| refusals::at_plan(&error))?,
             turns: Turns::default(),
             filters: state.filters,
+            is_gone: AtomicBool::new(false),
             standing: Arc::clone(&process.standing),
             process: Mutex::new(process),
         })
@@ -151,7 +155,11 @@ impl Zygote {
     }
 
     fn is_gone(&self) -> bool {
-        self.process().launched.has_ended() || self.standing.keeper.is_gone()
+        // It is told of once.
+        let is_told = || self.process().launched.has_ended() || self.standing.keeper.is_gone();
+        let is_gone = self.is_gone.load(Ordering::Relaxed) || is_told();
+        self.is_gone.fetch_or(is_gone, Ordering::Relaxed);
+        is_gone
     }
 
     /// Has it make a task out of itself. Returns when that is confined and waits for its call, or has ended.
