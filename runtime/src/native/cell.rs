@@ -26,6 +26,7 @@ use crate::task::{Capture, Entry, Stdin};
 
 use super::arena::Arena;
 use super::gathering::{self, Before};
+use super::holdings::Holdings;
 use super::host_oom::HostKills;
 use super::image::Prepared;
 use super::keeper::Role;
@@ -106,7 +107,8 @@ impl NativeCell {
             Start::Spawn => Role::Task,
             Start::Fork => Role::Fork,
         };
-        let order = Order { role, arguments, stdin, limits, deadline, stays: self.stays, input };
+        let (stays, is_early) = (self.stays, self.tasks_run == 0);
+        let order = Order { role, arguments, stdin, limits, deadline, stays, is_early, input };
         Process::start(&self.image, order, leash)
     }
 
@@ -251,7 +253,8 @@ impl Cell for NativeCell {
     }
 
     fn vitals(&self) -> Vitals {
-        let resident_bytes = self.process.as_ref().map_or(0, |it| it.holdings.resident());
+        let holdings = self.process.as_ref().and_then(|process| process.holdings.as_ref());
+        let resident_bytes = holdings.map_or(0, Holdings::resident);
         Vitals { resident_bytes, tasks_run: self.tasks_run, age: self.opened.elapsed() }
     }
 }

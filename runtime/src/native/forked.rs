@@ -81,6 +81,7 @@ impl Launch<'_> {
             limits: &limits,
             deadline,
             stays: true,
+            is_early: false,
             input: None,
         };
         let host_kills = HostKills::so_far();
@@ -121,7 +122,7 @@ impl Launch<'_> {
 /// The first limit that a task is to have above that of its zygote, and that stays with a process: nobody may raise it.
 fn exceeds(limits: &Limits, zygotes: &Limits, plan: &Plan) -> Option<&'static str> {
     let beyond = [
-        ("memory", plan.caps_address_space() && limits.memory > zygotes.memory),
+        ("memory", plan.caps_address_space && limits.memory > zygotes.memory),
         ("open-files", limits.open_files > zygotes.open_files),
         ("file-bytes", limits.file_bytes > zygotes.file_bytes),
     ];

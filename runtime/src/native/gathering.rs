@@ -10,6 +10,7 @@ use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
 
 use super::group::{Counts, Group};
+use super::holdings::Holdings;
 use super::host_oom::HostKills;
 use super::lately::EXACT;
 use super::process::Process;
@@ -81,7 +82,7 @@ fn answered(attempt: &Attempt<'_>, process: &Process, before: Before) -> Evidenc
         true => elapsed,
         false => process.cpu_lately().saturating_sub(before.cpu),
     };
-    evidence.usage.peak_memory = process.holdings.peak();
+    evidence.usage.peak_memory = process.holdings.as_ref().map_or(0, Holdings::peak);
     evidence
 }
 
