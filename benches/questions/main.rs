@@ -11,6 +11,7 @@ mod crash_to_next;
 mod deadline;
 mod density;
 mod floors;
+mod forked_task;
 mod frames;
 mod fresh_task;
 mod payload;
@@ -27,10 +28,11 @@ use std::time::Instant;
 use sandtrap_benches::{by_criterion, hurry, table};
 
 /// All of them, in the order in which they are asked.
-const QUESTIONS: [(&str, fn()); 14] = [
+const QUESTIONS: [(&str, fn()); 15] = [
     ("queue", waiting::ask),
     ("compile_bombs", compile_bombs::ask),
     ("fresh_task", fresh_task::ask),
+    ("forked_task", forked_task::ask),
     ("warm_instance", warm_instance::ask),
     ("crash_to_next", crash_to_next::ask),
     ("cold_start", cold_start::ask),

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use crate::call::{call, clone_and_call, exit, number};
 use crate::view;
 use crate::wire::{
-    ARENA, BORN_INTO, BY_DESCRIPTOR, Board, EXECUTES, FILTER, FIRST, Head, MOST_DOORS, OWN_PIDS, OWN_RULES,
+    ARENA, BORN_INTO, BY_DESCRIPTOR, Board, EXECUTES, FILTER, FIRST, Head, KEEPS_ADMIN, MOST_DOORS, OWN_PIDS, OWN_RULES,
     PLACES, PROC, PROGRAM, RESTRICT, RULES, Rlimit, SCRATCH, TRACE, UNTRACED_IS_FINE, step,
 };
 
@@ -291,6 +291,9 @@ impl Order {
         const AMBIENT: usize = 47;
         const CLEAR_ALL: usize = 4;
         const VERSION_3: u32 = 0x2008_0522;
+        if self.has(KEEPS_ADMIN) {
+            return Ok(());
+        }
         let header = [VERSION_3, 0];
         let none = [0_u32; 6];
         // SAFETY: a switch without arguments. Where there are no ambient capabilities it has nothing to do.

@@ -53,6 +53,8 @@ pub(crate) const OWN_RULES: u32 = 512;
 pub(crate) const EXECUTES: u32 = 1024;
 /// The order brings one descriptor more: the task's 4.
 pub(crate) const ARENA: u32 = 2048;
+/// The task keeps the capability that the keeper has for making namespaces: it will make tasks out of itself.
+pub(crate) const KEEPS_ADMIN: u32 = 4096;
 
 /// The beginning of an order.
 #[repr(C)]

@@ -54,6 +54,8 @@ pub struct Evidence {
     /// Whether a guest that was there before its call ended without having read it. No code of it has seen the task, so
     /// another guest may have it.
     pub unread: bool,
+    /// Whether this is the end of the guest that was to be forked for the task, before it was warm.
+    pub was_warming_up: bool,
 }
 
 impl Evidence {
@@ -78,6 +80,7 @@ impl Evidence {
             guards: Vec::new(),
             pid: None,
             unread: false,
+            was_warming_up: false,
         }
     }
 

@@ -121,6 +121,8 @@ struct EvidenceRecord {
     fault: Option<FaultRecord>,
     errno: Option<i32>,
     guard: Option<&'static str>,
+    /// Whether this is the end of the guest that was to be forked for the task, before it was warm.
+    was_warming_up: bool,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -279,6 +281,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         fault: None,
         errno: None,
         guard: None,
+        was_warming_up: facts.was_warming_up,
     };
     match &facts.ending {
         Ending::NeverStarted(refusal) => {

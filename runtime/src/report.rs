@@ -141,6 +141,8 @@ pub struct Facts {
     pub device_out_of_memory: Option<u64>,
     /// The functions of it that may be called twice, as it said when it was started.
     pub idempotent: Vec<String>,
+    /// Whether this is the end of the guest that was to be forked for the task, before it was warm.
+    pub was_warming_up: bool,
 }
 
 impl Report {
@@ -165,6 +167,7 @@ impl Report {
             guards,
             pid,
             unread: _,
+            was_warming_up,
         } = evidence;
         let facts = Facts {
             source,
@@ -182,6 +185,7 @@ impl Report {
             is_fatal: testimony.is_fatal,
             device_out_of_memory: testimony.device_out_of_memory,
             idempotent: testimony.idempotent,
+            was_warming_up,
         };
         // One in a file counts only as a result, and is removed where it is none.
         let counts = |result: &Payload| verdict.is_completed() || result.path().is_none();

@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::pool::{Pool, PoolSettings, Source};
 use crate::report::{Report, TaskSummary};
 use crate::reuse::Reuse;
+use crate::start::Start;
 use crate::task::{Program, Task, Wall};
 use crate::wasm::WasmWall;
 
@@ -102,6 +103,11 @@ impl Runtime {
     ) -> Result<Loaded, Error> {
         check(wall, &program.policy().limits)?;
         program.policy().permissions.check().map_err(LoadError::from)?;
+        if wall == Wall::Wasm && program.start() == Start::Fork {
+            let detail = "every task of a module begins as a fresh instance, and none can be forked; leave the start at \
+                          spawn";
+            return Err(LoadError::at(Step::Accept, detail).into());
+        }
         let program = self.with_host(program)?;
         let isolation = match wall {
             Wall::Wasm => &self.wasm,

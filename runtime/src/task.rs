@@ -1,6 +1,7 @@
 //! What is to be run: a program, a task for it, and the policy both stand under.
 
 mod id;
+mod value;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -13,9 +14,11 @@ use crate::host::{Granted, HostFunctions};
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
 use crate::payload::{Payload, Payloads, ValueError};
 use crate::permissions::{GuardMode, Permissions};
+use crate::start::Start;
 use crate::trust::{CompileLimits, Trust};
 
 pub use id::TaskId;
+pub use value::Value;
 
 /// The two kinds of wall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +51,7 @@ pub struct Program {
     host: HostFunctions,
     core_dump: bool,
     invoked_with: Vec<OsString>,
+    start: Start,
 }
 
 /// Where the code of a program stands.
@@ -108,10 +112,21 @@ impl Program {
             ProgramSource::File(path) => path.display().to_string().into(),
             ProgramSource::Module { name, .. } => name.as_str().into(),
         };
-        let (policy, payloads, host) = Default::default();
+        let (policy, payloads, host, start) = Default::default();
         let (backtrace, core_dump, invoked_with) = Default::default();
         let wall = None;
-        Self { name, source, wall, policy, backtrace, payloads, host, core_dump, invoked_with }
+        Self {
+            name,
+            source,
+            wall,
+            policy,
+            backtrace,
+            payloads,
+            host,
+            core_dump,
+            invoked_with,
+            start,
+        }
     }
 
     /// Says which wall to use instead of looking at the file.
@@ -177,6 +192,18 @@ impl Program {
     /// The functions of the host that it may call.
     pub(crate) fn granted(&self) -> Granted {
         Granted { program: Arc::clone(&self.name), functions: self.host.clone() }
+    }
+
+    /// Says how the process of a task begins: [`Start::Spawn`] unless this says otherwise. Behind the wasm wall there is
+    /// nothing to choose, and a fork is refused.
+    pub fn started_by(mut self, start: Start) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// How the process of a task begins.
+    pub fn start(&self) -> Start {
+        self.start
     }
 
     /// Whether a report shall say where a process was.
@@ -311,30 +338,6 @@ pub enum Capture {
     Keep,
     /// Not kept.
     Discard,
-}
-
-/// A number that goes into or comes out of an export of a plain module.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
-    /// A 32-bit integer.
-    I32(i32),
-    /// A 64-bit integer.
-    I64(i64),
-    /// A 32-bit float.
-    F32(f32),
-    /// A 64-bit float.
-    F64(f64),
-}
-
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::I32(value) => write!(f, "{value}"),
-            Self::I64(value) => write!(f, "{value}"),
-            Self::F32(value) => write!(f, "{value}"),
-            Self::F64(value) => write!(f, "{value}"),
-        }
-    }
 }
 
 impl Task {

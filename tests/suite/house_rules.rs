@@ -29,6 +29,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
             "report",
             "reuse",
             "signals",
+            "start",
             "task",
             "trace",
             "trust",
@@ -58,7 +59,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
 ];
 
 /// The only files with unsafe code, and folders of guests whose purpose it is.
-const UNSAFE_FILES: [&str; 22] = [
+const UNSAFE_FILES: [&str; 24] = [
     "runtime/keeper/",
     "runtime/src/native/arena.rs",
     "runtime/src/native/board.rs",
@@ -76,9 +77,11 @@ const UNSAFE_FILES: [&str; 22] = [
     "guests/sdk/src/arena.rs",
     "guests/sdk/src/memory.rs",
     "guests/sdk/src/wire.rs",
+    "guests/sdk/src/zygote.rs",
     "guests/crashers/",
     "guests/tasks/src/bin/speaks_raw.rs",
     "guests/tasks/src/bin/stays.rs",
+    "guests/tasks/src/bin/warmed.rs",
     "guests/natives/",
     "tests/src/landlock_mask.rs",
 ];

@@ -28,6 +28,11 @@ fn add(a: i64, b: i64) -> i64 {
     a + b
 }
 
+#[isolated(wall = "100s", start = "fork")]
+fn add_in_a_fork(a: i64, b: i64) -> i64 {
+    a + b
+}
+
 #[isolated(wall = "100s")]
 fn nothing() {}
 
@@ -316,6 +321,12 @@ fn b13_i6_a_program_with_a_main_needs_one_line_in_it() {
     assert_eq!(host("init"), "printed by the function\n42\n");
     let refused = host("no-init");
     assert!(refused.contains("call `sandtrap::init()` first in its `main`"), "{refused}");
+}
+
+#[test]
+fn b7_a_function_can_be_called_in_forks_of_its_program_that_have_come_as_far_as_init() {
+    assert_eq!(host("forks"), "true\nfalse\n");
+    assert_eq!(add_in_a_fork(40, 2).unwrap(), 42, "a harness has nothing that could be warm");
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod executor;
 mod fallbacks;
 mod file_limits;
 mod files;
+mod forks;
 mod hooks;
 mod host_functions;
 mod hostile;

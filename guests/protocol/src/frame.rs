@@ -83,6 +83,8 @@ pub enum FromGuest {
     },
     /// The names of those functions that may be called twice. Follows the list of all functions, or never comes.
     Idempotent(Vec<String>),
+    /// The guest is warm, and forks from now on for each order that comes; see [`crate::Birth`]. Nothing may follow.
+    Warm,
 }
 
 /// What a host sends.
@@ -221,7 +223,8 @@ impl FromGuest {
             | Self::Placed { .. }
             | Self::Fatal
             | Self::DeviceOutOfMemory { .. }
-            | Self::Idempotent(_) => Tail::None,
+            | Self::Idempotent(_)
+            | Self::Warm => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
             | Self::ErrorValue { .. }
@@ -233,7 +236,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11..=15 => Some(Tail::None),
+            0..=4 | 11..=16 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,

@@ -8,11 +8,16 @@
 
 extern crate alloc;
 
+mod birth;
 mod codec;
 mod decoder;
 mod frame;
 mod typed;
 
+pub use birth::{
+    BIRTH_BYTES, BIRTH_PLACES, Birth, MOST_DESCRIPTORS, MOST_INSTRUCTIONS, RECORD_BYTES,
+    START_FORK, START_VARIABLE, birth_step,
+};
 pub use codec::{
     Frame, FrameFault, LENGTH_BYTES, MAX_FRAME, MAX_HEAD, decode_to_guest, encode, encode_into,
     encode_with, head_into,

@@ -35,6 +35,7 @@ fn golden() -> Vec<(FromGuest, &'static [u8], &'static [u8])> {
         (FromGuest::Idempotent(vec!["f".into()]), b"", b"\x04\0\0\0\x0f\x01\x01f"),
         (FromGuest::Placed { at: 4096, length: 300 }, b"", b"\x05\0\0\0\x0c\x80\x20\xac\x02"),
         (FromGuest::Fatal, b"", b"\x01\0\0\0\x0d"),
+        (FromGuest::Warm, b"", b"\x01\0\0\0\x10"),
     ]
 }
 

@@ -21,25 +21,33 @@ struct Arena {
     size: u64,
 }
 
-static ARENA: OnceLock<Option<Arena>> = OnceLock::new();
+static ARENA: OnceLock<Arena> = OnceLock::new();
 
 /// Where there is room, in this call.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Takes the descriptor that the host left for us. Before there is a second thread.
 pub(crate) fn open() {
-    ARENA.get_or_init(|| {
-        let number = std::env::var(ARENA_VARIABLE).ok()?.parse().ok()?;
+    let number = std::env::var(ARENA_VARIABLE).ok().and_then(|number| number.parse().ok());
+    if let Some(number) = number {
         // SAFETY: the variable is set by the host alone, which made this descriptor for us; nobody else in this
         // process knows of it.
         let inherited = unsafe { OwnedFd::from_raw_fd(number) };
         // SAFETY: this runs first in `main`, before there is a second thread that could read it.
         unsafe { std::env::remove_var(ARENA_VARIABLE) };
         // Neither the variable nor the copy is passed on to programs that this one starts.
-        let file = File::from(inherited.try_clone().ok()?);
-        let size = file.metadata().ok()?.len();
-        Some(Arena { file, size })
-    });
+        let copy = inherited.try_clone();
+        copy.into_iter().for_each(adopt);
+    }
+}
+
+/// From here on this is the arena, if there was none.
+pub(crate) fn adopt(arena: OwnedFd) {
+    let file = File::from(arena);
+    if let Ok(metadata) = file.metadata() {
+        // Nobody calls this twice.
+        let _ = ARENA.set(Arena { size: metadata.len(), file });
+    }
 }
 
 /// A new call begins: nothing of the last one is wanted any more.
@@ -64,7 +72,7 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Room for so many bytes that the host will see.
     pub(crate) fn room(length: usize) -> Option<Self> {
-        let arena = ARENA.get()?.as_ref()?;
+        let arena = ARENA.get()?;
         let steps = (length as u64).checked_next_multiple_of(STEP)?;
         let next = NEXT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
             next.checked_add(steps).filter(|end| *end <= arena.size)
@@ -74,7 +82,7 @@ impl Mapping {
 
     /// What the host has put there. Whoever writes to it has pages of his own from then on.
     pub(crate) fn given(at: u64, length: u64) -> Option<Self> {
-        let arena = ARENA.get()?.as_ref()?;
+        let arena = ARENA.get()?;
         let end = at.checked_add(length).filter(|end| *end <= arena.size)?;
         let is_aligned = at.is_multiple_of(STEP);
         let mapping = Self::of(arena, at, usize::try_from(length).ok()?, libc::MAP_PRIVATE);

@@ -53,6 +53,8 @@ mod serve;
 mod testify;
 mod value;
 mod wire;
+#[cfg(target_os = "linux")]
+mod zygote;
 
 pub use blob::Blob;
 pub use context::Context;
@@ -72,11 +74,19 @@ static ALLOCATOR: TellingAllocator = TellingAllocator;
 /// Makes a program of the tasks that are named: its `main` serves them to whoever calls.
 ///
 /// A task of another module is named with its path, as in `serve!(add, pictures::resize)`.
+///
+/// What shall be there before the first call is made by a function that is named first, with a semicolon:
+/// `serve!(load_model; classify, embed)`. A guest that is started anew for each task runs it each time; one that is
+/// forked for each task runs it once, and all its tasks begin with what it has left in memory. It must start no threads
+/// then, for a fork has none of them; and random numbers that it has drawn are the same in every task.
 #[macro_export]
 macro_rules! serve {
     ($($task:path),+ $(,)?) => {
+        $crate::serve!((|| ()); $($task),+);
+    };
+    ($warm_up:expr; $($task:path),+ $(,)?) => {
         fn main() -> ::std::process::ExitCode {
-            $crate::serve(const { &[$(<$task as $crate::Task>::FUNCTION),+] })
+            $crate::serve($warm_up, const { &[$(<$task as $crate::Task>::FUNCTION),+] })
         }
     };
 }

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::blob::Blob;
 use crate::context::Context;
 use crate::inbox::{self, Order};
-use crate::testify::{error_report, error_said, say, say_value, start};
+use crate::testify::{error_report, error_said, greet, say, say_value, start};
 use crate::{people, value};
 
 /// How many names a message lists.
@@ -117,15 +117,20 @@ static FUNCTIONS: OnceLock<&'static [Function]> = OnceLock::new();
 
 /// Serves calls of these functions until there are no more; [`serve!`](crate::serve!) calls it. Without a host,
 /// runs one of them for the people at the command line.
-pub fn serve(functions: &'static [Function]) -> ExitCode {
-    if serve_host(functions) { ExitCode::SUCCESS } else { people::run(functions) }
+pub fn serve(warm_up: fn(), functions: &'static [Function]) -> ExitCode {
+    if serve_host(warm_up, functions) { ExitCode::SUCCESS } else { people::run(functions) }
 }
 
 /// Serves calls of these functions to a host until there are no more, and nobody else. Says whether there was a host
 /// that sent anything.
-pub fn serve_host(functions: &'static [Function]) -> bool {
+pub fn serve_host(warm_up: fn(), functions: &'static [Function]) -> bool {
     let functions = FUNCTIONS.get_or_init(|| functions);
+    let is_forked = is_forked();
     start();
+    if is_forked {
+        warm_up();
+        fork_on_order();
+    }
     let names = |all: &mut dyn Iterator<Item = &Function>| -> Vec<String> {
         all.map(|function| function.name.to_owned()).collect()
     };
@@ -134,7 +139,25 @@ pub fn serve_host(functions: &'static [Function]) -> bool {
     if !idempotent.is_empty() {
         say(&FromGuest::Idempotent(idempotent));
     }
+    if !is_forked {
+        warm_up();
+    }
     go_on()
+}
+
+/// Whether its host wants forks of this guest.
+fn is_forked() -> bool {
+    #[cfg(target_os = "linux")]
+    return crate::zygote::is_wanted();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// From here on this is a task of its own, which greets its host.
+fn fork_on_order() {
+    #[cfg(target_os = "linux")]
+    crate::zygote::fork_on_order();
+    greet();
 }
 
 /// What the host wants next. Of the last call's values nothing is left then.

@@ -27,13 +27,18 @@ const MOST_CAUSES: usize = 32;
 pub fn start() {
     STARTED.call_once(|| {
         wire::open();
-        say(&FromGuest::Hello { version: VERSION });
+        greet();
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             say(&FromGuest::Panic(panic_report(info)));
             usual(info);
         }));
     });
+}
+
+/// The first word.
+pub(crate) fn greet() {
+    say(&FromGuest::Hello { version: VERSION });
 }
 
 /// What `main` may return: nothing, or a result whose error the host shall know.

@@ -4,6 +4,8 @@
     expect(unsafe_code, reason = "an inherited descriptor, and imported functions")
 )]
 
+#[cfg(target_os = "linux")]
+pub(crate) use process::descriptor;
 #[cfg(unix)]
 pub(crate) use process::{open, receive, receive_all, send, try_receive};
 
@@ -17,7 +19,9 @@ pub(crate) use nowhere::{open, receive, receive_all, send, try_receive};
 mod process {
     use std::fs::File;
     use std::io::{ErrorKind, Read as _, Write as _};
-    use std::os::fd::{AsFd as _, FromRawFd as _, OwnedFd};
+    #[cfg(target_os = "linux")]
+    use std::os::fd::BorrowedFd;
+    use std::os::fd::{AsFd, FromRawFd as _, OwnedFd};
     use std::os::unix::net::UnixStream;
     use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -39,7 +43,7 @@ mod process {
         CHANNEL.get()?.as_ref()
     }
 
-    /// Takes the descriptors that the host left for us, if we have a host.
+    /// Takes the descriptor that the host left for us, if we have a host.
     pub(crate) fn open() {
         crate::arena::open();
         CHANNEL.get_or_init(|| {
@@ -53,6 +57,12 @@ mod process {
             // Neither the variable nor the copy is passed on to programs that this one starts.
             inherited.try_clone().ok().map(File::from)
         });
+    }
+
+    /// The number of the channel. What is put there is the channel.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn descriptor() -> Option<BorrowedFd<'static>> {
+        channel().map(AsFd::as_fd)
     }
 
     /// Sends a frame. The host may have hung up; that is no reason to die of something else.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{CompileArgs, GrantArgs, LimitArgs, PayloadArgs, ProcessLimitArgs, values};
+use super::{CompileArgs, GrantArgs, LimitArgs, PayloadArgs, ProcessLimitArgs, StartArg, values};
 
 pub(crate) const EXAMPLE: &str = "\
 Example:
@@ -65,6 +65,11 @@ pub(crate) struct BatchArgs {
     /// [default: 0]
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) spares: Option<u32>,
+
+    /// How the processes of guests with functions begin: `spawn` executes the program for each, `fork` executes it once,
+    /// lets it warm up, and makes each a fork of it. Commands are always spawned
+    #[arg(long, value_name = "HOW", default_value = "spawn")]
+    pub(crate) start: StartArg,
 
     /// Settings of restarts, retries, breaker, quarantine and health [default: retries and health only]
     #[arg(long, value_name = "FILE.toml")]

@@ -18,7 +18,7 @@ One guest, in both its forms: a process and a module of the same source. If only
 looked for beside it (`parser` and `parser.wasm`) and where cargo puts it (`target/release/parser` and
 `target/wasm32-wasip1/release/parser.wasm`). Nothing is built.
 
-Modes: native fresh, native warm, wasm fresh, wasm warm. One that this guest can't do is left out, with the reason.
+Modes: native fresh, native fork, native warm, wasm fresh, wasm warm. One that this guest can't do is left out, with the reason.
 For each: a call after another, the calls in a second, memory, the start, a payload, many guests at once, and a call
 that crashes together with the next one. All modes have their turn in every round. The ratio is the worse one of
 the least and of the median.

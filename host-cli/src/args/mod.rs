@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use sandtrap::{Label, Value, Wall};
+use sandtrap::{Label, Start, Value, Wall};
 
 pub(crate) use batch::{BatchArgs, ReuseArg};
 pub(crate) use bench::BenchArgs;
@@ -179,6 +179,22 @@ pub(crate) struct RunArgs {
     pub(crate) backtrace: bool,
 }
 
+/// How a process begins.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum StartArg {
+    Spawn,
+    Fork,
+}
+
+impl StartArg {
+    pub(crate) fn start(self) -> Start {
+        match self {
+            Self::Spawn => Start::Spawn,
+            Self::Fork => Start::Fork,
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
     /// A guest built with `sandtrap-guest`, as a Wasm module or as an executable; any Wasm module with exports; or a
@@ -203,6 +219,11 @@ pub(crate) struct CallArgs {
     #[arg(long = "arg", value_name = "TYPE:NUMBER", value_parser = values::argument)]
     #[arg(conflicts_with_all = ["input", "stream"])]
     pub(crate) arguments: Vec<Value>,
+
+    /// How the process of a native guest begins: `spawn` executes it, `fork` executes it once, lets it warm up, and
+    /// calls a fork of it (which pays for many calls: see `sandtrap batch --start fork`)
+    #[arg(long, value_name = "HOW", default_value = "spawn")]
+    pub(crate) start: StartArg,
 
     #[command(flatten)]
     pub(crate) payloads: PayloadArgs,

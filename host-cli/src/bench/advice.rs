@@ -76,6 +76,7 @@ fn share_of_wall(found: &Found) -> Option<String> {
     };
     let its_start = match found.mode {
         Mode::NativeFresh => " (its own start as a process included)",
+        Mode::NativeFork => " (what the fork itself copies included)",
         Mode::NativeWarm | Mode::WasmFresh | Mode::WasmWarm => "",
     };
     Some(format!(

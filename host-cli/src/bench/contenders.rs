@@ -1,6 +1,6 @@
 //! The modes in which a guest works at all, found out by a first call in each.
 
-use sandtrap::{Loaded, Program, Report, Runtime};
+use sandtrap::{Loaded, Program, Report, Runtime, Start};
 
 use super::findings::Findings;
 use super::modes::{Mode, words_of};
@@ -37,11 +37,12 @@ impl Survey<'_> {
 
     fn contender(&self, mode: Mode, runtime: &Runtime) -> Result<(Contender, Report), String> {
         let program = mode.program(self.guests, self.shape)?;
-        if mode.is_warm() && self.work.is_command() {
-            return Err(
-                "a program that is run from its beginning can't be kept: name a --function"
-                    .to_owned(),
-            );
+        let takes_calls = mode.is_warm() || mode.beginning() == Start::Fork;
+        if takes_calls && self.work.is_command() {
+            let verb = if mode.is_warm() { "kept" } else { "forked" };
+            return Err(format!(
+                "a program that is run from its beginning can't be {verb}: name a --function"
+            ));
         }
         let loaded = runtime.load(program.clone()).map_err(|error| error.to_string())?;
         let mut cell = mode.open(&loaded)?;

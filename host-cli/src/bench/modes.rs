@@ -2,7 +2,7 @@
 //!
 //! A mode that this build, this host or this guest can't do is left out, with the reason.
 
-use sandtrap::{Kept, Loaded, Program, Report, Reuse, Runtime, Task, Verdict, Wall};
+use sandtrap::{Kept, Loaded, Program, Report, Reuse, Runtime, Start, Task, Verdict, Wall};
 
 use super::guests::Guests;
 
@@ -10,6 +10,7 @@ use super::guests::Guests;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     NativeFresh,
+    NativeFork,
     NativeWarm,
     WasmFresh,
     WasmWarm,
@@ -17,13 +18,14 @@ pub(crate) enum Mode {
 
 impl Mode {
     /// All of them, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::NativeFresh, Self::NativeWarm, Self::WasmFresh, Self::WasmWarm];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::NativeFresh, Self::NativeFork, Self::NativeWarm, Self::WasmFresh, Self::WasmWarm];
 
     /// How it is called in tables.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::NativeFresh => "native fresh",
+            Self::NativeFork => "native fork",
             Self::NativeWarm => "native warm",
             Self::WasmFresh => "wasm fresh",
             Self::WasmWarm => "wasm warm",
@@ -34,6 +36,7 @@ impl Mode {
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::NativeFresh => "a new process for each call",
+            Self::NativeFork => "a fork of a warmed-up process for each call",
             Self::NativeWarm => "one process that answers call after call",
             Self::WasmFresh => "a new instance for each call",
             Self::WasmWarm => "one instance that answers call after call",
@@ -42,7 +45,7 @@ impl Mode {
 
     pub(crate) const fn wall(self) -> Wall {
         match self {
-            Self::NativeFresh | Self::NativeWarm => Wall::Native,
+            Self::NativeFresh | Self::NativeFork | Self::NativeWarm => Wall::Native,
             Self::WasmFresh | Self::WasmWarm => Wall::Wasm,
         }
     }
@@ -50,8 +53,16 @@ impl Mode {
     /// Whether a guest lives on between two calls.
     pub(crate) const fn is_warm(self) -> bool {
         match self {
-            Self::NativeFresh | Self::WasmFresh => false,
+            Self::NativeFresh | Self::NativeFork | Self::WasmFresh => false,
             Self::NativeWarm | Self::WasmWarm => true,
+        }
+    }
+
+    /// How its processes begin.
+    pub(crate) const fn beginning(self) -> Start {
+        match self {
+            Self::NativeFork => Start::Fork,
+            Self::NativeFresh | Self::NativeWarm | Self::WasmFresh | Self::WasmWarm => Start::Spawn,
         }
     }
 
@@ -62,7 +73,10 @@ impl Mode {
         shape: &dyn Fn(Program) -> Program,
     ) -> Result<Program, String> {
         match guests.of(self.wall()) {
-            Some(path) => Ok(shape(Program::file(path).within(self.wall()))),
+            Some(path) => {
+                let program = Program::file(path).within(self.wall());
+                Ok(shape(program).started_by(self.beginning()))
+            }
             None => {
                 let paths: Vec<String> =
                     guests.looked_for.iter().map(|path| format!("`{}`", path.display())).collect();

@@ -37,8 +37,9 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
         Entry::Invoke { .. } | Entry::Command { .. } => None,
     };
     let policy = policy(args, wall.unwrap_or(Wall::Wasm))?;
-    let program =
-        super::run::program(file.clone(), wall, policy).payloads(args.payloads.payloads.clone());
+    let program = super::run::program(file.clone(), wall, policy)
+        .payloads(args.payloads.payloads.clone())
+        .started_by(args.start.start());
     let session = Session {
         streams: &args.streams,
         report: &args.report,

@@ -34,6 +34,9 @@ pub(super) fn line(report: &Report) -> Option<String> {
     }));
     parts.extend(facts.refused_memory.map(refused));
     parts.extend(denied(&facts.denied));
+    if facts.was_warming_up {
+        parts.push("while it warmed up to be forked".to_owned());
+    }
     Some(format!("{}   ({})", parts.join(", "), seen_by(facts.source)))
 }
 

@@ -48,7 +48,7 @@ fn one_guest_is_measured_in_every_mode_of_both_its_forms() {
     let crash = ["--crash", "panics=\"on purpose\""];
     let flags = [&[&*native, &*wasm, "--function", "add", "--input", "[2, 40]"], &crash[..]];
     let found = figures(&flags.concat());
-    for name in ["native fresh", "wasm fresh", "wasm warm"] {
+    for name in ["native fresh", "native fork", "wasm fresh", "wasm warm"] {
         let mode = mode(&found, name);
         for spread in ["call", "start", "crash_to_next"] {
             assert_measured(&mode[spread]);

@@ -9,6 +9,7 @@ mod doctor;
 mod exit_codes;
 mod explain;
 mod flags;
+mod forks;
 mod functions;
 mod grants;
 mod inputs;

@@ -68,6 +68,7 @@ const EVIDENCE: &[Key] = &[
     ("syscall_arguments", "array?"),
     ("syscall_name", "string?"),
     ("trap", "string?"),
+    ("was_warming_up", "boolean"),
 ];
 
 const FAULT: &[Key] = &[("instruction", "string"), ("stack_pointer", "string")];

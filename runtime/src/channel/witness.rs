@@ -49,6 +49,9 @@ struct Talk {
     just_greeted: bool,
     /// Whether it was the list of functions.
     just_listed: bool,
+    /// Whether this is a guest that warms up, to be forked later; and whether it is warm.
+    warms_up: bool,
+    is_warm: bool,
     /// The call that has to be answered, and its function.
     call: Option<(u64, String)>,
     /// Calls of the host's functions that nobody has taken up yet.
@@ -86,6 +89,25 @@ impl Witness {
             limit: limit.saturating_add(around),
             is_over: false,
         }
+    }
+
+    /// Hears a guest until it is warm.
+    pub(crate) fn of_warm_up(attempt: &Attempt<'_>) -> Self {
+        let mut witness = Self::of(attempt, Turn::Only);
+        witness.talk.warms_up = true;
+        witness
+    }
+
+    /// Whether it is warm, if it has said all that it will say by itself. One that names its functions instead, and
+    /// waits for calls, knows nothing of forks.
+    pub(crate) fn has_warmed_up(&self) -> Option<bool> {
+        let has_said = self.talk.is_warm || !self.talk.testimony.functions.is_empty();
+        has_said.then_some(self.talk.is_warm)
+    }
+
+    /// Whether it is a guest of ours at all.
+    pub(crate) fn was_greeted(&self) -> bool {
+        self.talk.greeted
     }
 
     /// The same, and large results go into files of this directory, if there is one.
@@ -273,6 +295,10 @@ impl Talk {
             }
             FromGuest::Beat => {}
             FromGuest::Fatal => self.testimony.is_fatal = true,
+            FromGuest::Warm if self.warms_up => self.is_warm = true,
+            FromGuest::Warm => {
+                return Some("a guest that is warm, and was to be called".to_owned());
+            }
             FromGuest::Placed { at, length } => {
                 if at.checked_add(length).is_none_or(|end| end > self.room) {
                     let room = self.room;
@@ -295,6 +321,7 @@ impl Talk {
             FromGuest::Hello { .. } if self.greeted => "a second greeting",
             FromGuest::Hello { .. } => return None,
             _ if !self.greeted => "a frame before the greeting",
+            _ if self.is_warm => "a frame after it was warm",
             _ if self.testimony.error.is_some() => "a frame after the task's error",
             _ if self.placing.is_some() && !matches!(frame, FromGuest::Return { .. }) => {
                 "a value that was placed, and not its result"

@@ -288,3 +288,23 @@ fn a_call_of_the_host_is_handed_on_once_and_only_while_a_call_is_served() {
     assert_eq!(hear(&mut command, &[hello(), host()]), Some(StopReason::Protocol));
     assert!(command.finish().broken.unwrap().contains("while it serves no call"));
 }
+
+#[test]
+fn a_guest_is_warm_when_it_says_so_and_was_asked_to_be() {
+    let entry = Entry::Command { args: vec![], stdin: Stdin::Null };
+    let warming = || {
+        let (task, limits, began) = (TaskId::next(), Limits::default(), Instant::now());
+        let (entry, limits, stdout) = (&entry, &limits, Capture::Keep);
+        Witness::of_warm_up(&Attempt { task: &task, entry, limits, stdout, began, silence: None })
+    };
+    let mut warm = warming();
+    assert_eq!((hear(&mut warm, &[hello()]), warm.has_warmed_up()), (None, None));
+    assert_eq!((hear(&mut warm, &[FromGuest::Warm]), warm.has_warmed_up()), (None, Some(true)));
+    assert_eq!(hear(&mut warm, &[FromGuest::Warm]), Some(StopReason::Protocol));
+    // One that knows nothing of forks names its functions, and waits for calls.
+    let mut other = warming();
+    assert_eq!(hear(&mut other, &[hello(), FromGuest::Functions(vec!["f".into()])]), None);
+    assert_eq!(other.has_warmed_up(), Some(false));
+    let mut called = called(ByteSize::mib(1), Turn::Only);
+    assert_eq!(hear(&mut called, &[hello(), FromGuest::Warm]), Some(StopReason::Protocol));
+}

@@ -101,7 +101,7 @@ fn be() -> ! {
         Function { name: isolated.name, idempotent: false, run: isolated.run }
     });
     let functions: Vec<Function> = functions.collect();
-    let served = catch_unwind(|| serve_host(Vec::leak(functions)));
+    let served = catch_unwind(|| serve_host(|| (), Vec::leak(functions)));
     exit(match served {
         Ok(true) => 0,
         Ok(false) => UNCALLED,

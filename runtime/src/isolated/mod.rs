@@ -27,6 +27,7 @@ use crate::outlets::{Outlet, Outlets};
 use crate::payload::ValueError;
 use crate::report::{Report, TaskSummary};
 use crate::runtime::{Loaded, Runtime, judge};
+use crate::start::Start;
 use crate::task::{Program, Task, Wall};
 
 pub(crate) use entrance::enter;
@@ -140,7 +141,11 @@ impl Isolated {
         let settings = Settings::read(self.settings).map_err(|fault| {
             format!("`{name}` ({}) has a setting of no use: {fault}", self.place)
         })?;
-        let Settings { limits, mut permissions, guards } = settings;
+        let Settings { limits, mut permissions, guards, mut start } = settings;
+        if matches!(entrance, Entrance::Test(_)) {
+            // A harness runs it on a second thread, and has nothing of the program's own to be warm.
+            start = Start::Spawn;
+        }
         permissions.grant_env(entrance::VARIABLE, entrance::VERSION);
         // Not the path of the executable: that may be another file by now.
         Ok(Program::file("/proc/self/exe")
@@ -148,6 +153,7 @@ impl Isolated {
             .limits(limits)
             .permissions(permissions)
             .guards(guards)
+            .started_by(start)
             .invoked_with(entrance.arguments()))
     }
 

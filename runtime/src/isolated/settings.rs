@@ -7,6 +7,7 @@ use std::fmt;
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::{Access, GuardMode, Network, Permissions};
 use crate::quantity::parse_duration;
+use crate::start::Start;
 
 /// A setting that the attribute took, and its value: both are text of the program's source.
 pub(super) type Pair = (&'static str, &'static str);
@@ -17,6 +18,7 @@ pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) permissions: Permissions,
     pub(super) guards: GuardMode,
+    pub(super) start: Start,
 }
 
 /// Where one of the streams goes.
@@ -39,7 +41,7 @@ impl Settings {
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let Self { limits, permissions, guards } = self;
+        let Self { limits, permissions, guards, start } = self;
         match key {
             "memory" => limits.memory = read(value.parse())?,
             "stack" => limits.stack = read(value.parse())?,
@@ -66,8 +68,10 @@ impl Settings {
             "guards" => *guards = GuardMode::BestEffort,
             "dir" => grant(permissions, value),
             "env" => grant_variable(permissions, value)?,
-            // Said of the streams, which are not the process's business; and the only start there is.
-            "stdout" | "stderr" | "start" => {}
+            "start" if value == "fork" => *start = Start::Fork,
+            "start" => *start = Start::Spawn,
+            // Said of the streams, which are not the process's business.
+            "stdout" | "stderr" => {}
             unknown => return Err(format!("this version of sandtrap knows no `{unknown}`")),
         }
         Ok(())
@@ -118,8 +122,8 @@ mod tests {
 
     #[test]
     fn every_setting_reaches_what_it_names() {
-        let Settings { limits, permissions, guards } = Settings::read(&[
-            ("start", "spawn"),
+        let Settings { limits, permissions, guards, start } = Settings::read(&[
+            ("start", "fork"),
             ("memory", "1MiB"),
             ("on_memory_limit", "refuse"),
             ("wall", "2s"),
@@ -170,6 +174,7 @@ mod tests {
         granted.grant_dir("/c", "/c", Access::ReadOnly);
         granted.grant_env("A", "1=2");
         assert_eq!((permissions, guards), (granted, GuardMode::Required));
+        assert_eq!(start, Start::Fork);
     }
 
     #[test]

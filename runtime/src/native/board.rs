@@ -112,7 +112,7 @@ impl std::fmt::Debug for Board {
 }
 
 /// One instruction of a filter, as it lies in memory.
-fn packed(instruction: &libc::sock_filter) -> u64 {
+pub(super) fn packed(instruction: &libc::sock_filter) -> u64 {
     let libc::sock_filter { code, jt, jf, k } = *instruction;
     let [low, high] = code.to_ne_bytes();
     let [a, b, c, d] = k.to_ne_bytes();

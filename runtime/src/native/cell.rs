@@ -18,19 +18,21 @@ use sandtrap_protocol::PLACED_FROM;
 
 use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
 use crate::event::Event;
-use crate::evidence::{Ending, Evidence, Refusal, Source, Step, StopReason};
+use crate::evidence::{Ending, Evidence, Output, Refusal, Source, Step, StopReason};
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals, Wake};
 use crate::limits::Limits;
-use crate::task::{Entry, Stdin};
+use crate::start::Start;
+use crate::task::{Capture, Entry, Stdin};
 
 use super::arena::Arena;
 use super::gathering::{self, Before};
 use super::holdings::Holdings;
 use super::host_oom::HostKills;
 use super::image::Prepared;
-use super::process::{Leash, Order, Process};
-use super::pump::{Finish, Pump, Talk};
-use super::stdin;
+use super::keeper::Role;
+use super::process::{Leash, NotStarted, Order, Process};
+use super::pump::{Finish, Pump, Talk, Until};
+use super::{refusals, stdin};
 
 const GONE: &str =
     "this guest is gone: its process has ended, or was not to go on; keep another one";
@@ -85,11 +87,16 @@ impl NativeCell {
         let mut cell = Self { stays, ..Self::new(image) };
         let began = cell.opened;
         let arguments = &cell.image.arguments_of_calls;
-        cell.process = cell.start(arguments, &Stdin::Null, limits, began, Leash::new()?, room)?;
+        cell.process = match cell.start(arguments, &Stdin::Null, limits, began, Leash::new()?, room)
+        {
+            Ok(process) => Some(process),
+            Err(NotStarted::Stopped) => None,
+            Err(NotStarted::Refused(refusal)) => return Err(refusal),
+            Err(NotStarted::NotWarm(_)) => return Err(refusals::not_warm()),
+        };
         Ok(cell)
     }
 
-    /// `None` if it was stopped meanwhile.
     fn start(
         &self,
         arguments: &[OsString],
@@ -98,16 +105,20 @@ impl NativeCell {
         began: Instant,
         leash: Leash,
         input: Option<u64>,
-    ) -> Result<Option<Process>, Refusal> {
+    ) -> Result<Process, NotStarted> {
         let left = limits.wall.saturating_sub(began.elapsed());
         let Some(stdin) = stdin::open(stdin, &leash.bell, left)? else {
             // A pipe that nobody has opened for writing; shells wait there, too.
             leash.stop.stop(StopReason::WallTime);
-            return Ok(None);
+            return Err(NotStarted::Stopped);
         };
         let deadline = began.checked_add(limits.wall);
+        let role = match self.image.start {
+            Start::Spawn => Role::Task,
+            Start::Fork => Role::Fork,
+        };
         let (stays, is_early) = (self.stays, self.tasks_run == 0);
-        let order = Order { arguments, stdin, limits, deadline, stays, is_early, input };
+        let order = Order { role, arguments, stdin, limits, deadline, stays, is_early, input };
         Process::start(&self.image, order, leash)
     }
 
@@ -175,9 +186,12 @@ impl NativeCell {
                 let (limits, began) = (attempt.limits, attempt.began);
                 let is_call = matches!(attempt.entry, Entry::Invoke { .. });
                 let input = is_call.then(|| large_input(attempt).len() as u64);
-                let started = self.start(arguments, stdin, limits, began, leash, input)?;
-                let Some(process) = started else { return Ok(vanished(&stop)) };
-                (process, Before::default())
+                match self.start(arguments, stdin, limits, began, leash, input) {
+                    Ok(process) => (process, Before::default()),
+                    Err(NotStarted::Stopped) => return Ok(vanished(&stop)),
+                    Err(NotStarted::Refused(refusal)) => return Err(refusal),
+                    Err(NotStarted::NotWarm(evidence)) => return Ok(told(*evidence, attempt, ear)),
+                }
             }
         };
         let pid = process.launched.pid.unsigned_abs();
@@ -194,35 +208,19 @@ impl NativeCell {
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
         let piece = std::mem::take(&mut self.piece);
         let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
-        let mut served = Pump::new(attempt, &process, self.stays, before.cpu).run(talk);
-        let mut evidence = match served.finish {
-            Finish::Answered => gathering::answered(attempt, &process, before),
-            Finish::Ended { is_lost } => {
-                gathering::ended(attempt, &process, process.launched.wait(is_lost), before)
-            }
-        };
-        if let Some(unsent) = served.unsent {
+        let until = if self.stays { Until::Answered } else { Until::Gone };
+        let mut served = Pump::new(attempt, &process, until, before.cpu).run(talk);
+        if let Some(unsent) = served.unsent.take() {
             return Err(unsent.into_refusal());
         }
-        evidence.stopped_by_us = process.leash.stop.reason();
+        self.piece = std::mem::take(&mut served.piece);
+        let (finish, is_unread) = (served.finish, served.is_unread);
+        let mut evidence = gathering::all(attempt, &process, served, before, host_kills);
         // One that ends at its start, by itself, would do so with every task.
         let was_well = self.tasks_run > 1 || matches!(evidence.ending, Ending::Signalled(_));
         let was_stopped = evidence.stopped_by_us.is_some();
-        evidence.unread = was_there && was_well && served.is_unread && !was_stopped;
-        if gathering::is_unexplained(&evidence) {
-            evidence.host_oom = host_kills.took(pid.cast_signed());
-        }
-        let placed = served.witness.placed();
-        evidence.testimony = served.witness.finish();
-        // Without an arena only nothing can be placed, and that is there already.
-        if let Some((placed, arena)) = placed.zip(process.arena.as_ref()) {
-            evidence.testimony.result = arena.take(placed, served.finish == Finish::Answered).ok();
-        }
-        evidence.output = served.streams.finish(&mut evidence.usage);
-        evidence.guards.clone_from(&process.guards);
-        evidence.pid = Some(pid);
-        self.piece = served.piece;
-        self.put_away(process, &evidence, served.finish, before.cpu);
+        evidence.unread = was_there && was_well && is_unread && !was_stopped;
+        self.put_away(process, &evidence, finish, before.cpu);
         Ok(evidence)
     }
 
@@ -291,6 +289,20 @@ fn large_input<'a>(attempt: &Attempt<'a>) -> &'a [u8] {
         Entry::Invoke { input, .. } if input.bytes().len() >= PLACED_FROM => input.bytes(),
         Entry::Invoke { .. } | Entry::Command { .. } | Entry::Call { .. } => &[],
     }
+}
+
+/// The guest that this task was to be a fork of did not become warm. What it wrote is heard after all.
+fn told(mut evidence: Evidence, attempt: &Attempt<'_>, ear: &mut dyn Ear) -> Evidence {
+    if let Some(pid) = evidence.pid {
+        ear.hear(Event::Started { pid });
+    }
+    let Output { stdout, stderr_tail, .. } = &mut evidence.output;
+    ear.hear(Event::Stdout(stdout.as_deref().unwrap_or_default()));
+    ear.hear(Event::Stderr(stderr_tail));
+    if attempt.stdout == Capture::Discard {
+        *stdout = None;
+    }
+    evidence
 }
 
 fn vanished(stop: &StopHandle) -> Evidence {

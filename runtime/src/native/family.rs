@@ -93,6 +93,11 @@ impl Family {
         }
     }
 
+    /// Whether it is one of them, and was not seen to end.
+    pub(super) fn has(&self, pid: i32) -> bool {
+        self.members().alive.contains_key(&pid)
+    }
+
     /// Whether there is no process with this number, though none was seen to end.
     pub(super) fn is_gone(&self, pid: i32) -> bool {
         let members = self.members();

@@ -11,8 +11,10 @@ use crate::signals::Signal;
 
 use super::group::{Counts, Group};
 use super::holdings::Holdings;
+use super::host_oom::HostKills;
 use super::lately::EXACT;
 use super::process::Process;
+use super::pump::{Finish, Served};
 use super::refusals;
 use super::watched::Watched;
 
@@ -39,8 +41,39 @@ fn oom_kills(process: &Process) -> u64 {
     group.map_or(0, |group| group.counts().oom_kills)
 }
 
+/// Everything that is known of a process that was served.
+pub(super) fn all(
+    attempt: &Attempt<'_>,
+    process: &Process,
+    served: Served,
+    before: Before,
+    host_kills: HostKills,
+) -> Evidence {
+    let Served { streams, mut witness, finish, .. } = served;
+    let mut evidence = match finish {
+        Finish::Answered => answered(attempt, process, before),
+        Finish::Ended { is_lost } => {
+            ended(attempt, process, process.launched.wait(is_lost), before)
+        }
+    };
+    evidence.stopped_by_us = process.leash.stop.reason();
+    if is_unexplained(&evidence) {
+        evidence.host_oom = host_kills.took(process.launched.pid);
+    }
+    let placed = witness.placed();
+    evidence.testimony = witness.finish();
+    // Without an arena only nothing can be placed, and that is there already.
+    if let Some((placed, arena)) = placed.zip(process.arena.as_ref()) {
+        evidence.testimony.result = arena.take(placed, finish == Finish::Answered).ok();
+    }
+    evidence.output = streams.finish(&mut evidence.usage);
+    evidence.guards.clone_from(&process.guards);
+    evidence.pid = Some(process.launched.pid.unsigned_abs());
+    evidence
+}
+
 /// The process has answered, and goes on.
-pub(super) fn answered(attempt: &Attempt<'_>, process: &Process, before: Before) -> Evidence {
+fn answered(attempt: &Attempt<'_>, process: &Process, before: Before) -> Evidence {
     let mut evidence = Evidence::of(source(process), Ending::Exited(0));
     evidence.oom_kills = oom_kills(process).saturating_sub(before.oom_kills);
     let elapsed = attempt.began.elapsed();
@@ -58,7 +91,7 @@ fn source(process: &Process) -> Source {
 }
 
 /// What the watching thread saw and what the group counted.
-pub(super) fn ended(
+fn ended(
     attempt: &Attempt<'_>,
     process: &Process,
     watched: Option<Watched>,
@@ -96,7 +129,7 @@ pub(super) fn ended(
 }
 
 /// A SIGKILL that is neither ours nor anybody's who was seen.
-pub(super) fn is_unexplained(evidence: &Evidence) -> bool {
+fn is_unexplained(evidence: &Evidence) -> bool {
     evidence.stopped_by_us.is_none()
         && matches!(&evidence.ending, Ending::Signalled(death)
             if death.signal == Signal::Kill && death.sender == Sender::Unseen)

@@ -8,7 +8,7 @@ mod site;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,6 +140,16 @@ impl Group {
     /// What a task needs to be in it: the folder to be born into (v2), or the files that it writes to itself (v1).
     pub(super) fn doors(&self) -> Vec<BorrowedFd<'_>> {
         self.doors.iter().map(|door| door.as_fd()).collect()
+    }
+
+    /// For a task that is born elsewhere: what it writes to, to be in it, where that is none of the doors. There it has to
+    /// wait for the kernel a while.
+    pub(super) fn entrance(&self) -> io::Result<Option<OwnedFd>> {
+        if self.version == Version::V1 {
+            return Ok(None);
+        }
+        let list = self.folders.memory.join("cgroup.procs");
+        Ok(Some(OpenOptions::new().write(true).open(list)?.into()))
     }
 
     /// Whether a task is born into it, instead of joining.

@@ -13,6 +13,7 @@ use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::limits::Limits;
 use crate::payload::Payloads;
 use crate::permissions::{GuardMode, Permissions, Profile};
+use crate::start::Start;
 use crate::task::Program;
 use crate::value_file::ValueDir;
 
@@ -22,6 +23,7 @@ use super::filter::Terms;
 use super::group::{Group, Shelf, Site};
 use super::plan;
 use super::standing::{self, Lacks, Standing};
+use super::zygote::Nursery;
 use super::{refusals, view, wire};
 
 /// One executable, and how its processes are started.
@@ -42,8 +44,9 @@ pub(super) struct Prepared {
     pub(super) results_in: Option<ValueDir>,
     /// The functions of the host that its guests may call.
     pub(super) granted: Granted,
-    /// Those of its program: a process that is started before its task is known is started with them.
-    limits: Limits,
+    /// Those of its program: a process that is started before its task is known is started with them, and so is one that
+    /// is warmed up.
+    pub(super) limits: Limits,
     pub(super) mode: GuardMode,
     pub(super) layout: Layout,
     pub(super) terms: Terms,
@@ -54,6 +57,10 @@ pub(super) struct Prepared {
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
     site: Arc<Result<Site, String>>,
+    /// How each of its tasks begins.
+    pub(super) start: Start,
+    /// Where its warm guest is. Before the cage: that can go only when nobody is left in it.
+    pub(super) nursery: Nursery,
     /// Groups whose tasks are over.
     pub(super) shelf: Shelf,
     standing: Mutex<State>,
@@ -77,6 +84,12 @@ impl NativeImage {
             return Err(LoadError::at(Step::Accept, detail));
         };
         look_at(path)?;
+        let has_views = view::is_wanted(&program.policy().permissions, &program.policy().limits);
+        if program.start() == Start::Fork && has_views {
+            let detail = "a `/tmp` or a `/proc` of a task's own is made before its program is executed, and a fork is \
+                          made after that; start the tasks by spawn";
+            return Err(LoadError::at(Step::Accept, detail));
+        }
         let policy = program.policy();
         for dir in &policy.permissions.dirs {
             dir.look()?;
@@ -109,9 +122,11 @@ impl NativeImage {
             mode: policy.guards,
             layout,
             terms,
-            has_views: view::is_wanted(&policy.permissions, &policy.limits),
+            has_views,
             arguments_of_calls: program.arguments_of_calls().to_vec(),
             backtrace: program.wants_backtrace(),
+            start: program.start(),
+            nursery: Nursery::default(),
             site,
             shelf: Shelf::default(),
             standing: Mutex::default(),

@@ -30,10 +30,22 @@ use super::watchman::Watchman;
 use super::wire;
 
 /// How long a launch that was killed may take to end.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
+
+/// What is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A task, which is executed.
+    Task,
+    /// A guest that is warmed up, to be forked.
+    Zygote,
+    /// A task that is a fork of such a one.
+    Fork,
+}
 
 /// One task to start and watch.
 pub(super) struct Job {
+    pub(super) role: Role,
     pub(super) own_pids: bool,
     /// What its filter was made by.
     pub(super) terms: Terms,
@@ -57,8 +69,8 @@ pub(super) struct Launched {
     pub(super) traced: bool,
     /// Rung when it has ended.
     pub(super) done: Arc<Bell>,
-    family: Arc<Family>,
-    watched: Receiver<Watched>,
+    pub(super) family: Arc<Family>,
+    pub(super) watched: Receiver<Watched>,
 }
 
 /// The task never reached its program.
@@ -95,6 +107,8 @@ struct Jobs {
     launching: Option<Job>,
     /// Launched ones whose first news have not come yet.
     launched: Vec<(i32, bool, Job)>,
+    /// Forks that were ordered: of whom, and who is told of the birth.
+    expected: Vec<(i32, SyncSender<i32>, Job)>,
 }
 
 impl std::fmt::Debug for Jobs {
@@ -108,6 +122,16 @@ impl Launched {
     /// ignores SIGCHLD, or waits for any child, takes ends that are not its own, where no tracer keeps them.
     pub(super) fn wait(&self, is_lost: bool) -> Option<Watched> {
         if is_lost { self.watched.try_recv().ok() } else { self.watched.recv().ok() }
+    }
+
+    /// Whether it has ended, for one who asks until it has: what was seen of it is thrown away then.
+    pub(super) fn has_ended(&self) -> bool {
+        !matches!(self.watched.try_recv(), Err(TryRecvError::Empty))
+    }
+
+    /// Whether it has ended, or is about to be told of.
+    pub(super) fn is_over(&self) -> bool {
+        self.family.is_gone(self.pid) || !self.family.has(self.pid)
     }
 }
 
@@ -147,12 +171,28 @@ impl Desk {
         Some((job, outcome.traced))
     }
 
+    /// The job of a fork, if one of that zygote was ordered.
+    pub(super) fn adopt_birth(&self, zygote: i32, born: i32) -> Option<Job> {
+        let mut jobs = self.jobs();
+        let place = jobs.expected.iter().position(|(whose, _, _)| *whose == zygote)?;
+        let (_, tell_birth, job) = jobs.expected.swap_remove(place);
+        // Here and not later: whoever ordered it must find it in the family, or gone for good.
+        job.family.add(born);
+        tell_birth.send(born).is_ok().then_some(job)
+    }
+
+    /// No fork of that zygote will come.
+    pub(super) fn expect_no_birth(&self, zygote: i32) {
+        self.jobs().expected.retain(|(whose, _, _)| *whose != zygote);
+    }
+
     /// No more tasks will come.
     pub(super) fn keeper_ended(&self) {
         self.gone.store(true, Ordering::Release);
         // Whoever waits for them shall not wait for ever.
         let mut jobs = self.jobs();
         jobs.launching = None;
+        jobs.expected.clear();
     }
 }
 
@@ -228,6 +268,24 @@ impl Keeper {
         }
         drop(jobs);
         Ok(Launched { pid: outcome.pid, traced: outcome.traced, done, family, watched })
+    }
+
+    /// A fork of that zygote is ordered next. Tells of its birth, and of what was seen of it.
+    pub(super) fn expect_birth(
+        &self,
+        zygote: i32,
+        mut job: Job,
+    ) -> (Receiver<i32>, Receiver<Watched>) {
+        let (tell_birth, born) = sync_channel(1);
+        let (tell_end, watched) = sync_channel(1);
+        job.tell_end = tell_end;
+        self.desk.jobs().expected.push((zygote, tell_birth, job));
+        (born, watched)
+    }
+
+    /// It is not to come any more.
+    pub(super) fn expect_no_birth(&self, zygote: i32) {
+        self.desk.expect_no_birth(zygote);
     }
 
     fn send(&self, order: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -15,7 +15,7 @@
 //! in it, at the first task. `cell` makes a `plan` (all data, before any child), has the keeper launch it, and serves
 //! the process in the `pump`. The `watchman`, one thread for each keeper, tells every `watch` what its processes do;
 //! `autopsy` reads a fault, and `backtrace` goes up its stack if that is wanted. When nobody of the task is left, the
-//! evidence is put together. Nothing here judges it.
+//! evidence is put together. Nothing here judges it. Where tasks are forks, a `zygote` of the program makes them (`forked`).
 
 mod arena;
 mod autopsy;
@@ -27,6 +27,7 @@ mod cell;
 mod census;
 mod family;
 mod filter;
+mod forked;
 mod gathering;
 mod group;
 mod holdings;
@@ -67,6 +68,7 @@ mod watched;
 mod watchman;
 #[path = "../../keeper/wire.rs"]
 mod wire;
+mod zygote;
 
 use std::sync::{Arc, OnceLock};
 

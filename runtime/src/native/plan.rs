@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use libc::c_uint;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sandtrap_protocol::{ARENA_VARIABLE, CHANNEL_VARIABLE};
+use sandtrap_protocol::{ARENA_VARIABLE, Birth, CHANNEL_VARIABLE, START_FORK, START_VARIABLE};
 
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::Permissions;
@@ -61,6 +61,8 @@ pub(super) struct Start<'a> {
     pub(super) name: &'a OsStr,
     pub(super) arguments: &'a [OsString],
     pub(super) permissions: &'a Permissions,
+    /// Whether it is to warm up, and to be forked.
+    pub(super) warms_up: bool,
 }
 
 impl Plan {
@@ -84,8 +86,13 @@ impl Plan {
             add(&mut texts, OsStr::new(&format!("{ARENA_VARIABLE}={ARENA_DESCRIPTOR}")))?;
             variables += 1;
         }
-        // The variables of the channel are the host's: a grant of the same name would give the guest two.
-        let is_own = |key: &OsString| key == CHANNEL_VARIABLE || key == ARENA_VARIABLE;
+        if start.warms_up {
+            add(&mut texts, OsStr::new(&format!("{START_VARIABLE}={START_FORK}")))?;
+            variables += 1;
+        }
+        // These variables are the host's: a grant of the same name would give the guest two.
+        let ours = [CHANNEL_VARIABLE, ARENA_VARIABLE, START_VARIABLE];
+        let is_own = |key: &OsString| ours.iter().any(|name| key == name);
         let granted = start.permissions.env.iter().filter(|(key, _)| !is_own(key));
         for (key, value) in granted {
             let mut pair = key.clone();
@@ -116,6 +123,34 @@ impl Plan {
             view: None,
         };
         Ok((plan, Ends { stdout, stderr, channel }))
+    }
+
+    /// The order for a zygote, with its group's entrances and its rules, and what travels beside it.
+    pub(super) fn birth<'a>(
+        &'a self,
+        last_filter: &[libc::sock_filter],
+        rules: Option<&'a OwnedFd>,
+        entrances: &'a [BorrowedFd<'a>],
+    ) -> (Vec<u8>, Vec<BorrowedFd<'a>>) {
+        let own = self.descriptors.iter().chain(&self.arena).chain(rules);
+        let descriptors = own.map(|descriptor| descriptor.as_fd()).chain(entrances.iter().copied());
+        let descriptors: Vec<_> = descriptors.collect();
+        let birth = Birth {
+            instructions: last_filter.len() as u32,
+            descriptors: descriptors.len() as u32,
+            has_arena: self.arena.is_some(),
+            has_rules: rules.is_some(),
+        };
+        let mut order = birth.to_bytes().to_vec();
+        for instruction in last_filter {
+            order.extend(super::board::packed(instruction).to_ne_bytes());
+        }
+        (order, descriptors)
+    }
+
+    /// What a task is limited to by its kernel.
+    pub(super) fn rlimits(&self) -> &[Rlimit] {
+        &self.rlimits
     }
 
     /// The guest's ends of what it writes to, when it has been started.

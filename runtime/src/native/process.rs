@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::evidence::{Guard, GuardState, Refusal};
+use crate::evidence::{Evidence, Guard, GuardState, Refusal};
 use crate::isolation::StopHandle;
 use crate::limits::Limits;
 
@@ -21,16 +21,19 @@ use super::family::{Crowd, Family};
 use super::group::Group;
 use super::holdings::Holdings;
 use super::image::Prepared;
-use super::keeper::{Job, Launched, NotLaunched};
+use super::keeper::{Job, Launched, NotLaunched, Role};
 use super::lately::Lately;
 use super::news::News;
 use super::plan::{Ends, Plan, Start};
-use super::refusals;
 use super::standing::Standing;
 use super::view::{Scratch, View};
+use super::{refusals, wire};
 
 /// So many keepers may be gone when they are needed, one after another.
 const MOST_KEEPERS: u32 = 3;
+
+/// Descriptors that a guest needs beyond its own to be forked: those of an order, and its way back.
+const ORDERS_FILES: u32 = 16;
 
 /// How long the end of a process that was killed is waited for.
 const GRACE: Duration = Duration::from_millis(500);
@@ -56,8 +59,24 @@ impl Leash {
     }
 }
 
+/// Why there is no process.
+pub(super) enum NotStarted {
+    /// It was stopped meanwhile.
+    Stopped,
+    Refused(Refusal),
+    /// It was to be a fork, and the guest that makes them came to this end before it was warm.
+    NotWarm(Box<Evidence>),
+}
+
+impl From<Refusal> for NotStarted {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// What a process is started with.
 pub(super) struct Order<'a> {
+    pub(super) role: Role,
     pub(super) arguments: &'a [OsString],
     pub(super) stdin: OwnedFd,
     pub(super) limits: &'a Limits,
@@ -105,52 +124,57 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts one. `None` if it was stopped meanwhile.
+    /// Starts one.
     pub(super) fn start(
         image: &Prepared,
         order: Order<'_>,
         leash: Leash,
-    ) -> Result<Option<Self>, Refusal> {
-        let (group, group_guards) = image.group(order.limits)?;
+    ) -> Result<Self, NotStarted> {
+        let Order { role, arguments, stdin, limits, deadline, stays, is_early, input } = order;
+        if role == Role::Fork && input.is_none() {
+            return Err(refusals::no_function().into());
+        }
+        let (group, group_guards) = image.group(limits)?;
         let group = group.map(Arc::new);
         let start = Start {
             program: image.place.as_deref().unwrap_or(&image.path),
             name: image.path.as_os_str(),
-            arguments: order.arguments,
+            arguments,
             permissions: &image.permissions,
+            warms_up: role == Role::Zygote,
         };
-        let (limits, deadline) = (order.limits.clone(), order.deadline);
-        let cpu = if order.stays { Duration::MAX } else { limits.cpu };
-        let bounds = Limits { cpu, ..limits.clone() };
-        let input = order.input.filter(|_| image.shares_memory);
+        let bounds = bounds(role, stays, limits);
+        let input = input.filter(|_| image.shares_memory);
         let arena = input.map(|input| Arena::new(input, limits.result.as_u64()));
         let arena = arena.transpose().map_err(|error| refusals::at_plan(&error))?;
-        let (mut plan, ends) =
-            Plan::new(start, order.stdin, &bounds, group.clone(), arena.as_ref())
-                .map_err(|error| refusals::at_plan(&error))?;
+        let (mut plan, ends) = Plan::new(start, stdin, &bounds, group.clone(), arena.as_ref())
+            .map_err(|error| refusals::at_plan(&error))?;
         if leash.stop.reason().is_some() {
             // Stopped before there was anything to kill.
-            return Ok(None);
+            return Err(NotStarted::Stopped);
         }
         let family = Arc::new(Family::default());
-        let launch = Launch { image, limits: &limits, leash: &leash, family: &family };
-        let launched = launch.run(&mut plan, deadline)?;
-        let Some((launched, standing)) = launched else { return Ok(None) };
+        let launch = Launch { role, image, limits, deadline, leash: &leash, family: &family };
+        let (launched, standing) = match role {
+            Role::Task | Role::Zygote => launch.run(&mut plan)?,
+            Role::Fork => launch.fork(&plan, &ends.channel)?,
+        };
+        let limits = limits.clone();
         let mut guards = standing.guards.clone();
         // A filter forbids every birth that a tracer could not see.
         let is_filtered =
             guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
         guards.splice(0..0, group_guards);
-        let is_asked = order.stays || order.is_early;
+        let is_asked = stays || is_early;
         let holdings = is_asked.then(|| {
             let peak = group.as_deref().map(Group::peak_file);
             Holdings::of(launched.pid, peak.as_deref())
         });
         // Without it, everything is asked one by one.
-        let news = order.stays.then(|| {
+        let news = stays.then(|| {
             News::of([&ends.stdout, &ends.stderr, &ends.channel, &*leash.bell, &*launched.done])
         });
-        Ok(Some(Self {
+        Ok(Self {
             holdings,
             census: group.as_deref().map(Group::census),
             sees_births: launched.traced && is_filtered,
@@ -168,7 +192,7 @@ impl Process {
             group,
             guards,
             limits,
-        }))
+        })
     }
 
     /// Whether this input lies in its arena now, and need not be sent.
@@ -264,57 +288,71 @@ impl Drop for Process {
     }
 }
 
+/// What the kernel is to hold it to.
+fn bounds(role: Role, stays: bool, limits: &Limits) -> Limits {
+    let cpu = if stays { Duration::MAX } else { limits.cpu };
+    let slack = if role == Role::Zygote { ORDERS_FILES } else { 0 };
+    Limits { cpu, open_files: limits.open_files.saturating_add(slack), ..limits.clone() }
+}
+
 /// One launch.
-struct Launch<'a> {
-    image: &'a Prepared,
-    limits: &'a Limits,
-    leash: &'a Leash,
-    family: &'a Arc<Family>,
+pub(super) struct Launch<'a> {
+    pub(super) role: Role,
+    pub(super) image: &'a Prepared,
+    pub(super) limits: &'a Limits,
+    /// When it is given up.
+    pub(super) deadline: Option<Instant>,
+    pub(super) leash: &'a Leash,
+    pub(super) family: &'a Arc<Family>,
 }
 
 impl Launch<'_> {
-    /// Has the keeper start it, with as much around it as this host allows. `None` if it was stopped meanwhile.
-    fn run(
-        &self,
-        plan: &mut Plan,
-        deadline: Option<Instant>,
-    ) -> Result<Option<(Launched, Arc<Standing>)>, Refusal> {
-        let Self { image, limits, leash, family } = *self;
+    /// Has the keeper start it, with as much around it as this host allows.
+    fn run(&self, plan: &mut Plan) -> Result<(Launched, Arc<Standing>), NotStarted> {
+        let Self { role, image, limits, deadline, leash, .. } = *self;
         let mut keepers_gone = 0;
         loop {
             let standing = image.standing()?;
             plan.view = View::of(image, &standing, limits)?;
-            let job = Job {
-                own_pids: standing.own_pids,
-                terms: standing.terms,
-                backtrace: image.backtrace,
-                caps_address_space: plan.caps_address_space,
-                crowd: Crowd::allowed(limits),
-                stop: leash.stop.clone(),
-                family: Arc::clone(family),
-                group: plan.group.clone(),
-                // A bell of its own: the end of a launch that failed rings, too.
-                done: Arc::new(Bell::new()?),
-                tell_end: sync_channel(1).0,
-            };
-            match standing.keeper.launch(plan, standing.flags, job, deadline) {
-                Ok(launched) => return Ok(Some((launched, standing))),
-                Err(NotLaunched::Stopped) => return Ok(None),
+            let job = self.job(&standing, plan)?;
+            let own = if role == Role::Zygote { wire::KEEPS_ADMIN } else { 0 };
+            match standing.keeper.launch(plan, standing.flags | own, job, deadline) {
+                Ok(launched) => return Ok((launched, standing)),
+                Err(NotLaunched::Stopped) => return Err(NotStarted::Stopped),
                 Err(NotLaunched::KeeperGone(error)) => {
                     keepers_gone += 1;
                     if keepers_gone == MOST_KEEPERS {
-                        return Err(refusals::keeper_gone(&error));
+                        return Err(refusals::keeper_gone(&error).into());
                     }
                 }
                 Err(NotLaunched::Step(step, errno)) => {
                     if leash.stop.reason().is_some() {
-                        return Ok(None);
+                        return Err(NotStarted::Stopped);
                     }
                     if !image.do_without(step, errno) {
-                        return Err(refusals::not_launched(&image.path, step, errno, limits));
+                        let refusal = refusals::not_launched(&image.path, step, errno, limits);
+                        return Err(refusal.into());
                     }
                 }
             }
         }
+    }
+
+    /// What its watcher is told.
+    pub(super) fn job(&self, standing: &Standing, plan: &Plan) -> Result<Job, Refusal> {
+        Ok(Job {
+            role: self.role,
+            own_pids: standing.own_pids,
+            terms: standing.terms,
+            backtrace: self.image.backtrace,
+            caps_address_space: plan.caps_address_space,
+            crowd: Crowd::allowed(self.limits),
+            stop: self.leash.stop.clone(),
+            family: Arc::clone(self.family),
+            group: plan.group.clone(),
+            // A bell of its own: the end of a launch that failed rings, too.
+            done: Arc::new(Bell::new()?),
+            tell_end: sync_channel(1).0,
+        })
     }
 }

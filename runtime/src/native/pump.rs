@@ -48,8 +48,7 @@ const MOST_LOOKS: u32 = 16;
 pub(super) struct Pump<'a> {
     attempt: &'a Attempt<'a>,
     process: &'a Process,
-    /// Whether the process goes on when it has answered.
-    stays: bool,
+    until: Until,
     /// Processor time that is not this task's.
     before: Duration,
     /// What the task had used when it was last looked at.
@@ -74,6 +73,17 @@ pub(super) struct Served {
     pub(super) is_unread: bool,
     /// For the next task.
     pub(super) piece: Vec<u8>,
+}
+
+/// How long a process is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until nobody of it is left.
+    Gone,
+    /// Until it has answered its call.
+    Answered,
+    /// Until it is warm, or says that it will never be.
+    Warm,
 }
 
 /// How a task came to its end.
@@ -123,14 +133,14 @@ impl<'a> Pump<'a> {
     pub(super) fn new(
         attempt: &'a Attempt<'a>,
         process: &'a Process,
-        stays: bool,
+        until: Until,
         before: Duration,
     ) -> Self {
         let looked = (attempt.began, Duration::ZERO);
         Self {
             attempt,
             process,
-            stays,
+            until,
             before,
             looked,
             heard: attempt.began,
@@ -140,12 +150,12 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Serves until the process has answered, if it is to stay; else until the watching thread says that nobody is left,
+    /// Serves until the process has answered, or is warm, if it is to stay; else until the watching thread says that nobody is left,
     /// and then drains the rest.
     pub(super) fn run(mut self, mut talk: Talk<'_>) -> Served {
         let mut open = [true; 3];
         let mut looks_without_it = 0;
-        if talk.outbox.is_empty() {
+        if talk.outbox.is_empty() && self.until != Until::Warm {
             // Nothing will be sent: a guest that waits for a call finds the end. It may be gone already.
             let _ = self.process.ends.channel.shutdown(Shutdown::Write);
         }
@@ -193,16 +203,19 @@ impl<'a> Pump<'a> {
 
     /// Whether the call is over and its process stays. What the guest wrote before its answer is there by now.
     fn has_answered(&mut self, talk: &mut Talk<'_>, open: [bool; 3]) -> bool {
-        let is_over = |talk: &Talk<'_>| {
-            let is_all_said = talk.outbox.is_empty() && !talk.desk.is_waiting();
-            is_all_said && open == [true; 3] && talk.witness.is_answered()
+        let is_all_said = talk.outbox.is_empty() && !talk.desk.is_waiting();
+        let is_over = match self.until {
+            Until::Gone => false,
+            Until::Answered => is_all_said && open == [true; 3] && talk.witness.is_answered(),
+            Until::Warm => open[2] && talk.witness.has_warmed_up().is_some(),
         };
-        if !self.stays || self.killed || !is_over(talk) {
+        if self.killed || !is_over {
             return false;
         }
         let ready = self.process.news.as_ref().and_then(News::now).map(Heard::ready);
         for source in [Source::Stdout, Source::Stderr] {
-            let may_have = ready.is_none_or(|ready| ready[source as usize]);
+            let may_have =
+                open[source as usize] && ready.is_none_or(|ready| ready[source as usize]);
             while may_have && self.read(source, talk) == Piece::Taken {}
         }
         self.look_into_scratch();

@@ -80,6 +80,82 @@ pub(super) fn no_keeper(what: &str, error: &io::Error) -> Refusal {
     refusal(Step::Reserve, error, format!("no process could be started: {what}: {error}{hint}"))
 }
 
+/// A fork is as confined as any other task, or there is none.
+pub(super) fn no_forks(why: Option<&str>) -> Refusal {
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    let detail = format!(
+        "forks of a warm guest are confined by namespaces for users and processes, a filter and a tracer, and this \
+         host lacks one of them{why}; start the tasks by spawn"
+    );
+    Refusal { step: Step::Guard("pid-namespace"), errno: None, detail }
+}
+
+/// Only functions are called in forks.
+pub(super) fn no_function() -> Refusal {
+    let detail = "a fork of a warm guest answers the call of a function; call one, or start the task by spawn";
+    Refusal { step: Step::Accept, errno: None, detail: detail.to_owned() }
+}
+
+/// The guest did not become a zygote.
+pub(super) fn no_zygote(words: &[u8]) -> Refusal {
+    let words = String::from_utf8_lossy(words);
+    let said = match words.trim() {
+        "" => String::new(),
+        said => format!("; it said: {said}"),
+    };
+    let detail = format!(
+        "the guest ended before it was warm: only one that serves functions by `sandtrap_guest::serve!` can be forked, \
+         and what it does first must succeed; start the tasks of any other by spawn{said}"
+    );
+    Refusal { step: Step::Execute, errno: None, detail }
+}
+
+/// It waits for calls, and knows nothing of forks.
+pub(super) fn not_forkable() -> Refusal {
+    let detail = "the guest serves functions and can't be forked: build it with the `sandtrap-guest` that belongs to this \
+                  host, and `serve!`; start its tasks by spawn until then";
+    Refusal { step: Step::Execute, errno: None, detail: detail.to_owned() }
+}
+
+/// There is no process to wait for a call; a task will be told why.
+pub(super) fn not_warm() -> Refusal {
+    let detail =
+        "the guest did not become warm; the report of a task that is run by itself says why";
+    Refusal { step: Step::Execute, errno: None, detail: detail.to_owned() }
+}
+
+/// A limit that stays with a process can only be lowered.
+pub(super) fn beyond_zygote(limit: &str) -> Refusal {
+    let detail = format!(
+        "the {limit} limit of a fork can't be above that of its program, which its warm guest has; load the program with \
+         the larger one, or start the tasks by spawn"
+    );
+    Refusal { step: Step::Accept, errno: None, detail }
+}
+
+/// It can't be forked.
+pub(super) fn zygote_has_threads(threads: u64) -> Refusal {
+    let detail = format!(
+        "the guest has {threads} threads when it is warm, and a fork would have one of them; start threads in the \
+         functions only, or start the tasks by spawn"
+    );
+    Refusal { step: Step::Execute, errno: None, detail }
+}
+
+/// One after another has ended.
+pub(super) fn zygotes_die(count: usize) -> Refusal {
+    let detail = format!(
+        "the warm guest has ended, or not become warm, {count} times within a minute; start the tasks by spawn to see why"
+    );
+    Refusal { step: Step::Reserve, errno: None, detail }
+}
+
+/// It said that it is confined, and is not.
+pub(super) fn not_confined() -> Refusal {
+    let detail = "a fork of the warm guest said that it is ready, and has not given up what its zygote holds";
+    Refusal { step: Step::Guard("capabilities"), errno: None, detail: detail.to_owned() }
+}
+
 /// A guard that was required could not be put up.
 pub(super) fn no_guard(guard: &'static str, why: &str, errno: Option<i32>) -> Refusal {
     let detail = format!(

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::evidence::{Guard, GuardState, Refusal, Step};
 use crate::permissions::{GuardMode, Network, Permissions};
+use crate::start::Start;
 
 use super::cage::enter::CageStep;
 use super::cage::{Deed, Namespaces};
@@ -49,6 +50,9 @@ pub(super) struct Standing {
     /// What it is told with every order.
     pub(super) flags: u32,
     pub(super) terms: Terms,
+    /// The rules of its tasks, and what a fork of a warm guest puts on last.
+    pub(super) rules: Option<OwnedFd>,
+    pub(super) last_filter: Vec<libc::sock_filter>,
     /// Whether each task is the first of a namespace for processes.
     pub(super) own_pids: bool,
     pub(super) guards: Vec<Guard>,
@@ -128,7 +132,16 @@ impl Trial<'_> {
         let own_pids =
             namespaces.rest && !(lacks.tracing || lacks.own_pids || self.unfiltered.is_some());
         let terms = image.terms.with_traced_kills(own_pids);
-        let filter = terms.program();
+        let forks = image.start == Start::Fork;
+        if forks && !(own_pids && namespaces.user) {
+            let reason = self
+                .reasons
+                .first()
+                .map(|(step, error)| format!("{}: {error}", words(*step, &image.layout.deeds)));
+            return Err(refusals::no_forks(reason.as_deref()));
+        }
+        let filter = if forks { terms.with_forks() } else { terms }.program();
+        let last_filter = forks.then(|| terms.last_filter().instructions().to_vec());
         // A tracer sees an exec that is not allowed, and says so; where there is none it is refused without words.
         let may_execute = terms.may_have_processes() || !lacks.tracing;
         let (rules, landlock) = landlock::put_up(image, program, namespaces, may_execute)?;
@@ -160,6 +173,9 @@ impl Trial<'_> {
             keeper,
             flags,
             terms,
+            // It is only forks that are given them from here.
+            rules: rules.filter(|_| forks),
+            last_filter: last_filter.unwrap_or_default(),
             own_pids,
             guards,
             program: opened,

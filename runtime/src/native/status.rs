@@ -53,6 +53,34 @@ pub(super) fn relations(tid: pid_t) -> Option<(pid_t, pid_t)> {
     Some((process?.parse().ok()?, parent?.parse().ok()?))
 }
 
+/// What the kernel says of how a process is confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct State {
+    /// Whether the number is that of a process, and of no thread beside its first.
+    pub(super) is_process: bool,
+    pub(super) threads: u64,
+    pub(super) has_no_capabilities: bool,
+    pub(super) filters: u64,
+}
+
+impl State {
+    pub(super) fn of(pid: pid_t) -> Option<Self> {
+        let [process, threads, filters, rest @ ..] = fields(
+            pid,
+            ["Tgid:", "Threads:", "Seccomp_filters:", "CapInh:", "CapPrm:", "CapEff:", "CapAmb:"],
+        );
+        let number = |field: Option<String>| field?.parse::<u64>().ok();
+        let is_empty = |set: String| set.bytes().all(|digit| digit == b'0');
+        Some(Self {
+            is_process: number(process) == u64::try_from(pid).ok(),
+            threads: number(threads)?,
+            has_no_capabilities: rest.into_iter().all(|set| set.is_some_and(is_empty)),
+            // Older kernels don't count them.
+            filters: number(filters).unwrap_or(0),
+        })
+    }
+}
+
 /// The process behind another one's descriptor.
 pub(super) fn behind_descriptor(tid: pid_t, descriptor: u64) -> Option<pid_t> {
     let info = fs::read_to_string(format!("/proc/{tid}/fdinfo/{descriptor}")).ok()?;

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use libc::{c_int, c_long, c_void, pid_t};
 
+use super::wire::Rlimit;
+
 /// The stack on which a child runs between clone and exec. Kept for the next child.
 pub(super) struct ChildStack(Box<[u128]>);
 
@@ -207,4 +209,12 @@ pub(super) fn hard_limit(resource: libc::c_uint) -> Option<u64> {
     // SAFETY: getrlimit fills the struct it is given.
     let answer = unsafe { libc::getrlimit(resource, &mut limit) };
     (answer == 0).then_some(limit.rlim_max)
+}
+
+/// Sets a limit of a process of ours. It fails for one that is gone, and for a limit above its hard one.
+pub(super) fn set_limit(pid: pid_t, wanted: &Rlimit) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: wanted.soft, rlim_max: wanted.hard };
+    // SAFETY: prlimit reads the struct it is given, and is told not to write the old one.
+    let answer = unsafe { libc::prlimit(pid, wanted.resource as _, &limit, std::ptr::null_mut()) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -12,6 +12,7 @@
 //! tracer sees it is killed with the task's group, or as a child of this thread. Where tracing is
 //! refused there are no stops, and the ending is a number.
 
+mod births;
 mod clearing;
 mod first;
 mod forbidden;
@@ -30,10 +31,10 @@ use super::backtrace::Backtraces;
 use super::family::{Crowd, Family};
 use super::filter::Terms;
 use super::group::Group;
-use super::keeper::Job;
+use super::keeper::{Job, Role};
 use super::killing::kills;
 use super::oom_kills;
-use super::status::{self, numbers_of, process_of};
+use super::status::{self, process_of};
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
 use super::tracing::{self, Registers, Resume};
@@ -47,6 +48,7 @@ const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 pub(super) struct Watch {
     main: pid_t,
     traced: bool,
+    role: Role,
     terms: Terms,
     /// Whether the main process is the first of a namespace: then nobody survives it.
     own_pids: bool,
@@ -75,12 +77,14 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new(main: pid_t, traced: bool, job: &Job) -> Self {
         job.family.add(main);
-        let seen = Watched::nothing(!traced, traced || job.crowd.is_single());
+        let is_fork = job.role == Role::Fork;
+        let seen = Watched::nothing(!traced || is_fork, traced || job.crowd.is_single());
         let inside = if job.own_pids { FIRST } else { main };
-        let first = traced.then(|| (main, Tracee::of(main, inside, false)));
+        let first = traced.then(|| (main, Tracee::of(main, inside, is_fork)));
         Self {
             main,
             traced,
+            role: job.role,
             terms: job.terms,
             own_pids: job.own_pids,
             caps_address_space: job.caps_address_space,
@@ -185,27 +189,9 @@ impl Watch {
     }
 
     /// Lets a tracee go on in the way that its state wants.
-    fn resume(&self, tid: pid_t, signal: c_int) {
+    pub(super) fn resume(&self, tid: pid_t, signal: c_int) {
         let gait = self.tracees.get(&tid).map_or(Resume::Freely, Tracee::gait);
         tracing::resume(tid, gait, signal);
-    }
-
-    /// Knows a new thread or process from now on, whichever of its two announcements comes first.
-    fn take_in(&mut self, tid: pid_t) {
-        if self.tracees.contains_key(&tid) {
-            return;
-        }
-        // One that is gone already was waited for before its birth was told.
-        let Some((process, inside)) = numbers_of(tid) else { return };
-        self.tracees.insert(tid, Tracee::of(process, inside, true));
-        let processes = if process == tid { self.family.add(tid) } else { 0 };
-        if let Some(reason) = self.crowd.excess(processes, self.tracees.len()) {
-            self.stop.stop(reason);
-            self.clear();
-        }
-        if self.clearing {
-            sys::send(process, libc::SIGKILL);
-        }
     }
 
     fn at_signal(&mut self, tid: pid_t, signal: c_int) {

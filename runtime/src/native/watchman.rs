@@ -5,7 +5,7 @@
 //! host's own are never reaped by us, and nobody has to wake a thread that waits. A task announces itself by its
 //! first stop; whose it is stands on the board before it has run one instruction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -14,7 +14,8 @@ use libc::pid_t;
 use super::bell::Bell;
 use super::keeper::{Desk, Job};
 use super::status::relations;
-use super::sys;
+use super::sys::{self, Waited};
+use super::tracing;
 use super::watch::Watch;
 use super::watched::Watched;
 
@@ -24,6 +25,8 @@ pub(super) struct Watchman {
     desk: Arc<Desk>,
     keeper_is_gone: bool,
     tasks: HashMap<pid_t, Running>,
+    /// Forks that were heard of before their zygote's word of them.
+    early: HashSet<pid_t>,
 }
 
 /// A task, and whoever waits for its end.
@@ -35,7 +38,7 @@ struct Running {
 
 impl Watchman {
     pub(super) fn new(keeper: pid_t, desk: Arc<Desk>) -> Self {
-        Self { keeper, desk, keeper_is_gone: false, tasks: HashMap::new() }
+        Self { keeper, desk, keeper_is_gone: false, tasks: HashMap::new(), early: HashSet::new() }
     }
 
     /// Blocks until the keeper and all its tasks are gone.
@@ -48,6 +51,9 @@ impl Watchman {
             let Some(waited) = sys::take_news(pid) else { continue };
             if pid == self.keeper && ended {
                 self.desk.keeper_ended();
+            }
+            if main.is_some_and(|main| self.takes_birth(main, &waited)) {
+                continue;
             }
             match main.and_then(|main| self.tasks.get_mut(&main)) {
                 Some(running) => running.watch.take(&waited),
@@ -84,16 +90,42 @@ impl Watchman {
             return Some(*main);
         }
         if let Some((job, traced)) = self.desk.adopt(pid) {
-            let watch = Watch::new(pid, traced, &job);
-            let Job { tell_end, done, .. } = job;
-            self.tasks.insert(pid, Running { watch, tell_end, done });
+            self.tasks.insert(pid, Running::new(pid, traced, job));
             return Some(pid);
         }
         let (process, parent) = relations(pid)?;
         let mut tasks = self.tasks.iter();
-        tasks
-            .find(|(_, running)| running.watch.knows(process) || running.watch.knows(parent))
-            .map(|(main, _)| *main)
+        let (main, running) = tasks
+            .find(|(_, running)| running.watch.knows(process) || running.watch.knows(parent))?;
+        let main = *main;
+        // Whoever is a zygote's child is a task of its own, if that was ordered.
+        if running.watch.is_zygote() && parent == main && self.adopt_birth(main, process) {
+            self.early.insert(process);
+            return Some(process);
+        }
+        Some(main)
+    }
+
+    /// Whether this is a fork of a zygote that was ordered: a task of its own, and nobody of the zygote's.
+    fn takes_birth(&mut self, main: pid_t, news: &Waited) -> bool {
+        let is_birth = libc::WIFSTOPPED(news.status)
+            && news.status >> 16 == libc::PTRACE_EVENT_FORK
+            && news.pid == main;
+        if !is_birth || !self.tasks.get(&main).is_some_and(|running| running.watch.is_zygote()) {
+            return false;
+        }
+        let born = tracing::event_message(main) as pid_t;
+        let is_ordered = self.early.remove(&born) || self.adopt_birth(main, born);
+        if is_ordered && let Some(zygote) = self.tasks.get(&main) {
+            zygote.watch.resume(main, 0);
+        }
+        is_ordered
+    }
+
+    fn adopt_birth(&mut self, zygote: pid_t, born: pid_t) -> bool {
+        let Some(job) = self.desk.adopt_birth(zygote, born) else { return false };
+        self.tasks.insert(born, Running::new(born, true, job));
+        true
     }
 
     fn finish(&mut self, main: pid_t) {
@@ -101,12 +133,21 @@ impl Watchman {
             return;
         }
         if let Some(running) = self.tasks.remove(&main) {
+            if running.watch.is_zygote() {
+                self.desk.expect_no_birth(main);
+            }
             running.tell();
         }
     }
 }
 
 impl Running {
+    fn new(pid: pid_t, traced: bool, job: Job) -> Self {
+        let watch = Watch::new(pid, traced, &job);
+        let Job { tell_end, done, .. } = job;
+        Self { watch, tell_end, done }
+    }
+
     fn tell(self) {
         // If the caller is gone, nobody wants it.
         let _ = self.tell_end.send(self.watch.finish());

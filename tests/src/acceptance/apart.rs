@@ -14,7 +14,7 @@ pub(super) const ROWS: [Row; 25] = [
         .differs("as a value of its type where the caller knows that, and as words with all causes where it doesn't; nothing is loaded to read it"),
     Row::new("b6", "a start that takes over nothing of the caller's process"),
     Row::new("b7", "a start that copies a process that is warm already")
-        .open("a process started from one that is warm (`start = \"fork\"`)"),
+        .differs("the copy is of the guest, warmed up in its cage, and never of the caller: what the caller holds costs nothing"),
     Row::new("b8", "results of any size").differs("no file with a name, unless one is asked for: nothing is left, whoever dies"),
     Row::new("b9", "small results come without a detour"),
     Row::new("b10", "which way is right for which size")

@@ -3,11 +3,15 @@
 //! * `init`: calls one, and prints what it gives;
 //! * `no-init`: the same, but has forgotten its line;
 //! * `silent`: calls one that panics, and prints nothing but the label;
+//! * `forks`: calls two of each start, and prints whether they are of one process that was started;
 //! * `waits`: runs a program that sleeps for two seconds, and prints how often this one was awake meanwhile.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "what it prints is read by a test")]
 
-use sandtrap::{Program, Runtime, Task, isolated};
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sandtrap::{CallError, Program, Runtime, Task, isolated};
 
 #[isolated(wall = "100s")]
 fn product(a: i64, b: i64) -> i64 {
@@ -21,7 +25,22 @@ fn panics() {
     panic!("as it was told to");
 }
 
+/// When this process was started, as far as it remembers.
+static BEGAN: OnceLock<u128> = OnceLock::new();
+
+#[isolated(wall = "100s", start = "fork")]
+fn began_before_the_fork() -> Option<u128> {
+    BEGAN.get().copied()
+}
+
+#[isolated(wall = "100s", start = "spawn")]
+fn began() -> Option<u128> {
+    BEGAN.get().copied()
+}
+
 fn main() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    BEGAN.get_or_init(|| now.as_nanos());
     // A process that is to be the function gets none of these words.
     let what = std::env::args().nth(1).unwrap_or_default();
     if what != "no-init" {
@@ -32,6 +51,14 @@ fn main() {
             Ok(report) => println!("{}", report.verdict.label()),
             Err(error) => println!("{error}"),
         },
+        "forks" => {
+            let same = |called: [Result<Option<u128>, CallError>; 2]| match called {
+                [Ok(Some(one)), Ok(Some(other))] => (one == other).to_string(),
+                other => format!("{other:?}"),
+            };
+            println!("{}", same([began_before_the_fork(), began_before_the_fork()]));
+            println!("{}", same([began(), began()]));
+        }
         "waits" => println!("{}", awake_while_waiting()),
         _ => match product(6, 7) {
             Ok(answer) => println!("{answer}"),

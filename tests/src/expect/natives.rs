@@ -20,6 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
     const ALONE: &str = "a module has no signals, no threads, no descriptors of the host and no \
                          processes, so there is nothing to build";
     [
+        row("bare_fork").native(Completed),
         row("bus_error").native(CrashedMemoryFault).under(Profile::Jit),
         row("closes_streams").native(StoppedWallTime).hangs(),
         row("cpu_hog_children").native(StoppedCpuTime).under(Profile::Process).with(|limits| {

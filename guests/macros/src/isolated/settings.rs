@@ -18,7 +18,7 @@ enum Kind {
 
 /// Every key there is. Those of text may come more than once.
 const KEYS: [(&str, Kind); 23] = [
-    ("start", Kind::Word(&["spawn"])),
+    ("start", Kind::Word(&["spawn", "fork"])),
     ("memory", Kind::Size),
     ("on_memory_limit", Kind::Word(&["trap", "refuse"])),
     ("wall", Kind::Time),
@@ -117,10 +117,6 @@ fn read(key: &str, kind: Kind, value: &Lit) -> Result<String, Error> {
         (Kind::Time, Lit::Str(text)) if is_quantity(text, &TIMES) => Ok(text.value()),
         (Kind::Time, _) => complain(format!("`{key}` is a time, as in `{key} = \"10s\"`")),
         (Kind::Word(words), Lit::Str(text)) if words.contains(&&*text.value()) => Ok(text.value()),
-        (Kind::Word(_), Lit::Str(text)) if key == "start" && text.value() == "fork" => complain(
-            "`start = \"fork\"` is not offered: each call is a fresh process (\"spawn\")"
-                .to_owned(),
-        ),
         (Kind::Word(words), _) => {
             let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
             complain(format!("`{key}` is one of {}", words.join(", ")))

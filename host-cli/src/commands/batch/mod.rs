@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sandtrap::{
-    Entry, Error, Executor, ExecutorSettings, Payloads, Policy, Program, Report, Runtime,
+    Entry, Error, Executor, ExecutorSettings, Payloads, Policy, Program, Report, Runtime, Start,
     StopHandle, show_duration,
 };
 
@@ -69,6 +69,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         runtime: args.compile.runtime_for(u32::try_from(places).unwrap_or(u32::MAX))?,
         settings,
         policy,
+        start: args.start.start(),
         payloads: args.payloads.payloads.clone(),
         dumps,
         executors: Mutex::default(),
@@ -117,6 +118,8 @@ struct Crew {
     runtime: Runtime,
     settings: ExecutorSettings,
     policy: Policy,
+    /// How processes begin that are called.
+    start: Start,
     payloads: Payloads,
     dumps: Option<Dumps>,
     executors: Mutex<Vec<(Kind, Arc<Executor>)>>,
@@ -151,13 +154,15 @@ impl Crew {
                 executor.run_with(order, &self.stop)
             }
             // A program that can't be loaded is a report, too.
-            Err(_) => self.runtime.run(self.program(&program), &order.task),
+            Err(_) => self.runtime.run(self.program(&program, is_call), &order.task),
         }
     }
 
-    fn program(&self, name: &OsStr) -> Program {
+    fn program(&self, name: &OsStr, is_call: bool) -> Program {
         let program = run::program(run::named(name), None, self.policy.clone());
-        program.payloads(self.payloads.clone()).core_dump(self.dumps.is_some())
+        let start = if is_call { self.start } else { Start::Spawn };
+        let program = program.payloads(self.payloads.clone()).started_by(start);
+        program.core_dump(self.dumps.is_some())
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.
@@ -170,7 +175,7 @@ impl Crew {
             executors.push(found);
             return Ok(executor);
         }
-        let loaded = self.runtime.load(self.program(name))?;
+        let loaded = self.runtime.load(self.program(name, is_call))?;
         let mut settings = self.settings.clone();
         if !is_call {
             (settings.pool.keep, settings.pool.spares) = (None, 0);

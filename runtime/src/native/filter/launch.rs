@@ -16,6 +16,9 @@ const BIRTH: u32 = (libc::CLONE_VM
     | libc::CLONE_PARENT_SETTID
     | libc::SIGCHLD) as u32;
 
+/// A fork as C libraries make it.
+const FORK: u32 = (libc::CLONE_CHILD_SETTID | libc::CLONE_CHILD_CLEARTID | libc::SIGCHLD) as u32;
+
 const SIGKILL: u32 = libc::SIGKILL as u32;
 
 /// Everybody but itself.
@@ -115,5 +118,43 @@ pub(super) const EXCEPTIONS: &[Rule] = &[
         whom: Whom::Launched,
         // It needs a set of rules, which a guest can't make, and rules only ever take away.
         cases: ALLOW,
+    },
+    Rule {
+        title: "warm: forks, into a namespace for processes",
+        calls: "fork",
+        whom: Whom::Warm,
+        // Each is seen by the tracer; one that was not ordered is killed.
+        cases: ALLOW,
+    },
+    Rule {
+        title: "warm: forks, into a namespace for processes",
+        calls: "clone",
+        whom: Whom::Warm,
+        cases: &[allow(&[OneOf(0, &[FORK, libc::SIGCHLD as u32])])],
+    },
+    Rule {
+        title: "warm: the namespace of a fork",
+        calls: "unshare",
+        whom: Whom::Warm,
+        cases: &[allow(&[Is(0, libc::CLONE_NEWPID as u32)])],
+    },
+    Rule {
+        title: "warm: back from the namespace of a fork",
+        calls: "setns",
+        whom: Whom::Warm,
+        cases: &[allow(&[Is(1, libc::CLONE_NEWPID as u32)])],
+    },
+    Rule {
+        title: "warm: where to go back to",
+        calls: "pidfd_open",
+        whom: Whom::Warm,
+        cases: ALLOW,
+    },
+    Rule {
+        title: "warm: the last filter",
+        calls: "seccomp",
+        whom: Whom::Warm,
+        // Filters only ever take away.
+        cases: &[allow(&[Is(0, libc::SECCOMP_SET_MODE_FILTER), Is(1, 0)])],
     },
 ];

@@ -38,12 +38,27 @@ impl Terms {
     /// The terms of a guest with these grants.
     pub(super) fn of(permissions: &Permissions) -> Self {
         let (profile, net) = (permissions.profile, permissions.net);
-        Self { profile, net, launcher: Launcher::Inside { traced_kills: false } }
+        Self { profile, net, launcher: Launcher::Inside { traced_kills: false, forks: false } }
     }
 
     /// The same, with SIGKILL left to the tracer or not.
     pub(super) fn with_traced_kills(self, traced_kills: bool) -> Self {
-        Self { launcher: Launcher::Inside { traced_kills }, ..self }
+        Self { launcher: Launcher::Inside { traced_kills, forks: false }, ..self }
+    }
+
+    /// The same for a guest that is warmed up and forked.
+    pub(super) fn with_forks(self) -> Self {
+        match self.launcher {
+            Launcher::Inside { traced_kills, .. } => {
+                Self { launcher: Launcher::Inside { traced_kills, forks: true }, ..self }
+            }
+            Launcher::Outside => self,
+        }
+    }
+
+    /// What a fork of a warm guest puts on to be under these terms.
+    pub(super) fn last_filter(self) -> Program {
+        Program::new(&self.rulings().only_beyond(&self.with_forks().rulings()))
     }
 
     /// The filter.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::permissions::{Network, Profile};
 
 use super::numbers::Machine;
-use super::table::TABLE;
+use super::table::{ALLOW, TABLE};
 
 /// What a system call gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub(super) enum Whom {
     Launched,
     /// Where a tracer answers for kills.
     KillsTraced,
+    /// A guest that was warmed up, until a fork of it has put on the last filter.
+    Warm,
 }
 
 /// Where a filter is installed.
@@ -80,6 +82,8 @@ pub(in crate::native) enum Launcher {
     Inside {
         /// Whether SIGKILL is left to the tracer: the first process of a namespace can't kill itself.
         traced_kills: bool,
+        /// Whether guests are warmed up and forked.
+        forks: bool,
     },
 }
 
@@ -125,6 +129,16 @@ impl Rulings {
         Self { machine, cases }
     }
 
+    /// Only what another table answers otherwise; all else is allowed. Whoever has both answers as this one does.
+    pub(super) fn only_beyond(mut self, other: &Self) -> Self {
+        for (own, others) in self.cases.iter_mut().zip(&other.cases) {
+            if own == others {
+                *own = ALLOW.iter().collect();
+            }
+        }
+        self
+    }
+
     pub(super) fn machine(&self) -> Machine {
         self.machine
     }
@@ -166,7 +180,10 @@ impl Whom {
                 profiles.contains(&terms.profile) && terms.net == Network::Host
             }
             Self::Launched => matches!(terms.launcher, Launcher::Inside { .. }),
-            Self::KillsTraced => terms.launcher == Launcher::Inside { traced_kills: true },
+            Self::KillsTraced => {
+                matches!(terms.launcher, Launcher::Inside { traced_kills: true, .. })
+            }
+            Self::Warm => matches!(terms.launcher, Launcher::Inside { forks: true, .. }),
         }
     }
 }

@@ -71,10 +71,11 @@ fn answer(value: u32) -> Answer {
 
 const MACHINES: [Machine; 2] = [Machine::X86_64, Machine::Aarch64];
 
-const LAUNCHERS: [Launcher; 3] = [
+const LAUNCHERS: [Launcher; 4] = [
     Launcher::Outside,
-    Launcher::Inside { traced_kills: false },
-    Launcher::Inside { traced_kills: true },
+    Launcher::Inside { traced_kills: false, forks: false },
+    Launcher::Inside { traced_kills: true, forks: false },
+    Launcher::Inside { traced_kills: true, forks: true },
 ];
 
 fn all_terms() -> impl Iterator<Item = Terms> {

@@ -172,8 +172,14 @@ fn a_component_that_is_kept_goes_on_with_its_state_until_it_traps() {
     let mut call = |function: &str, input: Json| {
         let task = task(function, &input);
         let (limits, stdout, began) = (limits(), task.stdout, Instant::now());
-        let attempt =
-            Attempt { task: &task.id, entry: &task.entry, limits: &limits, stdout, began };
+        let attempt = Attempt {
+            task: &task.id,
+            entry: &task.entry,
+            limits: &limits,
+            stdout,
+            began,
+            silence: None,
+        };
         kept.run(&attempt, &StopHandle::new(), &mut Deaf)
     };
     assert_eq!(result(&call("next", json!(null))), 1);

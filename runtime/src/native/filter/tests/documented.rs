@@ -150,7 +150,8 @@ fn kills_are_traced_only_where_somebody_traces_them() {
         assert_eq!(asked(HERE, terms, "kill", itself(6)), Allow);
         assert_eq!(asked(HERE, terms, "tgkill", [7, 9, 6, 0, 0, 0]), Allow);
     }
-    let terms = Terms { launcher: Launcher::Inside { traced_kills: true }, ..plain(Process) };
+    let terms =
+        Terms { launcher: Launcher::Inside { traced_kills: true, forks: false }, ..plain(Process) };
     assert_eq!(asked(HERE, terms, "pidfd_send_signal", [3, 9, 0, 0, 0, 0]), Trace);
 }
 

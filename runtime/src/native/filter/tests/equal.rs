@@ -84,6 +84,42 @@ fn the_program_answers_like_the_table() {
     }
 }
 
+/// The kernel asks both filters of a fork, and takes the stricter answer.
+fn strictness(answer: Answer) -> u8 {
+    match answer {
+        Answer::Allow => 0,
+        Answer::Trace => 1,
+        Answer::Fail(_) => 2,
+        Answer::Kill => 3,
+    }
+}
+
+#[test]
+fn the_last_filter_takes_from_a_fork_what_its_warm_guest_has_beyond_a_task() {
+    for terms in all_terms().filter(|terms| terms.with_forks() != *terms) {
+        let task = Rulings::new(Machine::HERE, terms);
+        let warm = Rulings::new(Machine::HERE, terms.with_forks());
+        let (last, mut taken) = (terms.last_filter(), BTreeSet::new());
+        for number in numbers(Machine::HERE) {
+            let cases = |of: &Rulings| of.cases().get(number as usize).cloned().unwrap_or_default();
+            for arguments in arguments(&[cases(&warm), cases(&task)].concat()) {
+                let shown = Shown { machine: Machine::HERE.audit(), number, arguments };
+                let last = answer(run(last.instructions(), &shown).0);
+                let first = warm.answer(number, &arguments);
+                let expected = task.answer(number, &arguments);
+                let both = [first, last].into_iter().max_by_key(|answer| strictness(*answer));
+                assert_eq!(both, Some(expected), "{terms:?}: {shown:?}");
+                if first != expected {
+                    taken.extend(Machine::HERE.name(number));
+                }
+            }
+        }
+        // Without these it would be a test of nothing.
+        assert!(taken.contains("unshare") && taken.contains("seccomp"), "{taken:?}");
+        assert!(last.instructions().len() < 100, "{}", last.instructions().len());
+    }
+}
+
 #[test]
 fn other_machines_and_x32_are_deadly_whatever_is_called() {
     for machine in MACHINES {

@@ -1,0 +1,88 @@
+//! What does a call in a caged fork of a warm guest cost beside a bare fork of a process of that kind, with its end and
+//! its reaping, and beside a caged process that is executed? How much memory does a warm guest have of its own?
+#![expect(clippy::print_stdout, reason = "a bench shows its figures")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+use sandtrap::{Program, Runtime, Start, Task, Wall};
+use sandtrap_benches::{Case, in_turns, tell_beside, tell_ratio};
+use sandtrap_tests::guests;
+
+pub(crate) fn ask() {
+    let file = guests::native("warmed");
+    let runtime = Runtime::new().expect("a runtime");
+    let load = |start| {
+        let program = Program::file(&file).within(Wall::Native).started_by(start);
+        runtime.load(program).expect("the guest is built")
+    };
+    let task = Task::invoke("learnt", &()).expect("nothing is easily written");
+    let (forked, spawned) = (load(Start::Fork), load(Start::Spawn));
+    for loaded in [&forked, &spawned] {
+        let report = loaded.run(&task);
+        assert!(report.verdict.is_completed(), "{}", report.verdict);
+    }
+    let mut bare = Bare::start();
+    let [fork, floor, spawn] = in_turns(
+        "fresh_task/native-fork",
+        [
+            Case::new("forked", || assert!(forked.run(&task).verdict.is_completed())),
+            Case::timed("bare-fork", || bare.fork()),
+            Case::new("spawned", || assert!(spawned.run(&task).verdict.is_completed())),
+        ],
+    );
+    tell_ratio("fresh_task/native-fork", &fork, &floor, 1.0);
+    tell_beside("fresh_task/native-fork/spawned", &fork, &spawn);
+    match private_kib(&file) {
+        Some(kib) => println!("private memory of a warm guest: {kib} KiB"),
+        None => println!("private memory of a warm guest: not to be read here"),
+    }
+}
+
+/// A process without any wall, which forks when it is asked to.
+struct Bare {
+    child: Child,
+    asks: Option<ChildStdin>,
+    answers: ChildStdout,
+}
+
+impl Bare {
+    fn start() -> Self {
+        let mut command = Command::new(guests::native("bare_fork"));
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let (asks, answers) = (child.stdin.take(), child.stdout.take());
+        Self { child, asks, answers: answers.expect("a pipe") }
+    }
+
+    /// One fork, its end and its reaping, by the forker's own clock.
+    fn fork(&mut self) -> Duration {
+        let asks = self.asks.as_mut().expect("it is alive");
+        asks.write_all(b".").expect("it reads");
+        let mut took = [0; 8];
+        self.answers.read_exact(&mut took).expect("it answers");
+        Duration::from_nanos(u64::from_ne_bytes(took))
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        // It ends when nobody asks any more.
+        self.asks = None;
+        let _ = self.child.wait();
+    }
+}
+
+/// What only the process that runs this file has in memory.
+fn private_kib(file: &Path) -> Option<u64> {
+    let of_file =
+        |entry: &fs::DirEntry| fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe == file);
+    let zygote = fs::read_dir("/proc").ok()?.flatten().find(of_file)?;
+    let memory = fs::read_to_string(zygote.path().join("smaps_rollup")).ok()?;
+    let private = memory.lines().filter(|line| line.starts_with("Private_"));
+    let kib = private.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Some(kib.sum())
+}
