@@ -1,4 +1,4 @@
-//! What a task sees that no other does: a `/tmp` of its own, and a `/proc` of its own processes. Both are mounted by
+//! What a task sees that no other does: a `/tmp` of its own (and `/dev/shm`), and a `/proc` of its own processes. Both are mounted by
 //! its child, in a namespace of mounts that it was born into, and are gone with its last process.
 //!
 //! # Safety
@@ -21,8 +21,10 @@ const READ_ONLY: usize = 1;
 const NO_SUID: usize = 2;
 const NO_DEVICES: usize = 4;
 const NO_EXEC: usize = 8;
+const BIND: usize = 4096;
 
-/// A private `/tmp`. Its size is in `options`. Gives it open, for the host to look how full it is.
+/// A private `/tmp`, which is seen as `/dev/shm`, too: one folder, with one size, which is in `options`. Gives it open,
+/// for the host to look how full it is.
 pub(crate) fn scratch(
     options: *const u8,
     rules: Option<usize>,
@@ -34,6 +36,9 @@ pub(crate) fn scratch(
         [kind as usize, place as usize, kind as usize, flags, options as usize, 0];
     // SAFETY: texts that end with nulls; the mount is in this child's own namespace.
     unsafe { call(number::MOUNT, arguments) }?;
+    let shared = c"/dev/shm".as_ptr() as usize;
+    // SAFETY: the same.
+    unsafe { call(number::MOUNT, [place as usize, shared, 0, BIND, 0, 0]) }?;
     let opened = open(c"/tmp")?;
     let execute = if may_execute { EXECUTE } else { 0 };
     permit(rules, opened, CHANGE | WRITE_FILE | READ_FILE | execute)?;

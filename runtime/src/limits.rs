@@ -38,8 +38,8 @@ pub struct Limits {
     pub threads: u32,
     /// The largest file that may be written.
     pub file_bytes: ByteSize,
-    /// What there is room for in a `/tmp` of the guest's own, which is there for one task and gone with it. Nothing
-    /// means that there is none. Whether there is one is fixed when a program is loaded. It is part of the memory of
+    /// What there is room for in a `/tmp` of the guest's own, which is its `/dev/shm`, too, and which is there for one
+    /// task and gone with it. Nothing means that there is none. Whether there is one is fixed when a program is loaded. It is part of the memory of
     /// a process; a module can have none.
     pub scratch: ByteSize,
     /// Files and folders in there, if there is one.

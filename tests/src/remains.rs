@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use sandtrap::Runtime;
+use sandtrap::{Label, Runtime};
 
 use crate::expect::{Expect, Row, SilentPipe, table};
 use crate::guests::Form;
@@ -43,12 +43,23 @@ struct Met {
 impl Remains {
     /// Runs at least so many tasks, as often as it takes through the whole table.
     pub fn of(tasks: usize) -> Self {
-        let rows: Vec<Row> =
-            table().into_iter().filter(|row| matches!(row.native, Expect::Ends(..))).collect();
+        let rows = rows();
+        let rounds = tasks.div_ceil(rows.len());
+        Self::of_rounds(&rows, |_| rounds)
+    }
+
+    /// Runs at least so many tasks of each outcome. Guests that end in the same way share them.
+    pub fn of_each(tasks: usize) -> Self {
+        let rows = rows();
+        let alike = |row: &Row| rows.iter().filter(|other| label(other) == label(row)).count();
+        Self::of_rounds(&rows, |row| tasks.div_ceil(alike(row)))
+    }
+
+    fn of_rounds(rows: &[Row], rounds: impl Fn(&Row) -> usize + Sync) -> Self {
         // What a process makes once it keeps.
-        let _ = run(&rows, 1);
+        let _ = run(rows, |_| 1);
         let before = settled(None);
-        let met = run(&rows, tasks.div_ceil(rows.len()));
+        let met = run(rows, rounds);
         let after = settled(Some(before));
         Self { before, after, outcomes: met.outcomes, wrong: met.wrong, alive: alive() }
     }
@@ -60,14 +71,26 @@ impl Remains {
     }
 }
 
-fn run(rows: &[Row], rounds: usize) -> Met {
+/// Those that say how a process ends.
+fn rows() -> Vec<Row> {
+    table().into_iter().filter(|row| label(row).is_some()).collect()
+}
+
+fn label(row: &Row) -> Option<Label> {
+    match row.native {
+        Expect::Ends(label, _) => Some(label),
+        Expect::Absent => None,
+    }
+}
+
+fn run(rows: &[Row], rounds: impl Fn(&Row) -> usize + Sync) -> Met {
     let runtime = Runtime::new().expect("a runtime");
     let (silent, met, next) = (SilentPipe::new(), Mutex::new(Met::default()), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
                 while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    run_row(&runtime, row, rounds, &silent, &met);
+                    run_row(&runtime, row, rounds(row), &silent, &met);
                 }
             });
         }
@@ -91,7 +114,7 @@ fn run_row(runtime: &Runtime, row: &Row, rounds: usize, silent: &SilentPipe, met
         let label = report.verdict.label();
         let mut met = met.lock().expect("workers that did not panic");
         *met.outcomes.entry(label.to_string()).or_default() += 1;
-        if !matches!(row.native, Expect::Ends(expected, _) if expected == label) {
+        if self::label(row) != Some(label) {
             met.wrong.push(format!("{} {:?}: {}", row.guest, row.args, report.verdict));
         }
     }

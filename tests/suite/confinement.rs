@@ -1,5 +1,7 @@
 //! What a guest starts with, bullet by bullet, behind both walls.
 
+use std::process::Command;
+
 use sandtrap::{
     Access, ByteSize, GuardState, Limits, Network, Permissions, Profile, Program, Report, Runtime,
     Stdin, Task,
@@ -145,6 +147,13 @@ fn i12_i16_p10_the_tree_of_a_process_is_gone_when_its_report_is_there() {
         std::fs::read_link(entry.path().join("exe")).is_ok_and(|exe| exe.ends_with("orphan"))
     });
     assert_eq!(survivor.map(|entry| entry.path()), None);
+}
+
+#[test]
+fn a_host_that_waits_for_the_signal_of_its_children_gets_it() {
+    let mut host = Command::new(env!("CARGO_BIN_EXE_waiting_host"));
+    let output = host.arg(guests::native("hello")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -62,6 +62,25 @@ fn a_scratch_is_written_and_read_and_fresh_for_every_task() {
 }
 
 #[test]
+fn what_processes_share_by_name_lies_in_the_same_scratch() {
+    let words = ["write", "/dev/shm/a", "text", "read", "/tmp/a", "list", "/dev/shm"];
+    let report = run(room(ByteSize::mib(1)), Permissions::default(), &words);
+    if !is_refused_here(&report) {
+        assert_eq!(lines(&report), ["write: ok", "read: text", "list: a"]);
+    }
+    let full = ["fill", "/dev/shm/a", "2097152"];
+    let report = run(room(ByteSize::mib(1)), Permissions::default(), &full);
+    if !is_refused_here(&report) {
+        assert_eq!(report.verdict.label().as_str(), "stopped.files", "{report:#?}");
+    }
+    // Without one there is no such folder.
+    let report = run(ample(), Permissions::default(), &words);
+    if !is_refused_here(&run(room(ByteSize::mib(1)), Permissions::default(), &[])) {
+        assert_eq!(lines(&report)[0], "write: NotFound");
+    }
+}
+
+#[test]
 fn without_one_nothing_is_written_in_tmp() {
     let report = run(ample(), Permissions::default(), &["write", "/tmp/a", "x"]);
     let guard = report.guards.iter().find(|guard| guard.name == "mount-namespace").unwrap();
@@ -142,6 +161,7 @@ fn what_would_be_hidden_behind_it_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     for (guest, own, limits, mut permissions) in [
         ("/tmp/data", "/tmp", room(ByteSize::mib(1)), Permissions::default()),
+        ("/dev/shm/data", "/dev/shm", room(ByteSize::mib(1)), Permissions::default()),
         ("/proc/data", "/proc", ample(), proc()),
     ] {
         permissions.grant_dir(folder.path(), guest, Access::ReadOnly);

@@ -85,7 +85,8 @@ pub(crate) struct ProcessLimitArgs {
     #[arg(default_value = size_text(Limits::default().file_bytes))]
     file_bytes: ByteSize,
 
-    /// Room in a /tmp of the guest's own, which is there for this task and gone with it [default: there is none]
+    /// Room in a /tmp of the guest's own (and its /dev/shm), which is there for this task and gone with it [default: there is
+    /// none]
     #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     scratch: Option<ByteSize>,
 

@@ -25,6 +25,7 @@ use crate::task::{Entry, Stdin};
 
 use super::arena::Arena;
 use super::gathering::{self, Before};
+use super::holdings::Holdings;
 use super::host_oom::HostKills;
 use super::image::Prepared;
 use super::process::{Leash, Order, Process};
@@ -105,7 +106,8 @@ impl NativeCell {
             return Ok(None);
         };
         let deadline = began.checked_add(limits.wall);
-        let order = Order { arguments, stdin, limits, deadline, stays: self.stays, input };
+        let (stays, is_early) = (self.stays, self.tasks_run == 0);
+        let order = Order { arguments, stdin, limits, deadline, stays, is_early, input };
         Process::start(&self.image, order, leash)
     }
 
@@ -275,7 +277,8 @@ impl Cell for NativeCell {
     }
 
     fn vitals(&self) -> Vitals {
-        let resident_bytes = self.process.as_ref().map_or(0, |it| it.holdings.resident());
+        let holdings = self.process.as_ref().and_then(|process| process.holdings.as_ref());
+        let resident_bytes = holdings.map_or(0, Holdings::resident);
         Vitals { resident_bytes, tasks_run: self.tasks_run, age: self.opened.elapsed() }
     }
 }

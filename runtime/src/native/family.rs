@@ -66,9 +66,12 @@ impl Family {
         members.alive.len()
     }
 
-    /// A thread of a process is about to end, perhaps its last one: what it used can still be read.
+    /// A thread of a process is about to end, perhaps its last one: what it used can still be read. (Of one that is
+    /// alone, the kernel says it with its end.)
     pub(super) fn note(&self, pid: i32) {
-        if let Some(used) = self.members().alive.get_mut(&pid) {
+        let mut members = self.members();
+        let is_alone = members.alive.len() == 1 && members.spent == Duration::ZERO;
+        if let Some(used) = members.alive.get_mut(&pid).filter(|_| !is_alone) {
             *used = used_by(pid);
         }
     }

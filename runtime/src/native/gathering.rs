@@ -10,6 +10,7 @@ use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
 
 use super::group::{Counts, Group};
+use super::holdings::Holdings;
 use super::lately::EXACT;
 use super::process::Process;
 use super::refusals;
@@ -48,7 +49,7 @@ pub(super) fn answered(attempt: &Attempt<'_>, process: &Process, before: Before)
         true => elapsed,
         false => process.cpu_lately().saturating_sub(before.cpu),
     };
-    evidence.usage.peak_memory = process.holdings.peak();
+    evidence.usage.peak_memory = process.holdings.as_ref().map_or(0, Holdings::peak);
     evidence
 }
 

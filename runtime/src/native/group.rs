@@ -18,6 +18,7 @@ use crate::limits::Limits;
 
 use super::census::{Census, Clock};
 use super::leftovers::{kill_below, remove_below};
+use super::pump::processors;
 
 pub(super) use shelf::Shelf;
 pub(super) use site::{PREFIX, Site};
@@ -33,9 +34,10 @@ const REMOVAL_PAUSE: Duration = Duration::from_millis(1);
 /// A crowd needs longer to die than to be listed: it is not killed anew before each removal.
 const KILL_EVERY: u32 = 32;
 
-/// A group that holds more than this when its task is over holds something that the task left behind: pages of files,
-/// or memory of the kernel's. What each processor has drawn in advance is less. (It is a sixteenth of a small limit.)
-const MOST_LEFT: u64 = 512 * 1024;
+/// What a processor draws in advance for a group, and keeps for it when its task is over. A group that holds more than
+/// that holds something that the task left behind: pages of files, or memory of the kernel's. (What counts is a
+/// sixteenth of a small limit.)
+const DRAWN: u64 = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Version {
@@ -240,7 +242,8 @@ impl Group {
         // From here on the most is what it holds now.
         self.peak.as_ref().ok_or(io::ErrorKind::NotFound)?.write_all_at(b"0", 0)?;
         let caps = Caps::of(limits);
-        let most = MOST_LEFT.min(caps.bytes / 16);
+        // One more for what is no processor's.
+        let most = (DRAWN * u64::from(processors() + 1)).min(caps.bytes / 16);
         if self.peak().is_none_or(|left| left > most) {
             return Err(io::ErrorKind::ResourceBusy.into());
         }

@@ -93,7 +93,10 @@ impl NativeImage {
         }
         view::check(path, &policy.permissions, &policy.limits)?;
         let place = place_of(path).filter(|place| !view::is_covered(place, &policy.limits));
-        let layout = Layout::of(path, place.as_deref(), &policy.permissions)?;
+        let mut layout = Layout::of(path, place.as_deref(), &policy.permissions)?;
+        if view::has_scratch(&policy.limits) {
+            layout.has_place(view::SHARED_MEMORY);
+        }
         let terms = Terms::of(&policy.permissions);
         Ok(Self(Arc::new(Prepared {
             path: path.to_owned(),

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::isolation::StopHandle;
@@ -39,6 +39,8 @@ pub(super) struct Job {
     pub(super) terms: Terms,
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
+    /// Whether its address space has a limit, which it may have met when it dies.
+    pub(super) caps_address_space: bool,
     pub(super) crowd: Crowd,
     pub(super) stop: StopHandle,
     pub(super) family: Arc<Family>,
@@ -307,17 +309,33 @@ fn watch(
 ) {
     // No handler of the host's may run here: between clone and exec a child shares this thread's
     // memory. This fails only for an invalid set, and the full set is none.
-    let _ = SigSet::all().thread_block();
+    let inherited = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
     let will = sys::LastWill::make(desk.board.watcher());
     let started = match &will {
         Ok(_) => prepared.start(),
         Err(error) => Err((None, io::Error::new(error.kind(), error.to_string()))),
     };
     drop(prepared);
+    hear_of_children(inherited.ok());
     let keeper = started.as_ref().ok().copied();
+    // Both only pass on what others wait for.
+    for thread in [Some(0), keeper].into_iter().flatten() {
+        sys::run_shortly(thread);
+    }
     // The caller waits for exactly this answer.
     let _ = tell.send(started.map(|_| ()));
     if let Some(keeper) = keeper {
         Watchman::new(keeper, Arc::clone(desk)).run();
+    }
+}
+
+/// What a process does is told by a signal, too. Where nobody handles it, it is nothing to a thread that doesn't block
+/// it; if this one did, another thread of the host's would be woken to throw it away, at each stop of each task. A host
+/// that blocks it in its own threads, to wait for it, blocks it here.
+fn hear_of_children(inherited: Option<SigSet>) {
+    let is_open = inherited.is_some_and(|mask| !mask.contains(Signal::SIGCHLD));
+    if is_open {
+        // The same as above.
+        let _ = SigSet::from_iter([Signal::SIGCHLD]).thread_unblock();
     }
 }

@@ -1,6 +1,6 @@
 //! The mappings of a stopped tracee, as the kernel lists them.
 
-use std::fs;
+use super::status::said_of;
 
 /// How far below a stack that is not the first one a single frame may reach.
 const FURTHEST_FRAME: u64 = 16 << 20;
@@ -30,8 +30,7 @@ pub(super) struct Mappings(Vec<Mapping>);
 impl Mappings {
     /// Those of the process that a thread belongs to; `None` where they can't be read.
     pub(super) fn of(tid: i32) -> Option<Self> {
-        let text = fs::read(format!("/proc/{tid}/maps")).ok()?;
-        let all = Self::parse(&String::from_utf8_lossy(&text));
+        let all = Self::parse(&String::from_utf8_lossy(&said_of(tid, "maps")?));
         (!all.0.is_empty()).then_some(all)
     }
 
@@ -105,7 +104,7 @@ fn device(text: &str, radix: u32) -> Option<(u32, u32)> {
 /// The devices whose files a process answers for (FUSE): to read from them may take for ever, above all if it is the
 /// guest's own.
 pub(super) fn answering_devices(tid: i32) -> Vec<(u32, u32)> {
-    let mounts = fs::read(format!("/proc/{tid}/mountinfo")).unwrap_or_default();
+    let mounts = said_of(tid, "mountinfo").unwrap_or_default();
     String::from_utf8_lossy(&mounts).lines().filter_map(answering_device).collect()
 }
 

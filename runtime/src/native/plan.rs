@@ -39,6 +39,7 @@ pub(super) struct Plan {
     descriptors: [OwnedFd; wire::PLACES],
     arena: Option<OwnedFd>,
     pub(super) group: Option<Arc<Group>>,
+    pub(super) caps_address_space: bool,
     /// What it has of its own in the cage in which it will be.
     pub(super) view: Option<View>,
 }
@@ -99,7 +100,8 @@ impl Plan {
         channel.set_nonblocking(true)?;
         let descriptors = [stdin, guest_stdout, guest_stderr, guest_channel.into()];
         let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
-        let rlimits = rlimits(limits, group.is_none() || may_cope);
+        let caps_address_space = group.is_none() || may_cope;
+        let rlimits = rlimits(limits, caps_address_space);
         let arguments = start.arguments.len() as u32 + 1;
         let arena = arena.map(|it| it.descriptor().try_clone_to_owned());
         let plan = Self {
@@ -110,9 +112,16 @@ impl Plan {
             descriptors,
             arena: arena.transpose()?,
             group,
+            caps_address_space,
             view: None,
         };
         Ok((plan, Ends { stdout, stderr, channel }))
+    }
+
+    /// The guest's ends of what it writes to, when it has been started.
+    pub(super) fn guests_ends(self) -> Vec<OwnedFd> {
+        // Whoever writes to its stdin is to hear that nobody reads it any more.
+        self.descriptors.into_iter().skip(1).collect()
     }
 
     /// The order, and what travels beside it. `None` if it is larger than any exec could take.

@@ -65,6 +65,8 @@ pub(super) struct Order<'a> {
     pub(super) deadline: Option<Instant>,
     /// Whether it serves more than one task: then nothing ends it at the processor time of one.
     pub(super) stays: bool,
+    /// Whether it is there before its task is.
+    pub(super) is_early: bool,
     /// How much of its arena is for an input, if it is there for calls; a command has none.
     pub(super) input: Option<u64>,
 }
@@ -85,13 +87,17 @@ pub(super) struct Process {
     pub(super) guards: Vec<Guard>,
     /// Its private `/tmp`, if it has one.
     pub(super) scratch: Option<Scratch>,
-    pub(super) holdings: Holdings,
+    /// What it holds, if it is there before its task, or after one.
+    pub(super) holdings: Option<Holdings>,
     /// What of it has news, if it is kept.
     pub(super) news: Option<News>,
     /// What processor time it had used when it was last asked.
     used: Lately<Duration>,
     /// The limits that it was started with.
     limits: Limits,
+    /// The guest's own ends of what it writes to, if it begins with its only task: as long as we have them, too, nobody
+    /// is woken when it closes them. That it has ended is told by the watching thread, once.
+    _guests_ends: Option<Vec<OwnedFd>>,
     /// When it was served last, and what processor time it had used by then.
     rests: (Instant, Duration),
     /// The cage stands as long as there is somebody in it.
@@ -135,16 +141,21 @@ impl Process {
         let is_filtered =
             guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
         guards.splice(0..0, group_guards);
-        let peak = group.as_deref().map(Group::peak_file);
+        let is_asked = order.stays || order.is_early;
+        let holdings = is_asked.then(|| {
+            let peak = group.as_deref().map(Group::peak_file);
+            Holdings::of(launched.pid, peak.as_deref())
+        });
         // Without it, everything is asked one by one.
         let news = order.stays.then(|| {
             News::of([&ends.stdout, &ends.stderr, &ends.channel, &*leash.bell, &*launched.done])
         });
         Ok(Some(Self {
-            holdings: Holdings::of(launched.pid, peak.as_deref()),
+            holdings,
             census: group.as_deref().map(Group::census),
             sees_births: launched.traced && is_filtered,
             scratch: plan.view.take().and_then(View::scratch),
+            _guests_ends: (!is_asked).then(|| plan.guests_ends()),
             rests: (Instant::now(), Duration::ZERO),
             news: news.and_then(Result::ok),
             used: Lately::default(),
@@ -211,7 +222,7 @@ impl Process {
         if let Some(news) = &self.news {
             let heard = news.now().map(|heard| (heard.of(CHANNEL), heard.of(DONE)));
             let is_there = heard.is_some_and(|((speaks, is_gone), (has_ended, _))| {
-                !is_gone && !has_ended && !(was_called && speaks)
+                !(is_gone || has_ended || was_called && speaks)
             });
             return is_there && self.leash.stop.reason().is_none() && !self.is_restless();
         }
@@ -277,6 +288,7 @@ impl Launch<'_> {
                 own_pids: standing.own_pids,
                 terms: standing.terms,
                 backtrace: image.backtrace,
+                caps_address_space: plan.caps_address_space,
                 crowd: Crowd::allowed(limits),
                 stop: leash.stop.clone(),
                 family: Arc::clone(family),

@@ -11,7 +11,7 @@ use std::os::fd::AsFd as _;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
 use crate::channel::{Desk, Outbox, Stream, Streams, Witness};
@@ -23,8 +23,9 @@ use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
 
-/// One read takes at most what a pipe holds.
-const PIECE: usize = 64 * 1024;
+/// One read takes at most what a pipe holds. Most guests write less, and room is made when it is needed.
+const PIECE_BYTES: usize = 64 * 1024;
+const USUAL_BYTES: usize = 4 * 1024;
 
 /// The least and the most time between two looks at the processor clock and the list of processes. The least one
 /// bounds by how much a task exceeds its processor time: as many threads as there are processors may run meanwhile.
@@ -101,6 +102,17 @@ enum Source {
     Channel,
 }
 
+/// What one read of a pipe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    /// There may be another one.
+    Taken,
+    /// Nothing now.
+    Later,
+    /// Nothing any more.
+    Last,
+}
+
 impl Source {
     const ALL: [Self; 3] = [Self::Stdout, Self::Stderr, Self::Channel];
 }
@@ -145,7 +157,7 @@ impl<'a> Pump<'a> {
             for source in Source::ALL {
                 let index = source as usize;
                 if ready[index] {
-                    open[index] = self.read(source, &mut talk);
+                    open[index] = self.read(source, &mut talk) != Piece::Last;
                 }
             }
             if ready[3] {
@@ -166,11 +178,7 @@ impl<'a> Pump<'a> {
         talk.desk.close();
         for source in Source::ALL {
             // Somebody who got away may hold the pipe open, so this ends where nothing is left to read.
-            while open[source as usize] && self.read(source, &mut talk) {
-                if !self.more_in(source) {
-                    break;
-                }
-            }
+            while open[source as usize] && self.read(source, &mut talk) == Piece::Taken {}
         }
         self.look_into_scratch();
         let is_unread = self.sent == 0 || (self.has_left_some && self.sent <= MOST_AT_ONCE);
@@ -189,7 +197,7 @@ impl<'a> Pump<'a> {
         let ready = self.process.news.as_ref().and_then(News::now).map(Heard::ready);
         for source in [Source::Stdout, Source::Stderr] {
             let may_have = ready.is_none_or(|ready| ready[source as usize]);
-            while may_have && self.more_in(source) && self.read(source, talk) {}
+            while may_have && self.read(source, talk) == Piece::Taken {}
         }
         self.look_into_scratch();
         // That may have been too much.
@@ -303,8 +311,8 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Reads one piece. Says whether the pipe may have more, now or later.
-    fn read(&mut self, source: Source, talk: &mut Talk<'_>) -> bool {
+    /// Reads one piece.
+    fn read(&mut self, source: Source, talk: &mut Talk<'_>) -> Piece {
         let ends = &self.process.ends;
         let read = match source {
             Source::Stdout => (&ends.stdout).read(&mut talk.buffer),
@@ -312,31 +320,23 @@ impl<'a> Pump<'a> {
             Source::Channel => (&ends.channel).read(&mut talk.buffer),
         };
         let count = match read {
-            Ok(0) => return false,
+            Ok(0) => return Piece::Last,
             Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Piece::Taken,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Piece::Later,
             Err(error) => {
                 // What a socket says whose other end was closed with something in it.
                 self.has_left_some |= error.kind() == io::ErrorKind::ConnectionReset;
-                return matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                );
+                return Piece::Last;
             }
         };
         if let Some(reason) = talk.hear(source, count) {
             self.process.leash.stop.stop(reason);
         }
-        true
-    }
-
-    fn more_in(&self, source: Source) -> bool {
-        let end = match source {
-            Source::Stdout => self.process.ends.stdout.as_fd(),
-            Source::Stderr => self.process.ends.stderr.as_fd(),
-            Source::Channel => self.process.ends.channel.as_fd(),
-        };
-        let mut polled = [PollFd::new(end, PollFlags::POLLIN)];
-        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|count| count > 0)
+        if count == talk.buffer.len() {
+            talk.buffer.resize(PIECE_BYTES, 0);
+        }
+        Piece::Taken
     }
 }
 
@@ -349,7 +349,7 @@ impl<'a> Talk<'a> {
         ear: &'a mut dyn Ear,
         mut buffer: Vec<u8>,
     ) -> Self {
-        buffer.resize(PIECE, 0);
+        buffer.resize(buffer.len().max(USUAL_BYTES), 0);
         Self { streams, witness, outbox, desk, ear, buffer }
     }
 

@@ -1,8 +1,12 @@
 //! What the kernel says of a process or thread in `/proc/…/status`.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read as _;
 
 use libc::{c_int, pid_t};
+
+/// Most of what the kernel says of a process is shorter, and then it says it at once.
+const USUAL_BYTES: usize = 4096;
 
 /// Whether a signal ends a process that has no handler for it.
 pub(super) fn ends_by_default(signal: c_int) -> bool {
@@ -22,25 +26,31 @@ pub(super) fn ends_by_default(signal: c_int) -> bool {
 /// Whether a process has a handler for a signal, or ignores it.
 pub(super) fn takes(tid: pid_t, signal: c_int) -> bool {
     let bit = 1_u64 << (signal - 1);
-    let has = |field| {
-        status_field(tid, field)
-            .and_then(|set| u64::from_str_radix(&set, 16).ok())
-            .is_some_and(|set| set & bit != 0)
+    let [caught, ignored] = fields(tid, ["SigCgt:", "SigIgn:"]);
+    let has = |set: Option<String>| {
+        set.and_then(|set| u64::from_str_radix(&set, 16).ok()).is_some_and(|set| set & bit != 0)
     };
-    has("SigCgt:") || has("SigIgn:")
+    has(caught) || has(ignored)
 }
 
 /// The process that a thread belongs to, while it is there.
 pub(super) fn process_of(tid: pid_t) -> Option<pid_t> {
-    status_field(tid, "Tgid:")?.parse().ok()
+    let [process] = fields(tid, ["Tgid:"]);
+    process?.parse().ok()
 }
 
 /// That process, and its number inside of its own namespace.
 pub(super) fn numbers_of(tid: pid_t) -> Option<(pid_t, pid_t)> {
-    let process = process_of(tid)?;
-    let inside = status_field(tid, "NStgid:")?;
-    let inside = inside.split_whitespace().next_back().and_then(|number| number.parse().ok());
+    let [process, inside] = fields(tid, ["Tgid:", "NStgid:"]);
+    let process = process?.parse().ok()?;
+    let inside = inside?.split_whitespace().next_back().and_then(|number| number.parse().ok());
     Some((process, inside.unwrap_or(process)))
+}
+
+/// The process that a thread belongs to, and that process's parent.
+pub(super) fn relations(tid: pid_t) -> Option<(pid_t, pid_t)> {
+    let [process, parent] = fields(tid, ["Tgid:", "PPid:"]);
+    Some((process?.parse().ok()?, parent?.parse().ok()?))
 }
 
 /// The process behind another one's descriptor.
@@ -51,13 +61,28 @@ pub(super) fn behind_descriptor(tid: pid_t, descriptor: u64) -> Option<pid_t> {
 
 /// A field that is a number of bytes; 0 where it can't be read.
 pub(super) fn bytes(tid: pid_t, name: &str) -> u64 {
-    let kilobytes: Option<u64> = status_field(tid, name)
-        .and_then(|text| text.split(' ').next().and_then(|number| number.parse().ok()));
+    let [field] = fields(tid, [name]);
+    let kilobytes: Option<u64> =
+        field.and_then(|text| text.split(' ').next().and_then(|number| number.parse().ok()));
     kilobytes.unwrap_or(0) * 1024
 }
 
-fn status_field(tid: pid_t, field: &str) -> Option<String> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let value = status.lines().find_map(|line| line.strip_prefix(field))?;
-    Some(value.trim().to_owned())
+/// One of the files in which the kernel says something of a process or thread. (To read it by the library's means takes
+/// a dozen calls of the system, which begin with a few bytes.)
+pub(super) fn said_of(tid: pid_t, file: &str) -> Option<Vec<u8>> {
+    let file = File::open(format!("/proc/{tid}/{file}")).ok()?;
+    let mut all = Vec::with_capacity(USUAL_BYTES);
+    file.take(u64::MAX).read_to_end(&mut all).ok()?;
+    Some(all)
+}
+
+/// Some fields, of one moment: the kernel writes all of it anew for each read.
+fn fields<const N: usize>(tid: pid_t, names: [&str; N]) -> [Option<String>; N] {
+    let status = said_of(tid, "status").unwrap_or_default();
+    // Its name may be anything.
+    let status = String::from_utf8_lossy(&status);
+    names.map(|name| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(value.trim().to_owned())
+    })
 }

@@ -91,6 +91,40 @@ fn set_robust_list(list: *const RobustList) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// How the kernel shares processors out to a thread. What newer kernels add comes behind it.
+#[repr(C)]
+struct Share {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    /// For how long it runs at a stretch, in nanoseconds, where it is an ordinary one.
+    slice: u64,
+    deadline: u64,
+    period: u64,
+}
+
+/// Lets a thread run for short stretches, and so before others that have just begun a longer one; its share of the
+/// processors stays the same, and what it starts has the usual ones. Kernels before 6.12 have one length for all.
+pub(super) fn run_shortly(tid: pid_t) {
+    /// The shortest that the kernel takes.
+    const SHORT: u64 = 100_000;
+    const RESET_ON_FORK: u64 = 1;
+    let size = size_of::<Share>();
+    // SAFETY: `Share` is plain integers; all zeroes is a value of it.
+    let mut share: Share = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes at most `size` bytes to the struct.
+    let asked = unsafe { libc::syscall(libc::SYS_sched_getattr, tid, &mut share, size, 0) };
+    let is_ordinary = matches!(share.policy as c_int, libc::SCHED_OTHER | libc::SCHED_BATCH);
+    // What has more than the usual share would not hand that on either.
+    if asked == 0 && is_ordinary && share.nice >= 0 {
+        (share.slice, share.flags) = (SHORT, share.flags | RESET_ON_FORK);
+        // SAFETY: the kernel reads as many bytes as the struct says that it has.
+        unsafe { libc::syscall(libc::SYS_sched_setattr, tid, &share, 0) };
+    }
+}
+
 /// One change of state of a child or tracee of this thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waited {

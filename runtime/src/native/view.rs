@@ -1,4 +1,5 @@
-//! What a task sees that no other does: a `/tmp` of its own, and a `/proc` of its own processes.
+//! What a task sees that no other does: a `/tmp` of its own (which is its `/dev/shm`, too), and a `/proc` of its own
+//! processes.
 //!
 //! Its child mounts them (`keeper/view.rs`), in a namespace of mounts that is the task's and ends with it; the cage
 //! stays as it is. The rules of Landlock name folders by what they are and not by where they are, so such a task
@@ -26,6 +27,9 @@ use super::{refusals, sys, wire};
 
 /// Where it is.
 const SCRATCH: &str = "/tmp";
+
+/// Where it is seen once more: the C library keeps semaphores and memory there that processes share by name.
+pub(super) const SHARED_MEMORY: &str = "/dev/shm";
 const PROC: &str = "/proc";
 
 const PAGE: u64 = 4096;
@@ -55,7 +59,7 @@ pub(super) fn is_wanted(permissions: &Permissions, limits: &Limits) -> bool {
     permissions.proc || has_scratch(limits)
 }
 
-fn has_scratch(limits: &Limits) -> bool {
+pub(super) fn has_scratch(limits: &Limits) -> bool {
     limits.scratch.as_u64() > 0
 }
 
@@ -75,6 +79,8 @@ pub(super) fn check(
         let inside = here.join(&dir.guest);
         let own = if is_covered(&inside, limits) {
             SCRATCH
+        } else if has_scratch(limits) && inside.starts_with(SHARED_MEMORY) {
+            SHARED_MEMORY
         } else if permissions.proc && inside.starts_with(PROC) {
             PROC
         } else {

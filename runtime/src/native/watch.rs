@@ -12,6 +12,7 @@
 //! tracer sees it is killed with the task's group, or as a child of this thread. Where tracing is
 //! refused there are no stops, and the ending is a number.
 
+mod clearing;
 mod first;
 mod forbidden;
 
@@ -49,6 +50,7 @@ pub(super) struct Watch {
     terms: Terms,
     /// Whether the main process is the first of a namespace: then nobody survives it.
     own_pids: bool,
+    caps_address_space: bool,
     crowd: Crowd,
     stop: StopHandle,
     family: Arc<Family>,
@@ -81,6 +83,7 @@ impl Watch {
             traced,
             terms: job.terms,
             own_pids: job.own_pids,
+            caps_address_space: job.caps_address_space,
             crowd: job.crowd,
             stop: job.stop.clone(),
             family: Arc::clone(&job.family),
@@ -262,7 +265,8 @@ impl Watch {
         if process == self.main && info.code == autopsy::SI_KERNEL {
             self.seen.loading |= autopsy::is_loading(signal, registers);
         }
-        if process == self.main && matches!(signal, libc::SIGABRT | libc::SIGSEGV) {
+        let is_told = matches!(signal, libc::SIGABRT | libc::SIGSEGV) && self.caps_address_space;
+        if process == self.main && is_told {
             self.seen.address_space = status::bytes(tid, "VmPeak:");
         }
         if let Some(tracee) = self.tracees.get_mut(&tid) {
@@ -322,7 +326,10 @@ impl Watch {
                 self.killed_itself |= kills_itself;
             }
             // Newer kernels let no tracer see this signal.
-            _ => self.seen.loading |= autopsy::is_loading(signal, tracing::registers(tid)),
+            _ if signal == libc::SIGSEGV => {
+                self.seen.loading |= autopsy::is_loading(signal, tracing::registers(tid));
+            }
+            _ => {}
         }
     }
 
@@ -381,15 +388,5 @@ impl Watch {
             }
             _ => unseen,
         }
-    }
-
-    /// Kills everybody, also those whose birth no tracer saw.
-    fn clear(&mut self) {
-        self.clearing = true;
-        for tracee in self.tracees.values() {
-            sys::send(tracee.process, libc::SIGKILL);
-        }
-        let in_group = self.group.as_deref().map_or(0, Group::kill_all);
-        self.ends_to_come = in_group.max(self.tracees.len()) / 2;
     }
 }

@@ -6,7 +6,6 @@
 //! first stop; whose it is stands on the board before it has run one instruction.
 
 use std::collections::HashMap;
-use std::fs;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -14,6 +13,7 @@ use libc::pid_t;
 
 use super::bell::Bell;
 use super::keeper::{Desk, Job};
+use super::status::relations;
 use super::sys;
 use super::watch::Watch;
 use super::watched::Watched;
@@ -112,14 +112,4 @@ impl Running {
         let _ = self.tell_end.send(self.watch.finish());
         self.done.ring();
     }
-}
-
-/// The process that a thread belongs to, and that process's parent.
-fn relations(tid: pid_t) -> Option<(pid_t, pid_t)> {
-    let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let field = |name| {
-        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
-        value.trim().parse().ok()
-    };
-    Some((field("Tgid:")?, field("PPid:")?))
 }

@@ -102,6 +102,11 @@ impl Layout {
         Ok(layout)
     }
 
+    /// Has a place for something that is a task's own.
+    pub(in crate::native) fn has_place(&mut self, inside: &str) {
+        self.folders(Path::new(inside));
+    }
+
     fn system(&mut self, net: Network) {
         for path in SYSTEM.map(Path::new) {
             match fs::read_link(path) {
