@@ -19,6 +19,7 @@ mod peers;
 mod spawn_from_big_host;
 mod throughput;
 mod waiting;
+mod warm_call;
 mod warm_instance;
 
 use std::path::Path;
@@ -28,12 +29,13 @@ use std::time::Instant;
 use sandtrap_benches::{by_criterion, hurry, table};
 
 /// All of them, in the order in which they are asked.
-const QUESTIONS: [(&str, fn()); 15] = [
+const QUESTIONS: [(&str, fn()); 16] = [
     ("queue", waiting::ask),
     ("compile_bombs", compile_bombs::ask),
     ("fresh_task", fresh_task::ask),
     ("forked_task", forked_task::ask),
     ("warm_instance", warm_instance::ask),
+    ("warm_call", warm_call::ask),
     ("crash_to_next", crash_to_next::ask),
     ("cold_start", cold_start::ask),
     ("deadline", deadline::ask),
@@ -50,6 +52,10 @@ const FLAGS: [&str; 3] = ["--quick", "--record", "--criterion"];
 
 fn main() -> ExitCode {
     sandtrap::init();
+    if std::env::args().nth(1).as_deref() == Some(warm_call::PONG) {
+        warm_call::pong();
+        return ExitCode::SUCCESS;
+    }
     // Cargo adds a flag of its own.
     let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     let has = |flag: &str| words.iter().any(|word| word == flag);

@@ -1,32 +1,36 @@
 //! What does a call of 64 bytes cost in a process that is kept, beside two processes that play ping-pong over pipes, and
 //! beside two threads that spin on shared memory? In a process that stands ready for one call? After a crash?
-#![expect(clippy::print_stdout, reason = "a bench shows its figures")]
+//!
+//! Both ends of a kept process wait for the channel, and are woken for each message: so a hot call is the same as a parked one.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use sandtrap::{Loaded, Order, Payload, Pool, PoolSettings, Program, Reuse, Runtime, Task, Wall};
-use sandtrap_benches::{Case, Figures, in_turns, tell_ratio};
+use sandtrap::{
+    Kept, Loaded, Order, Payload, Pool, PoolSettings, Program, Reuse, Runtime, Task, Wall,
+};
+use sandtrap_benches::notebook::Sense;
+use sandtrap_benches::{
+    Case, Figures, in_turns, is_quick, tell, tell_beside, tell_ratio, tell_value,
+};
 use sandtrap_tests::guests;
 
 const BYTES: usize = 64;
 
-/// Samples of what has to be prepared each time.
-const SAMPLES: usize = 200;
+/// By this word this program plays the other end.
+pub(crate) const PONG: &str = "pong";
 
-/// A crash, and the next task ends well: at most so long after, at the median.
-const NEXT: Duration = Duration::from_micros(300);
+/// A crash, and the next task ends well: at most so many microseconds after, at the median.
+const NEXT: f64 = 300.0;
 
-fn main() {
-    if std::env::args().nth(1).as_deref() == Some("pong") {
-        return pong();
-    }
+pub(crate) fn ask() {
     let program = Program::file(guests::native("stays")).within(Wall::Native);
     let loaded = Runtime::new().expect("a runtime").load(program).expect("the guest is built");
-    warm(&loaded);
-    ready(&loaded);
+    parked(&loaded);
+    let warm = hot(&loaded);
+    spare(&loaded, &warm);
     after_a_crash(&loaded);
 }
 
@@ -34,15 +38,21 @@ fn echo() -> Task {
     Task::invoke_with("echo", Payload::raw(vec![7; BYTES]))
 }
 
-fn warm(loaded: &Loaded) {
-    let mut partner = Partner::start();
-    let (ball, stop) = (AtomicU32::new(0), AtomicU32::new(0));
-    let mut kept = loaded.keep(Reuse::default()).expect("it starts");
-    let settings = PoolSettings { keep: Some(Reuse::default()), ..PoolSettings::with_workers(1) };
-    let pool = loaded.pool(settings);
-    let task = echo();
+fn keep(loaded: &Loaded) -> Kept {
+    loaded.keep(Reuse { max_tasks: u64::MAX, ..Reuse::default() }).expect("it starts")
+}
+
+fn settings(keeps: bool, spares: usize) -> PoolSettings {
+    let reuse = Reuse { max_tasks: u64::MAX, ..Reuse::default() };
+    PoolSettings { keep: keeps.then_some(reuse), spares, ..PoolSettings::with_workers(1) }
+}
+
+/// Both ends wait for each message.
+fn parked(loaded: &Loaded) {
+    let (mut partner, mut kept, task) = (Partner::start(), keep(loaded), echo());
+    let pool = loaded.pool(settings(true, 0));
     let [pipes, warm, pooled] = in_turns(
-        "warm_call/64",
+        "warm_call/native/parked",
         [
             Case::new("pipe-ping-pong", || partner.ping()),
             Case::new("kept", || assert!(kept.run(&task).verdict.is_completed())),
@@ -51,8 +61,19 @@ fn warm(loaded: &Loaded) {
             }),
         ],
     );
-    tell_ratio("warm native call, parked", &warm, &pipes, 1.2);
-    println!("through a pool: {:.2} pipe ping-pongs", pooled.ratio_to(&pipes));
+    tell_ratio("warm_call/native/parked", &warm, &pipes, 1.2);
+    tell_beside("warm_call/native/pool", &pooled, &pipes);
+}
+
+/// Beside two that watch the same memory. Gives what such a call costs.
+fn hot(loaded: &Loaded) -> Figures {
+    let (mut kept, task) = (keep(loaded), echo());
+    let (ball, stop) = (AtomicU32::new(0), AtomicU32::new(0));
+    // One after the other: there may be no more than two processors, and each of them takes both.
+    let [warm] = in_turns(
+        "warm_call/native/hot",
+        [Case::new("kept", || assert!(kept.run(&task).verdict.is_completed()))],
+    );
     let [spun] = std::thread::scope(|scope| {
         scope.spawn(|| {
             while stop.load(Ordering::Relaxed) == 0 {
@@ -66,48 +87,54 @@ fn warm(loaded: &Loaded) {
                 std::hint::spin_loop();
             }
         };
-        let figures = in_turns("warm_call/64", [Case::new("spin-ping-pong", round)]);
+        let figures = in_turns("warm_call/native/hot", [Case::new("spin-ping-pong", round)]);
         stop.store(1, Ordering::Relaxed);
         figures
     });
-    tell_ratio("warm native call, hot", &warm, &spun, 2.0);
+    tell_ratio("warm_call/native/hot", &warm, &spun, 2.0);
+    warm
 }
 
 /// A call in a process that nobody has used or will use: started before it is timed.
-fn ready(loaded: &Loaded) {
-    let pool = loaded.pool(PoolSettings { spares: 1, ..PoolSettings::with_workers(1) });
+fn spare(loaded: &Loaded, warm: &Figures) {
+    let pool = loaded.pool(settings(false, 1));
     let mut partner = Partner::start();
-    let mut act = |name, is_ready: bool| {
-        figures(name, || {
-            if is_ready {
-                wait_for(&pool, 1);
-                time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
-            } else {
-                time(|| partner.ping())
-            }
-        })
-    };
-    let (floor, spare) = (act("pipe-ping-pong", false), act("spare", true));
-    tell_ratio("call in a spare", &spare, &floor, 1.5);
-    let fresh = figures("fresh", || time(|| assert!(loaded.run(&echo()).verdict.is_completed())));
-    println!("a spare costs {:.3} of a fresh process", spare.median / fresh.median);
+    let floor = sampled("warm_call/spare", "pipe-ping-pong", || time(|| partner.ping()));
+    let spare = sampled("warm_call/spare", "spare", || {
+        wait_for(&pool, 1);
+        time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
+    });
+    let fresh = sampled("warm_call/spare", "fresh", || {
+        time(|| assert!(loaded.run(&echo()).verdict.is_completed()))
+    });
+    tell_ratio("warm_call/spare", &spare, &floor, 1.5);
+    tell_beside("warm_call/spare/fresh", &spare, &fresh);
+    tell_beside("warm_call/spare/warm", &spare, warm);
 }
 
 /// One worker; its guest dies, and another one answers.
 fn after_a_crash(loaded: &Loaded) {
-    for (name, keep) in [("kept", Some(Reuse::default())), ("fresh", None)] {
-        let settings = PoolSettings { keep, spares: 2, ..PoolSettings::with_workers(1) };
-        let pool = loaded.pool(settings);
-        let aborts = Task::invoke("aborts", &()).expect("nothing is written");
-        let next = figures(name, || {
-            wait_for(&pool, 2);
-            pool.reset();
-            assert!(!pool.run(Order::new(aborts.clone())).verdict.is_completed());
-            time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
-        });
-        let word = if next.median <= NEXT.as_secs_f64() { "met" } else { "missed" };
-        println!("crash to next success, {name}: goal {NEXT:?} at the median, {word}");
-    }
+    let pool = loaded.pool(settings(false, 2));
+    let fresh = next_of("fresh", &pool);
+    let pool = loaded.pool(settings(true, 2));
+    let kept = next_of("kept", &pool);
+    let [warm] = in_turns(
+        "crash_to_next/spare",
+        [Case::new("warm", || assert!(pool.run(Order::new(echo())).verdict.is_completed()))],
+    );
+    let micros = fresh.median * 1e6;
+    tell_value("crash_to_next/spare", "us at the median", micros, Sense::AtMost, NEXT);
+    tell_ratio("crash_to_next/spare/hot", &kept, &warm, 1.5);
+}
+
+fn next_of(name: &'static str, pool: &Pool) -> Figures {
+    let aborts = Task::invoke("aborts", &()).expect("nothing is written");
+    sampled("crash_to_next/spare", name, || {
+        wait_for(pool, 2);
+        pool.reset();
+        assert!(!pool.run(Order::new(aborts.clone())).verdict.is_completed());
+        time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
+    })
 }
 
 fn wait_for(pool: &Pool, spares: usize) {
@@ -124,15 +151,11 @@ fn time(act: impl FnOnce()) -> f64 {
     began.elapsed().as_secs_f64()
 }
 
-fn figures(name: &'static str, mut sample: impl FnMut() -> f64) -> Figures {
-    let mut samples: Vec<f64> = (0..SAMPLES).map(|_| sample()).collect();
-    samples.sort_by(f64::total_cmp);
-    let figures = Figures { name, least: samples[0], median: samples[SAMPLES / 2] };
-    println!(
-        "{name:<24} least {:.1} us  median {:.1} us",
-        figures.least * 1e6,
-        figures.median * 1e6
-    );
+/// Of what has to be prepared each time.
+fn sampled(question: &str, name: &'static str, mut sample: impl FnMut() -> f64) -> Figures {
+    let count = if is_quick() { 50 } else { 200 };
+    let figures = Figures::of(name, (0..count).map(|_| sample()).collect());
+    tell(question, &figures);
     figures
 }
 
@@ -143,7 +166,7 @@ impl Partner {
     fn start() -> Self {
         let own = std::env::current_exe().expect("this program has a file");
         let mut command = Command::new(own);
-        command.arg("pong").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(PONG).stdin(Stdio::piped()).stdout(Stdio::piped());
         Self(command.spawn().expect("it starts"))
     }
 
@@ -163,7 +186,8 @@ impl Drop for Partner {
     }
 }
 
-fn pong() {
+/// The other end, until its input ends.
+pub(crate) fn pong() {
     let mut bytes = [0; BYTES];
     // Without anything between: what is measured are the pipes.
     let (mut from, mut to) = (io::stdin().lock(), io::stdout().lock());

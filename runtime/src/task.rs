@@ -1,5 +1,6 @@
 //! What is to be run: a program, a task for it, and the policy both stand under.
 
+#[path = "task/id.rs"]
 mod id;
 mod value;
 

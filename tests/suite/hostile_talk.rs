@@ -105,7 +105,7 @@ fn broken_frames() -> Vec<Row> {
         ("a_log_of_4_gib", hello().says(&with(&[8])).hangs(), PROTOCOL),
         ("a_value_of_4_gib", hello().says(&with(&[5, 1, 0])).hangs(), LIMIT),
         ("an_empty_frame", hello().says(&[0; 4]).hangs(), PROTOCOL),
-        ("an_unknown_kind", hello().says(&[1, 0, 0, 0, 13]).hangs(), PROTOCOL),
+        ("an_unknown_kind", hello().says(&[1, 0, 0, 0, 99]).hangs(), PROTOCOL),
         ("a_kind_of_two_bytes", hello().says(&[3, 0, 0, 0, 0x85, 0, 0]).hangs(), PROTOCOL),
         ("bytes_left_over", hello().says(&[3, 0, 0, 0, 3, 1, 9]).hangs(), PROTOCOL),
         ("a_beat_with_a_tail", hello().says(&[2, 0, 0, 0, 11, 1]).hangs(), PROTOCOL),

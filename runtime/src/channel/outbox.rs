@@ -34,11 +34,13 @@ struct Part {
     /// Where what follows them is read from.
     rest: Option<Reader>,
     ends_reply: bool,
+    /// Whether it is nothing but whole frames.
+    is_whole: bool,
 }
 
 impl From<Bytes> for Part {
     fn from(bytes: Bytes) -> Self {
-        Self { bytes, rest: None, ends_reply: false }
+        Self { bytes, rest: None, ends_reply: false, is_whole: false }
     }
 }
 
@@ -91,9 +93,18 @@ impl Outbox {
     }
 
     fn push(&mut self, frame: &ToGuest<'_>) -> Result<(), LoadError> {
-        let bytes = encode(frame).map_err(rejected)?;
-        self.parts.push_back(Bytes::from(bytes).into());
+        self.add(encode(frame).map_err(rejected)?);
         Ok(())
+    }
+
+    /// Whole frames. What is small goes with what is before it: each part is sent by itself, and its guest woken for it.
+    fn add(&mut self, frames: Vec<u8>) {
+        match self.parts.back_mut() {
+            Some(last) if last.may_grow() && last.bytes.len() + frames.len() <= SMALL => {
+                last.bytes = [&*last.bytes, &frames].concat().into();
+            }
+            _ => self.parts.push_back(Part { is_whole: true, ..Bytes::from(frames).into() }),
+        }
     }
 
     /// Answers a call that the guest has made.
@@ -126,7 +137,7 @@ impl Outbox {
         let head = head_into(frame, length, &mut buffer).map_err(rejected)?;
         match value.source().map_err(|why| unreadable(&why))? {
             Source::Memory(bytes) if bytes.len() <= SMALL => {
-                self.parts.push_back(Bytes::from([head, &*bytes].concat()).into());
+                self.add([head, &*bytes].concat());
             }
             Source::Memory(bytes) => {
                 self.parts.push_back(Bytes::copy_from_slice(head).into());
@@ -206,6 +217,10 @@ impl Outbox {
 }
 
 impl Part {
+    fn may_grow(&self) -> bool {
+        self.is_whole && !self.ends_reply
+    }
+
     /// Gets the next piece. Says whether there is one.
     fn read_on(&mut self) -> io::Result<bool> {
         let Some(reader) = &mut self.rest else { return Ok(false) };

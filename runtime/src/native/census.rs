@@ -1,12 +1,14 @@
 //! Who is in a task's group and what they used altogether, those included whose birth no tracer saw.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::evidence::StopReason;
 
 use super::family::Crowd;
+use super::holdings::read;
 
 /// Counts what is in a group, as long as there is one.
 #[derive(Debug)]
@@ -41,27 +43,30 @@ fn lines(list: &Path) -> usize {
     fs::read_to_string(list).map_or(0, |list| list.lines().count())
 }
 
-/// The file in which a group's processor time stands.
+/// The file in which a group's processor time stands. It is open, for it is read often.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
-    file: PathBuf,
+    file: Option<Arc<File>>,
     reads: fn(&str) -> Option<Duration>,
     /// What tasks before had used.
     before: Duration,
 }
 
 impl Clock {
-    pub(super) fn v1(file: PathBuf) -> Self {
-        let reads = |text: &str| text.trim().parse().ok().map(Duration::from_nanos);
-        Self { file, reads, before: Duration::ZERO }
+    pub(super) fn v1(file: &Path) -> Self {
+        Self::of(file, |text| text.trim().parse().ok().map(Duration::from_nanos))
     }
 
-    pub(super) fn v2(file: PathBuf) -> Self {
-        let reads = |text: &str| {
+    pub(super) fn v2(file: &Path) -> Self {
+        // It stands in the first line.
+        Self::of(file, |text| {
             let used = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
             used.trim().parse().ok().map(Duration::from_micros)
-        };
-        Self { file, reads, before: Duration::ZERO }
+        })
+    }
+
+    fn of(file: &Path, reads: fn(&str) -> Option<Duration>) -> Self {
+        Self { file: File::open(file).ok().map(Arc::new), reads, before: Duration::ZERO }
     }
 
     pub(super) fn used(&self) -> Option<Duration> {
@@ -75,7 +80,7 @@ impl Clock {
     }
 
     fn stands_at(&self) -> Option<Duration> {
-        (self.reads)(&fs::read_to_string(&self.file).ok()?)
+        read(self.file.as_deref()?, self.reads)
     }
 }
 
@@ -89,12 +94,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("clock");
         fs::write(&file, "usage_usec 1500\nuser_usec 1000\nsystem_usec 500\n").unwrap();
-        assert_eq!(Clock::v2(file.clone()).used(), Some(Duration::from_micros(1500)));
+        assert_eq!(Clock::v2(&file).used(), Some(Duration::from_micros(1500)));
         fs::write(&file, "1500000\n").unwrap();
-        assert_eq!(Clock::v1(file.clone()).used(), Some(Duration::from_micros(1500)));
+        assert_eq!(Clock::v1(&file).used(), Some(Duration::from_micros(1500)));
         fs::write(&file, "").unwrap();
-        assert_eq!(Clock::v1(file).used(), None);
-        assert_eq!(Clock::v2(folder.path().join("nowhere")).used(), None);
+        assert_eq!(Clock::v1(&file).used(), None);
+        assert_eq!(Clock::v2(&folder.path().join("nowhere")).used(), None);
     }
 
     #[test]

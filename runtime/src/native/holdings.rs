@@ -75,7 +75,8 @@ impl Holdings {
     }
 }
 
-fn read<T>(file: &File, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+/// What stands at the beginning of a file of the kernel's.
+pub(super) fn read<T>(file: &File, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
     let mut buffer = [0; 128];
     let count = file.read_at(&mut buffer, 0).ok()?;
     parse(str::from_utf8(&buffer[..count]).ok()?)

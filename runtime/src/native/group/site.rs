@@ -152,8 +152,8 @@ impl Site {
         if counts_time(limits) || is_joint {
             folders.cpu = made_below(self.cpu.as_ref(), name)?;
             clock = match (self.version, &folders.cpu) {
-                (Version::V1, it) => it.as_ref().map(|it| Clock::v1(it.join("cpuacct.usage"))),
-                (Version::V2, _) => Some(Clock::v2(folders.memory.join("cpu.stat"))),
+                (Version::V1, it) => it.as_ref().map(|it| Clock::v1(&it.join("cpuacct.usage"))),
+                (Version::V2, _) => Some(Clock::v2(&folders.memory.join("cpu.stat"))),
             };
         }
         Ok(clock)

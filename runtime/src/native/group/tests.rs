@@ -19,7 +19,7 @@ fn a_group_of_version_2_is_told_its_limits_and_read_by_its_own_names() {
     let limits = Limits { memory: ByteSize::mib(1), threads: 2, ..Limits::default() };
     let memory = folder.path().to_owned();
     let folders = Folders { memory, pids: None, cpu: None, share: None };
-    let clock = Some(Clock::v2(folder.path().join("cpu.stat")));
+    let clock = Some(Clock::v2(&folder.path().join("cpu.stat")));
     let group = Group::new(Version::V2, folders, clock, None, &limits).unwrap();
     assert_eq!(FILES.map(read), ["1048576", "0", "1", "66"]);
     assert!(group.is_born_into());
