@@ -51,6 +51,7 @@ const EVIDENCE: &[Key] = &[
     ("errno", "integer?"),
     ("exception", "object?"),
     ("exit_code", "integer?"),
+    ("fatal", "boolean"),
     ("fault", "object?"),
     ("final_signal", "string?"),
     ("guard", "string?"),

@@ -5,6 +5,8 @@
 //! of the watching thread. Everything is drained at all times, and nothing is sent that would have to wait, so no
 //! guest can be stuck on us.
 
+mod talk;
+
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::fd::AsFd as _;
@@ -14,18 +16,19 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use crate::channel::{Desk, Outbox, Stream, Streams, Witness};
+use crate::channel::Outbox;
 use crate::evidence::StopReason;
-use crate::isolation::{Attempt, Ear, LoadError};
+use crate::isolation::Attempt;
 
 use super::family::Crowd;
 use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
 
+pub(super) use talk::{Served, Talk};
+
 /// One read takes at most what a pipe holds. Most guests write less, and room is made when it is needed.
 const PIECE_BYTES: usize = 64 * 1024;
-const USUAL_BYTES: usize = 4 * 1024;
 
 /// The least and the most time between two looks at the processor clock and the list of processes. The least one
 /// bounds by how much a task exceeds its processor time: as many threads as there are processors may run meanwhile.
@@ -62,19 +65,6 @@ pub(super) struct Pump<'a> {
     has_left_some: bool,
 }
 
-/// What was heard of a task, and how it came to its end.
-pub(super) struct Served {
-    pub(super) streams: Streams,
-    pub(super) witness: Witness,
-    /// Why its call could not be sent as a whole.
-    pub(super) unsent: Option<LoadError>,
-    pub(super) finish: Finish,
-    /// Whether nothing of what was to be sent was read. Of much that was sent nobody can say how much was.
-    pub(super) is_unread: bool,
-    /// For the next task.
-    pub(super) piece: Vec<u8>,
-}
-
 /// How long a process is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Until {
@@ -93,17 +83,6 @@ pub(super) enum Finish {
     Answered,
     /// Nobody of it is left; lost is one that is gone, and nobody told us.
     Ended { is_lost: bool },
-}
-
-/// What passes between a process and us while it is served.
-pub(super) struct Talk<'a> {
-    streams: Streams,
-    witness: Witness,
-    outbox: Outbox,
-    /// Answers what the guest asks of its host. Rings the bell of the leash when there is an answer.
-    desk: Desk,
-    ear: &'a mut dyn Ear,
-    buffer: Vec<u8>,
 }
 
 /// Which of the three pipes.
@@ -378,41 +357,6 @@ impl<'a> Pump<'a> {
             talk.buffer.resize(PIECE_BYTES, 0);
         }
         Piece::Taken
-    }
-}
-
-impl<'a> Talk<'a> {
-    pub(super) fn new(
-        streams: Streams,
-        witness: Witness,
-        outbox: Outbox,
-        desk: Desk,
-        ear: &'a mut dyn Ear,
-        mut buffer: Vec<u8>,
-    ) -> Self {
-        buffer.resize(buffer.len().max(USUAL_BYTES), 0);
-        Self { streams, witness, outbox, desk, ear, buffer }
-    }
-
-    /// Takes what was read. Says why the guest must be ended, if it must.
-    fn hear(&mut self, source: Source, count: usize) -> Option<StopReason> {
-        let Self { streams, witness, outbox, desk, ear, buffer } = self;
-        let bytes = &buffer[..count];
-        match source {
-            Source::Stdout => streams.take(Stream::Stdout, bytes, *ear),
-            Source::Stderr => streams.take(Stream::Stderr, bytes, *ear),
-            Source::Channel => {
-                let reason = witness.hear(bytes, &mut |event| ear.hear(event));
-                let fault = desk.serve(witness.asked(), outbox);
-                reason.or(fault.map(|fault| witness.refuse(fault)))
-            }
-        }
-    }
-
-    fn over(mut self, finish: Finish, is_unread: bool) -> Served {
-        let unsent = self.outbox.unsent();
-        let Self { streams, witness, buffer: piece, .. } = self;
-        Served { streams, witness, unsent, finish, is_unread, piece }
     }
 }
 
