@@ -78,8 +78,9 @@ fn end(code: c_int) -> ! {
 
 /// The namespace that this process counts its own children in, for coming back to it.
 fn own_namespace() -> Result<OwnedFd, Failure> {
+    let own = std::process::id();
     // SAFETY: takes two integers, of which the first is this process.
-    let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0_u32) } as RawFd;
+    let raw = unsafe { libc::syscall(libc::SYS_pidfd_open, own, 0_u32) } as RawFd;
     checked(birth_step::NAMESPACE, raw)?;
     Ok(adopt(raw))
 }

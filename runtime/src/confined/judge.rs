@@ -8,7 +8,7 @@ use crate::evidence::{Evidence, Step};
 use crate::isolation::LoadError;
 use crate::quantity::show_duration;
 use crate::verdict::{Crash, CrashCause, Failure, Stop, Unstarted, UnstartedReason, Verdict};
-use crate::wasm::{NotCompiled, Order};
+use crate::wasm::{NotCompiled, Order, out_of_time, too_small};
 
 /// How much of a compiler's last words is passed on.
 const LAST_WORDS: usize = 300;
@@ -26,11 +26,7 @@ pub(super) fn judge(
 ) -> Result<(), NotCompiled> {
     let verdict = classify(evidence);
     if let Some(limit) = limit_hit(&verdict, order) {
-        let name = order.name;
-        let detail = format!(
-            "compiling `{name}` {limit}; raise what compiling may use, or load it as your own code"
-        );
-        return Err(LoadError::at(Step::FitLimits, detail).into());
+        return Err(too_small(order.name, &limit).into());
     }
     match &verdict {
         Verdict::Completed if has_greeted => Ok(()),
@@ -77,9 +73,7 @@ fn limit_hit(verdict: &Verdict, order: &Order<'_>) -> Option<String> {
     let limits = order.limits.for_process();
     match verdict {
         Verdict::Stopped(stop) => Some(match stop {
-            Stop::WallTime => {
-                format!("was stopped: wall time limit of {}", show_duration(limits.wall))
-            }
+            Stop::WallTime => out_of_time(limits.wall),
             Stop::CpuTime => {
                 format!("was stopped: processor time limit of {}", show_duration(limits.cpu))
             }

@@ -9,13 +9,15 @@ use std::fs::File;
 use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read as _, Write};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use wasmparser::Parser;
 use wasmtime::{Engine, Module};
 
+use crate::evidence::Step;
 use crate::isolation::{LoadError, StopHandle};
+use crate::quantity::show_duration;
 use crate::trust::CompileLimits;
 
 use super::bounds::{self, Early};
@@ -204,6 +206,19 @@ pub(super) fn beyond_bounds(words: &str) -> String {
     format!("is not compiled: it has {words}")
 }
 
+/// What compiling may use is too little for this module; `limit` says what became of it.
+pub(crate) fn too_small(name: &str, limit: &str) -> LoadError {
+    let detail = format!(
+        "compiling `{name}` {limit}; raise what compiling may use, or load it as your own code"
+    );
+    LoadError::at(Step::FitLimits, detail)
+}
+
+/// The time for compiling it is over.
+pub(crate) fn out_of_time(wall: Duration) -> String {
+    format!("was stopped: wall time limit of {}", show_duration(wall))
+}
+
 /// The engine's message, as far as it says what is wrong; what follows is a picture of the place.
 pub(super) fn first_lines(message: &str) -> String {
     let lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -244,7 +259,7 @@ impl Compiler for InProcess {
             Material::File(file) => {
                 read = read_all(file, order).map_err(|error| {
                     let detail = format!("cannot read `{}`: {error}", order.name);
-                    LoadError::at(crate::evidence::Step::Execute, detail)
+                    LoadError::at(Step::Execute, detail)
                 })?;
                 &read[..]
             }
@@ -263,7 +278,7 @@ fn read_all(file: &File, order: &Order<'_>) -> io::Result<Vec<u8>> {
 /// The host has no room for compiled code.
 pub(super) fn no_room(error: &io::Error) -> LoadError {
     let detail = format!("there is no room for the compiled code: {error}");
-    LoadError::at(crate::evidence::Step::Reserve, detail).with_errno(error.raw_os_error())
+    LoadError::at(Step::Reserve, detail).with_errno(error.raw_os_error())
 }
 
 impl Configuration {

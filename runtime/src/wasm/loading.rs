@@ -23,7 +23,8 @@ use super::bounds::Early;
 use super::cache::{Cache, Hit, Identity, Key};
 use super::code::{self, Code};
 use super::compiler::{
-    Compiler, Facts, Heading, InProcess, Kind, Material, NotCompiled, Order, beyond_bounds, no_room,
+    Compiler, Facts, Heading, InProcess, Kind, Material, NotCompiled, Order, beyond_bounds,
+    no_room, out_of_time, too_small,
 };
 use super::component_parts::Parts;
 use super::engines::{Configuration, Engines, GuestEngine};
@@ -194,9 +195,11 @@ impl Loader<'_> {
     fn find_content(&self, source: &Source, cache: Option<&Cache>) -> Result<Found, LoadError> {
         // A file that grows meanwhile is read no further than it may be long.
         let bytes = source.reader()?.take(self.policy.compile.module.as_u64());
-        let hash = scan(bytes).map_err(|early| match early {
+        let hash = scan(bytes, || self.why_not(source).is_none()).map_err(|early| match early {
             Early::TooMuch(words) => source.refused(&beyond_bounds(&words)),
-            Early::Unreadable(error) => source.unreadable(&error),
+            Early::Unreadable(error) => {
+                self.why_not(source).unwrap_or_else(|| source.unreadable(&error))
+            }
             Early::Broken => source.refused("is cut off"),
         })?;
         let key = Key::of(&hash.to_string(), &self.fingerprint);
@@ -212,6 +215,17 @@ impl Loader<'_> {
         let (compiled, guard) = self.compile(source, cache)?;
         let Compiled { facts, code, key } = compiled;
         Ok(Found { facts, code, key, guard })
+    }
+
+    /// Why nobody wants it to be loaded any more: it was stopped, or the time for compiling it is over. That of one's
+    /// own code is not counted, for its compiler could not be ended.
+    fn why_not(&self, source: &Source) -> Option<LoadError> {
+        if let Some(reason) = self.stop.reason() {
+            return Some(LoadError::stopped(reason));
+        }
+        let wall = self.policy.compile.wall;
+        let is_over = self.policy.trust == Trust::Untrusted && self.began.elapsed() >= wall;
+        is_over.then(|| too_small(&source.name, &out_of_time(wall)))
     }
 
     fn compile(

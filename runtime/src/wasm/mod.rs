@@ -92,7 +92,9 @@ use crate::task::Program;
 
 pub(crate) use cache::Cache;
 pub(crate) use cell::WasmCell;
-pub(crate) use compiler::{Compiler, Material, NotCompiled, Order, compile};
+pub(crate) use compiler::{
+    Compiler, Material, NotCompiled, Order, compile, out_of_time, too_small,
+};
 pub(crate) use engines::Configuration;
 pub(crate) use loading::Tools;
 pub(crate) use numbers::Passed;

@@ -1,4 +1,9 @@
 //! A guest that warms up before its first call: forked for each task, it does so once.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what is printed is part of the test"
+)]
 #![cfg_attr(unix, expect(unsafe_code, reason = "raw system calls against whoever can be named"))]
 
 use std::io::Write as _;
@@ -13,7 +18,7 @@ fn warm_up() {
     eprintln!("warming up");
     LEARNT.store(41, Ordering::Relaxed);
     match std::env::var("WARM_UP").as_deref() {
-        Ok("threads") => drop(std::thread::spawn(|| std::thread::park())),
+        Ok("threads") => drop(std::thread::spawn(std::thread::park)),
         Ok("panics") => panic!("there is no model"),
         Ok("aborts") => std::process::abort(),
         Ok("exits") => std::process::exit(3),
