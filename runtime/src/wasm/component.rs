@@ -131,13 +131,13 @@ impl ComponentCode {
                 .map_err(|error| Failed { error, instantiated: false })?,
         };
         *kept = Some(instance);
-        let (testimony, length) =
-            drive(signal, call.carry_out(instance, store))?.into_testimony()?;
-        if length > run.limits.result.as_u64() {
+        let most = run.limits.result.as_u64();
+        let answer = drive(signal, call.carry_out(instance, store, most))?;
+        if answer.is_none() {
             run.stop.stop(StopReason::Result);
             return Err(Error::from(Interrupted).into());
         }
-        Ok(Some(testimony))
+        Ok(answer)
     }
 
     fn run_command(&self, signal: &Signal, store: &mut Store<GuestState>) -> Result<(), Failed> {

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::{Component, ComponentExportIndex, Instance, Val};
-use wasmtime::{Error, Store, format_err};
+use wasmtime::{Store, format_err};
 
 use sandtrap_protocol::{Codec, ErrorReport};
 
@@ -12,7 +12,7 @@ use crate::isolation::LoadError;
 use crate::payload::Payload;
 
 use super::component_values::{beyond_json, read, write};
-use super::entrance::list;
+use super::entrance::{LONGEST_NAME, cut, list};
 use super::guest::GuestState;
 
 /// A function with everything that it is given.
@@ -22,12 +22,8 @@ pub(super) struct Call {
     results: usize,
 }
 
-/// What a function gave back.
-pub(super) enum Answer {
-    Value(Json),
-    /// The error of a function that returns a result.
-    Error(Json),
-}
+/// The most of an error's words that is kept beside its value.
+const LONGEST_MESSAGE: usize = 64 * 1024;
 
 /// A function that was found, and its name in full.
 struct Found {
@@ -49,37 +45,58 @@ pub(super) fn has_functions(component: &Component) -> bool {
 }
 
 /// All functions that this name may mean: by itself, or one within an interface by its own name or by both.
-fn called(component: &Component, wanted: &str) -> (Vec<Found>, Vec<String>) {
+///
+/// Names are put together only for those: an interface with a long name may have very many functions.
+fn called(component: &Component, wanted: &str) -> Vec<Found> {
     let (ty, engine) = (component.component_type(), component.engine());
-    let (mut found, mut all) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
     for (name, export) in ty.exports(engine) {
         match export.ty {
-            ComponentItem::ComponentFunc(ty) => {
-                if name == wanted
-                    && let Some(index) = component.get_export_index(None, name)
-                {
-                    return (vec![Found { name: name.to_owned(), index, ty }], all);
+            ComponentItem::ComponentFunc(ty) if name == wanted => {
+                if let Some(index) = component.get_export_index(None, name) {
+                    return vec![Found { name: name.to_owned(), index, ty }];
                 }
-                all.push(name.to_owned());
             }
             ComponentItem::ComponentInstance(inner) => {
-                let interface = component.get_export_index(None, name);
+                let in_full = wanted.strip_prefix(name).and_then(|rest| rest.strip_prefix('#'));
                 for (function, export) in inner.exports(engine) {
                     let ComponentItem::ComponentFunc(ty) = export.ty else { continue };
-                    let full = format!("{name}#{function}");
-                    if (function == wanted || full == wanted)
-                        && let Some(index) =
-                            component.get_export_index(interface.as_ref(), function)
-                    {
-                        found.push(Found { name: full.clone(), index, ty });
+                    if function != wanted && Some(function) != in_full {
+                        continue;
                     }
-                    all.push(full);
+                    let interface = component.get_export_index(None, name);
+                    if let Some(index) = component.get_export_index(interface.as_ref(), function) {
+                        found.push(Found { name: format!("{name}#{function}"), index, ty });
+                    }
                 }
             }
             _ => {}
         }
     }
-    (found, all)
+    found
+}
+
+/// The functions of a component, each as far as people read its name.
+fn names(component: &Component) -> Vec<String> {
+    let (ty, engine) = (component.component_type(), component.engine());
+    let mut all = Vec::new();
+    for (name, export) in ty.exports(engine) {
+        let name = cut(name, LONGEST_NAME);
+        match export.ty {
+            ComponentItem::ComponentFunc(_) => all.push(name.into_owned()),
+            ComponentItem::ComponentInstance(inner) => {
+                let functions = inner
+                    .exports(engine)
+                    .filter(|(_, it)| matches!(it.ty, ComponentItem::ComponentFunc(_)));
+                all.extend(
+                    functions
+                        .map(|(function, _)| format!("{name}#{}", cut(function, LONGEST_NAME))),
+                );
+            }
+            _ => {}
+        }
+    }
+    all
 }
 
 impl Call {
@@ -89,7 +106,7 @@ impl Call {
         function: &str,
         input: &Payload,
     ) -> Result<Self, LoadError> {
-        let (mut found, all) = called(component, function);
+        let mut found = called(component, function);
         let Found { name, index, ty } = match (found.pop(), found.is_empty()) {
             (Some(found), true) => found,
             (Some(last), false) => {
@@ -100,13 +117,11 @@ impl Call {
                     "`{function}` may be each of {names}; name it in full"
                 )));
             }
-            (None, _) if all.is_empty() => {
-                return Err(rejected(format!(
-                    "there is no function `{function}`; the component exports none at all"
-                )));
-            }
             (None, _) => {
-                let all = list(&all);
+                let all = match &names(component)[..] {
+                    [] => "none at all".to_owned(),
+                    all => list(all),
+                };
                 return Err(rejected(format!(
                     "there is no function `{function}`; the component exports {all}"
                 )));
@@ -123,25 +138,41 @@ impl Call {
         Ok(Self { index, arguments, results: ty.results().len() })
     }
 
-    /// Carries it out within this instance.
+    /// Carries it out within this instance, and gives what it answered. `None` where that is longer, as JSON, than it may
+    /// be.
     pub(super) async fn carry_out(
         &self,
         instance: Instance,
         store: &mut Store<GuestState>,
-    ) -> wasmtime::Result<Answer> {
+        most: u64,
+    ) -> wasmtime::Result<Option<Testimony>> {
         let function = instance.get_func(&mut *store, self.index);
         let function = function.ok_or_else(|| format_err!("a function is gone that it has"))?;
         let mut results = vec![Val::Bool(false); self.results];
         function.call_async(&mut *store, &self.arguments, &mut results).await?;
-        let formless = || format_err!("it returned what JSON has no form for");
-        let of = |value: &Option<Box<Val>>| value.as_deref().map_or(Some(Json::Null), write);
-        let answer = match results.first() {
-            None => Some(Answer::Value(Json::Null)),
-            Some(Val::Result(Ok(value))) => of(value).map(Answer::Value),
-            Some(Val::Result(Err(error))) => of(error).map(Answer::Error),
-            Some(value) => write(value).map(Answer::Value),
+        let (value, is_error) = match results.first() {
+            None => (None, false),
+            Some(Val::Result(Ok(value))) => (value.as_deref(), false),
+            Some(Val::Result(Err(error))) => (error.as_deref(), true),
+            Some(value) => (Some(value), false),
         };
-        answer.ok_or_else(formless)
+        let Some(bytes) = write(value, usize::try_from(most).unwrap_or(usize::MAX))? else {
+            return Ok(None);
+        };
+        let mut testimony = Testimony::default();
+        if is_error {
+            let message = match value {
+                None => "its function returned an error".into(),
+                Some(Val::String(text)) => cut(text, LONGEST_MESSAGE),
+                Some(_) => cut(str::from_utf8(&bytes)?, LONGEST_MESSAGE),
+            };
+            let message = message.into_owned();
+            testimony.error = Some(ErrorReport { message, chain: Vec::new() });
+            testimony.error_value = Some(Payload::new(Codec::Json, bytes));
+        } else {
+            testimony.result = Some(Payload::new(Codec::Json, bytes));
+        }
+        Ok(Some(testimony))
     }
 }
 
@@ -180,28 +211,6 @@ fn arguments(name: &str, ty: &ComponentFunc, input: &Payload) -> Result<Vec<Val>
             .map_err(|words| rejected(format!("`{name}` can't be given that: {words}")))
     };
     params.iter().zip(given).map(one).collect()
-}
-
-impl Answer {
-    /// As what a guest says over its channel, and how long that is.
-    pub(super) fn into_testimony(self) -> wasmtime::Result<(Testimony, u64)> {
-        let payload =
-            |json: &Json| Payload::json(json).map_err(|error| Error::msg(error.to_string()));
-        let mut testimony = Testimony::default();
-        let length = match self {
-            Self::Value(json) => testimony.result.insert(payload(&json)?).bytes().len(),
-            Self::Error(json) => {
-                let message = match &json {
-                    Json::Null => "its function returned an error".to_owned(),
-                    Json::String(text) => text.clone(),
-                    other => other.to_string(),
-                };
-                testimony.error = Some(ErrorReport { message, chain: Vec::new() });
-                testimony.error_value.insert(payload(&json)?).bytes().len()
-            }
-        };
-        Ok((testimony, length as u64))
-    }
 }
 
 fn rejected(detail: String) -> LoadError {

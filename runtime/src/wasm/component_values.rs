@@ -4,7 +4,10 @@
 //! value, flags an array of names, an option null or its value, a result an object with `ok` or `err`. Numbers that are
 //! none in JSON are the texts `nan`, `inf` and `-inf`.
 
-use serde_json::{Map, Number, Value as Json};
+use std::io;
+
+use serde::ser::{Error as _, Serialize, Serializer};
+use serde_json::{Map, Value as Json};
 use wasmtime::component::types::{Record, ResultType, Type, Variant};
 use wasmtime::component::{Type as Ty, Val};
 
@@ -203,48 +206,92 @@ fn float(json: &Json) -> Option<f64> {
     }
 }
 
-/// The value as JSON. `None` if there is no form for it.
-pub(super) fn write(value: &Val) -> Option<Json> {
-    let all = |all: &[Val]| all.iter().map(write).collect::<Option<Vec<_>>>().map(Json::Array);
-    let of = |value: &Option<Box<Val>>| value.as_deref().map_or(Some(Json::Null), write);
-    let under = |name: &str, value| Json::Object([(name.to_owned(), value)].into_iter().collect());
-    Some(match value {
-        Val::Bool(it) => Json::Bool(*it),
-        Val::S8(it) => (*it).into(),
-        Val::U8(it) => (*it).into(),
-        Val::S16(it) => (*it).into(),
-        Val::U16(it) => (*it).into(),
-        Val::S32(it) => (*it).into(),
-        Val::U32(it) => (*it).into(),
-        Val::S64(it) => (*it).into(),
-        Val::U64(it) => (*it).into(),
-        Val::Float32(it) => real((*it).into()),
-        Val::Float64(it) => real(*it),
-        Val::Char(it) => Json::String(it.to_string()),
-        Val::String(text) | Val::Enum(text) => Json::String(text.clone()),
-        Val::List(values) | Val::Tuple(values) | Val::FixedLengthList(values) => all(values)?,
-        Val::Record(fields) => {
-            let field = |(name, value): &(String, Val)| Some((name.clone(), write(value)?));
-            Json::Object(fields.iter().map(field).collect::<Option<_>>()?)
-        }
-        Val::Variant(name, None) => Json::String(name.clone()),
-        Val::Variant(name, Some(value)) => under(name, write(value)?),
-        Val::Option(value) => of(value)?,
-        Val::Result(Ok(value)) => under("ok", of(value)?),
-        Val::Result(Err(value)) => under("err", of(value)?),
-        Val::Flags(names) => Json::Array(names.iter().cloned().map(Json::String).collect()),
-        Val::Map(_) | Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => {
-            return None;
-        }
-    })
+/// The value as JSON, or null where there is none. `None` if it would be longer than that: what a guest makes small can be
+/// large as text, so it is never put together first.
+pub(super) fn write(value: Option<&Val>, most: usize) -> io::Result<Option<Vec<u8>>> {
+    let mut bounded = Bounded { bytes: Vec::new(), most, is_full: false };
+    let written = serde_json::to_writer(&mut bounded, &value.map(Written));
+    match bounded.is_full {
+        true => Ok(None),
+        false => written.map(|()| Some(bounded.bytes)).map_err(io::Error::from),
+    }
 }
 
-fn real(number: f64) -> Json {
-    match Number::from_f64(number) {
-        Some(number) => Json::Number(number),
-        None if number.is_nan() => Json::String("nan".to_owned()),
-        None if number > 0.0 => Json::String("inf".to_owned()),
-        None => Json::String("-inf".to_owned()),
+/// Takes so many bytes, and then no more.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+    is_full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if bytes.len() > self.most - self.bytes.len() {
+            self.is_full = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A value in the form in which it is told.
+struct Written<'a>(&'a Val);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Val::Bool(it) => out.serialize_bool(*it),
+            Val::S8(it) => out.serialize_i8(*it),
+            Val::U8(it) => out.serialize_u8(*it),
+            Val::S16(it) => out.serialize_i16(*it),
+            Val::U16(it) => out.serialize_u16(*it),
+            Val::S32(it) => out.serialize_i32(*it),
+            Val::U32(it) => out.serialize_u32(*it),
+            Val::S64(it) => out.serialize_i64(*it),
+            Val::U64(it) => out.serialize_u64(*it),
+            Val::Float32(it) if it.is_finite() => out.serialize_f32(*it),
+            Val::Float64(it) if it.is_finite() => out.serialize_f64(*it),
+            Val::Float32(it) => out.serialize_str(no_number((*it).into())),
+            Val::Float64(it) => out.serialize_str(no_number(*it)),
+            Val::Char(it) => out.serialize_char(*it),
+            Val::String(text) | Val::Enum(text) | Val::Variant(text, None) => {
+                out.serialize_str(text)
+            }
+            Val::List(values) | Val::Tuple(values) | Val::FixedLengthList(values) => {
+                out.collect_seq(values.iter().map(Written))
+            }
+            Val::Record(fields) => {
+                out.collect_map(fields.iter().map(|(name, value)| (name, Written(value))))
+            }
+            Val::Variant(name, Some(value)) => out.collect_map([(name, Written(value))]),
+            Val::Option(value) => maybe(value).serialize(out),
+            Val::Result(Ok(value)) => out.collect_map([("ok", maybe(value))]),
+            Val::Result(Err(value)) => out.collect_map([("err", maybe(value))]),
+            Val::Flags(names) => out.collect_seq(names),
+            Val::Map(_)
+            | Val::Resource(_)
+            | Val::Future(_)
+            | Val::Stream(_)
+            | Val::ErrorContext(_) => Err(S::Error::custom("it has no form in JSON")),
+        }
+    }
+}
+
+fn maybe(value: &Option<Box<Val>>) -> Option<Written<'_>> {
+    value.as_deref().map(Written)
+}
+
+/// The word for a number that JSON has none of.
+fn no_number(number: f64) -> &'static str {
+    match number {
+        _ if number.is_nan() => "nan",
+        _ if number > 0.0 => "inf",
+        _ => "-inf",
     }
 }
 

@@ -20,7 +20,7 @@ const REACTOR: &str = "_initialize";
 const MOST_NAMES: usize = 8;
 
 /// How much of a name a message shows.
-const LONGEST_NAME: usize = 100;
+pub(super) const LONGEST_NAME: usize = 100;
 
 /// An entry that fits its module.
 pub(super) enum Entrance {
