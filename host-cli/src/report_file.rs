@@ -75,7 +75,10 @@ fn draft_beside(target: &Path) -> io::Result<PathBuf> {
 }
 
 fn replace(target: &Path, draft: &Path, content: &[u8]) -> io::Result<()> {
-    let written = fs::write(draft, content).and_then(|()| fs::rename(draft, target));
+    // Whoever made something of that name meanwhile, a link say, is not written through.
+    let written = File::create_new(draft)
+        .and_then(|mut file| file.write_all(content))
+        .and_then(|()| fs::rename(draft, target));
     if written.is_err() {
         // The first error is the one to tell about.
         let _ = fs::remove_file(draft);

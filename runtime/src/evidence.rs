@@ -51,8 +51,8 @@ pub struct Evidence {
     pub guards: Vec<Guard>,
     /// The process, where there was one.
     pub pid: Option<u32>,
-    /// Whether a guest that was there before its call ended without having read it. No code of it has seen the task, so
-    /// another guest may have it.
+    /// Whether a guest that was there before its call ended without having read all of it, and without a word: another
+    /// guest may have the task. One that means to deceive can have it look so.
     pub unread: bool,
     /// Whether this is the end of the guest that was to be forked for the task, before it was warm.
     pub was_warming_up: bool,

@@ -99,16 +99,16 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Refuses a bound on silence for what has no way to speak.
-    pub(crate) fn check_silence(&self) -> Result<(), LoadError> {
-        match (self.silence, self.entry) {
-            (None, _) | (_, Entry::Invoke { .. }) => Ok(()),
-            (Some(_), Entry::Command { .. } | Entry::Call { .. }) => Err(LoadError::at(
-                Step::Accept,
-                "only functions of guests that link sandtrap-guest can say that they are alive; keep this guest without \
-                 `max_silence`",
-            )),
+    /// Refuses a bound on silence for what has no way to speak: an export that is called by its types, or a guest that is
+    /// known to have no channel.
+    pub(crate) fn check_silence(&self, has_channel: bool) -> Result<(), LoadError> {
+        let speaks = has_channel && matches!(self.entry, Entry::Invoke { .. });
+        if self.silence.is_none() || speaks {
+            return Ok(());
         }
+        let detail = "only functions of guests that link sandtrap-guest can say that they are alive; keep this guest \
+                      without `max_silence`";
+        Err(LoadError::at(Step::Accept, detail))
     }
 }
 

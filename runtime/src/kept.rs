@@ -129,7 +129,7 @@ impl Kept {
 
     fn admit(&self, attempt: &Attempt<'_>) -> Result<(), LoadError> {
         self.loaded.check(attempt.limits)?;
-        attempt.check_silence()?;
+        attempt.check_silence(true)?;
         match self.used_up() {
             None => Ok(()),
             Some(what) => {

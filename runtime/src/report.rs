@@ -82,9 +82,13 @@ pub struct TaskSummary {
 pub struct InputSummary {
     /// How many bytes it has.
     pub bytes: u64,
-    /// The first 128 bits of its BLAKE3 digest, in hexadecimal. `None` where it lies in a file that can't be read.
+    /// The first 128 bits of its BLAKE3 digest, in hexadecimal. `None` where it lies in a file that can't be read, and of
+    /// more than 64 MiB: nobody waits for that.
     pub digest: Option<String>,
 }
+
+/// It is done by whoever ran the task, in no limit of it.
+const MOST_DIGESTED: u64 = 64 * 1024 * 1024;
 
 impl InputSummary {
     fn of(input: &Payload) -> Self {
@@ -94,6 +98,9 @@ impl InputSummary {
 }
 
 fn digest(input: &Payload) -> Option<blake3::Hash> {
+    if input.length() > MOST_DIGESTED {
+        return None;
+    }
     let mut hasher = blake3::Hasher::new();
     match input.source().ok()? {
         payload::Source::Memory(bytes) => _ = hasher.update(&bytes),

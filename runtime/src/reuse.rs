@@ -16,7 +16,8 @@ pub struct Reuse {
     /// How long it may say nothing while it serves a call of one of its functions: neither an answer nor a beat
     /// (`cx.beat()`), nor anything else over its channel. One that is silent for longer is ended (`stopped.wall-time`,
     /// with [`StopReason::Silence`](crate::StopReason::Silence)). Time in which it waits for a function of its host doesn't
-    /// count. `None` leaves that to the wall time; exports of plain modules have no channel, and are refused with it.
+    /// count. `None` leaves that to the wall time; exports of plain modules and functions of
+    /// components have no channel, and are refused with it.
     pub max_silence: Option<Duration>,
 }
 

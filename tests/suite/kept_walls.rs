@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use sandtrap::{
-    ByteSize, Failure, Kept, Limits, Loaded, Order, Permissions, PoolSettings, Program, Record,
-    Report, Reuse, Runtime, StopReason, Task, Verdict, Wall,
+    ByteSize, Failure, Kept, Limits, Loaded, Order, Payload, Permissions, PoolSettings, Program,
+    Record, Report, Reuse, Runtime, StopReason, Task, Verdict, Wall,
 };
 use sandtrap_tests::guests;
 
@@ -175,5 +175,14 @@ fn a_bound_on_silence_is_refused_for_what_can_not_speak() {
     let keep = Some(silent_for(LONG));
     let pool = loaded.pool(PoolSettings { keep, ..PoolSettings::with_workers(1) });
     let refused = pool.run(Order::new(Task::call("f", []))).verdict.to_string();
+    assert!(refused.contains("`max_silence`"), "{refused}");
+    let component = r#"(component
+        (core module $m (func (export "f")))
+        (core instance $i (instantiate $m))
+        (func (export "f") (canon lift (core func $i "f"))))"#;
+    let component = Program::module("f", component.as_bytes());
+    let mut kept = Runtime::new().unwrap().load(component).unwrap().keep(silent_for(LONG)).unwrap();
+    let refused =
+        kept.run(&Task::invoke_with("f", Payload::json(&()).unwrap())).verdict.to_string();
     assert!(refused.contains("`max_silence`"), "{refused}");
 }

@@ -25,6 +25,8 @@ const TASK: &[Key] = &[
     ("entry", "string"),
     ("function", "string?"),
     ("id", "string"),
+    ("input_bytes", "integer?"),
+    ("input_digest", "string?"),
     ("isolation", "string"),
     ("pid", "integer?"),
     ("program", "string"),
@@ -47,6 +49,7 @@ const EVIDENCE: &[Key] = &[
     ("allowed_by", "string?"),
     ("core_dump_bytes", "integer?"),
     ("denied", "array"),
+    ("device_out_of_memory", "integer?"),
     ("ending", "string"),
     ("errno", "integer?"),
     ("exception", "object?"),
@@ -106,8 +109,11 @@ const LIMITS: &[Key] = &[
 const GUARD: &[Key] = &[("name", "string"), ("state", "string"), ("why", "string?")];
 
 const OUTPUT: &[Key] = &[
+    ("error_codec", "string?"),
+    ("error_value", "array?"),
     ("result", "array?"),
     ("result_codec", "string?"),
+    ("result_file", "string?"),
     ("stderr_encoding", "string"),
     ("stderr_tail", "string"),
     ("stdout", "string?"),

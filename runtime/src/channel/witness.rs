@@ -49,6 +49,8 @@ struct Talk {
     just_greeted: bool,
     /// Whether it was the list of functions.
     just_listed: bool,
+    /// Whether there was any frame that is no part of the greeting.
+    has_begun: bool,
     /// Whether this is a guest that warms up, to be forked later; and whether it is warm.
     warms_up: bool,
     is_warm: bool,
@@ -106,6 +108,11 @@ impl Witness {
     }
 
     /// Whether it is a guest of ours at all.
+    /// Whether the guest has said more than its greeting, or has begun to.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.talk.has_begun || self.decoder.end().is_err()
+    }
+
     pub(crate) fn was_greeted(&self) -> bool {
         self.talk.greeted
     }
@@ -225,6 +232,10 @@ impl Talk {
             return Some(words);
         }
         let placing = self.placing.take();
+        self.has_begun |= !matches!(
+            frame,
+            FromGuest::Hello { .. } | FromGuest::Functions(_) | FromGuest::Idempotent(_)
+        );
         match frame {
             FromGuest::Hello { version } if version != VERSION => {
                 return Some(format!(

@@ -176,7 +176,10 @@ impl<'a> Pump<'a> {
             while open[source as usize] && self.read(source, &mut talk) == Piece::Taken {}
         }
         self.look_into_scratch();
-        let is_unread = self.sent == 0 || (self.has_left_some && self.sent <= MOST_AT_ONCE);
+        // Behind the call of one that is called once comes a word that it may leave unread while it works.
+        let is_called_again = self.until == Until::Answered;
+        let is_all_left = self.has_left_some && self.sent <= MOST_AT_ONCE && talk.is_silent();
+        let is_unread = self.sent == 0 || (is_called_again && is_all_left);
         talk.over(Finish::Ended { is_lost: looks_without_it == MOST_LOOKS }, is_unread)
     }
 

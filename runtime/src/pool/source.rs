@@ -58,7 +58,8 @@ impl Source {
             began: Instant::now(),
             silence,
         };
-        let evidence = match admit(&self.program, limits).and_then(|()| attempt.check_silence()) {
+        let evidence = match admit(&self.program, limits).and_then(|()| attempt.check_silence(true))
+        {
             Ok(()) => catch_unwind(AssertUnwindSafe(|| cell.run(&attempt, stop, &mut Deaf)))
                 .unwrap_or_else(|_| vanished(stop.reason())),
             Err(error) => error.into_evidence(),

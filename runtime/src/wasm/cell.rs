@@ -129,6 +129,7 @@ impl WasmCell {
         callers: &StopHandle,
         ear: &mut dyn Ear,
     ) -> Result<Evidence, LoadError> {
+        attempt.check_silence(self.image.code.has_channel())?;
         let (entrance, source) = self.admit(attempt)?;
         let turn = match &self.kept {
             None => Turn::Only,

@@ -74,13 +74,14 @@ impl Signal {
 
     /// It begins to wait for its host's answer, or has it.
     pub(super) fn is_asking(&self, asks: bool) {
-        self.life.is_asking.store(asks, Ordering::Relaxed);
+        // Whoever sees that it no longer waits has to see, too, since when.
         self.was_heard();
+        self.life.is_asking.store(asks, Ordering::Release);
     }
 
     /// When it was heard last. One that waits for its host is as good as heard.
     pub(super) fn heard_at(&self) -> Instant {
-        match self.life.is_asking.load(Ordering::Relaxed) {
+        match self.life.is_asking.load(Ordering::Acquire) {
             true => Instant::now(),
             false => {
                 self.life.since + Duration::from_nanos(self.life.heard.load(Ordering::Relaxed))

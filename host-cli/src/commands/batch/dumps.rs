@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -32,8 +33,7 @@ impl Dumps {
             return Ok(());
         };
         let path = self.0.join(file_name(&report.task.id.to_string()));
-        fs::write(&path, dump)
-            .with_context(|| format!("cannot write the core dump to `{}`", path.display()))
+        ReportFile::prepare("core dump", &path)?.write(dump)
     }
 }
 
@@ -48,7 +48,14 @@ fn file_name(id: &str) -> String {
             _ => _ = write!(name, "%{byte:02x}"),
         }
     }
-    name.truncate(LONGEST_NAME);
+    if name.len() > LONGEST_NAME {
+        // Those that begin alike are still told apart.
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        name.truncate(LONGEST_NAME);
+        // Writing to a string can't fail.
+        _ = write!(name, "-{:016x}", hasher.finish());
+    }
     name + ".core.wasm"
 }
 
@@ -68,6 +75,8 @@ mod tests {
         ] {
             assert_eq!(file_name(id), name);
         }
-        assert!(file_name(&"/".repeat(1_000)).len() < 255);
+        let long = "/".repeat(1_000);
+        assert!(file_name(&long).len() < 255);
+        assert_ne!(file_name(&long), file_name(&(long.clone() + "x")));
     }
 }

@@ -31,6 +31,8 @@ pub(in crate::native) struct Talk<'a> {
     pub(super) desk: Desk,
     pub(super) ear: &'a mut dyn Ear,
     pub(super) buffer: Vec<u8>,
+    /// Whether it has written to a stream.
+    has_written: bool,
 }
 
 impl<'a> Talk<'a> {
@@ -43,12 +45,13 @@ impl<'a> Talk<'a> {
         mut buffer: Vec<u8>,
     ) -> Self {
         buffer.resize(buffer.len().max(USUAL_BYTES), 0);
-        Self { streams, witness, outbox, desk, ear, buffer }
+        Self { streams, witness, outbox, desk, ear, buffer, has_written: false }
     }
 
     /// Takes what was read. Says why the guest must be ended, if it must.
     pub(super) fn hear(&mut self, source: Source, count: usize) -> Option<StopReason> {
-        let Self { streams, witness, outbox, desk, ear, buffer } = self;
+        let Self { streams, witness, outbox, desk, ear, buffer, has_written } = self;
+        *has_written |= source != Source::Channel;
         let bytes = &buffer[..count];
         match source {
             Source::Stdout => streams.take(Stream::Stdout, bytes, *ear),
@@ -59,6 +62,12 @@ impl<'a> Talk<'a> {
                 reason.or(fault.map(|fault| witness.refuse(fault)))
             }
         }
+    }
+
+    /// Whether nothing was heard of the guest but its greeting: one that has begun with a task may not have said so, but one
+    /// that has said anything has begun.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.has_written && !self.witness.has_begun()
     }
 
     pub(super) fn over(mut self, finish: Finish, is_unread: bool) -> Served {
