@@ -84,6 +84,12 @@ pub(crate) struct BatchArgs {
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<String>,
 
+    /// Send a span of OpenTelemetry for each task to the collector at this address, over plain HTTP, as in
+    /// http://127.0.0.1:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "ENDPOINT")]
+    pub(crate) otlp: Option<String>,
+
     /// Write a core dump of each module that traps, or is stopped while it runs, into this directory, as ID.core.wasm for
     /// the task's `id` [default: none]. Of components and processes there is none: their tasks are refused
     #[arg(long, value_name = "DIR")]

@@ -17,6 +17,7 @@ mod inspect;
 mod isolated;
 mod kit;
 mod metrics;
+mod otlp;
 mod profiles;
 mod programs;
 mod report_files;

@@ -4,6 +4,8 @@ mod dumps;
 mod intake;
 mod line;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod outlet;
 mod prometheus;
 
@@ -22,7 +24,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sandtrap::{
     Entry, Error, Executor, ExecutorSettings, Payloads, Policy, Program, Report, Runtime, Start,
-    StopHandle, show_duration,
+    StopHandle, Telemetry, show_duration,
 };
 
 use super::run;
@@ -54,14 +56,12 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     let (lines, length) = open(&args.tasks)?;
     let workers = settings.pool.workers;
     if let Some(address) = &args.metrics {
-        let endpoint = metrics::open(address)?;
-        settings.pool.telemetry = endpoint.telemetry;
-        if !args.quiet {
-            // Nobody reads stderr; whoever chose the port knows it.
-            let _ =
-                writeln!(io::stderr(), "sandtrap: metrics at http://{}/metrics", endpoint.address);
-        }
+        settings.pool.telemetry = metrics(address, args.quiet)?;
     }
+    let bar = bar(args.quiet, length);
+    #[cfg(feature = "otlp")]
+    let spans =
+        args.otlp.as_deref().map(|endpoint| otlp::Spans::open(endpoint, &bar)).transpose()?;
     // Guests that are kept are there while another program's tasks run.
     let programs = if settings.pool.keep.is_some() { MOST_PROGRAMS } else { 1 };
     let places = workers.saturating_mul(programs);
@@ -76,7 +76,9 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         intake: Intake::start(lines, done)?,
         outlet: Outlet::new(file, args.as_completed),
         stop: StopHandle::new(),
-        bar: bar(args.quiet, length),
+        bar,
+        #[cfg(feature = "otlp")]
+        spans,
     };
     let was_interrupted = Arc::new(AtomicBool::new(false));
     let (interrupted, intake) = (Arc::clone(&was_interrupted), crew.intake.clone());
@@ -91,23 +93,46 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
             scope.spawn(|| crew.serve());
         }
     });
+    close(crew, args.quiet, was_interrupted.load(Ordering::SeqCst), began.elapsed())
+}
+
+/// Says what came of all of them, when nothing runs any more.
+fn close(crew: Crew, quiet: bool, interrupted: bool, took: Duration) -> anyhow::Result<u8> {
     crew.bar.finish_and_clear();
     let (skipped, bad_line) = crew.intake.finish();
     let (counts, lost) = crew.outlet.finish();
+    // All reports are out: nobody but the summary waits for a collector.
+    #[cfg(feature = "otlp")]
+    let lost_spans = crew.spans.map_or(0, otlp::Spans::finish);
+    #[cfg(not(feature = "otlp"))]
+    let lost_spans = 0;
     if let Some(error) = lost {
         return Err(error);
     }
-    let interrupted = was_interrupted.load(Ordering::SeqCst);
-    if !args.quiet {
+    if !quiet {
+        let mut text = summary(&counts, skipped, interrupted, took);
+        if lost_spans > 0 {
+            // Writing to a string can't fail.
+            let _ = writeln!(text, "  {:<28} {lost_spans:>8}", "spans lost");
+        }
         // Nobody reads stderr; the exit code still says it.
-        let _ = io::stderr()
-            .write_all(summary(&counts, skipped, interrupted, began.elapsed()).as_bytes());
+        let _ = io::stderr().write_all(text.as_bytes());
     }
     match bad_line {
         Some(error) => Err(misuse("batch", format!("{error:#}")).into()),
         None if interrupted => Ok(exit_code::CANCELLED),
         None => Ok(u8::from(counts.keys().any(|label| label != "completed"))),
     }
+}
+
+/// Gives out metrics, and gives who is to be told for them.
+fn metrics(address: &str, quiet: bool) -> anyhow::Result<Telemetry> {
+    let endpoint = metrics::open(address)?;
+    if !quiet {
+        // Nobody reads stderr; whoever chose the port knows it.
+        let _ = writeln!(io::stderr(), "sandtrap: metrics at http://{}/metrics", endpoint.address);
+    }
+    Ok(endpoint.telemetry)
 }
 
 /// A program, and whether its tasks are calls: guests may be kept for them, and may stand ready.
@@ -127,6 +152,8 @@ struct Crew {
     outlet: Outlet,
     stop: StopHandle,
     bar: ProgressBar,
+    #[cfg(feature = "otlp")]
+    spans: Option<otlp::Spans>,
 }
 
 impl Crew {
@@ -134,8 +161,14 @@ impl Crew {
     fn serve(&self) {
         while self.outlet.wait_for_room() {
             let Some((place, line)) = self.intake.next() else { return };
+            #[cfg(feature = "otlp")]
+            let began = std::time::SystemTime::now();
             let report = self.run(line);
             self.bar.inc(1);
+            #[cfg(feature = "otlp")]
+            if let Some(spans) = &self.spans {
+                spans.tell(&report, began);
+            }
             let dumped = self.dumps.as_ref().map_or(Ok(()), |dumps| dumps.keep(&report));
             if !self.outlet.put(place, &report, dumped) {
                 self.intake.close();
