@@ -19,6 +19,7 @@ mod fallbacks;
 mod file_limits;
 mod files;
 mod forks;
+mod forks_restless;
 mod hooks;
 mod host_functions;
 mod hostile;

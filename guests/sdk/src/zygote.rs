@@ -50,6 +50,8 @@ pub(crate) fn fork_on_order() {
     let Some(control) = wire::descriptor() else { end(BROKEN) };
     // What was written meanwhile belongs to no task.
     let _ = std::io::stdout().flush();
+    // SAFETY: no stream in particular means all of the C library's; one that can't be written to keeps what it has.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
     // SAFETY: children that nobody waits for vanish; the guest had no say in this before, and a child sets it back.
     let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     let Ok(own) = own_namespace() else { end(BROKEN) };

@@ -100,6 +100,12 @@ impl Family {
         self.members().alive.contains_key(&pid)
     }
 
+    /// Whether it is there, and nobody beside it.
+    pub(super) fn is_alone(&self, pid: i32) -> bool {
+        let members = self.members();
+        members.alive.len() == 1 && members.alive.contains_key(&pid)
+    }
+
     /// Whether there is no process with this number, though none was seen to end.
     pub(super) fn is_gone(&self, pid: i32) -> bool {
         let members = self.members();

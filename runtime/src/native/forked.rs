@@ -40,6 +40,9 @@ impl Launch<'_> {
             if let Some(limit) = exceeds(limits, &image.limits, plan) {
                 return Err(refusals::beyond_zygote(limit).into());
             }
+            if zygote.is_capped() && !plan.caps_address_space {
+                return Err(refusals::zygote_is_capped().into());
+            }
             let job = self.job(standing, plan)?;
             match zygote.fork(plan, job, channel, deadline) {
                 Ok(launched) => {
@@ -124,6 +127,7 @@ impl Launch<'_> {
 fn exceeds(limits: &Limits, zygotes: &Limits, plan: &Plan) -> Option<&'static str> {
     let beyond = [
         ("memory", plan.caps_address_space && limits.memory > zygotes.memory),
+        ("stack", limits.stack > zygotes.stack),
         ("open-files", limits.open_files > zygotes.open_files),
         ("file-bytes", limits.file_bytes > zygotes.file_bytes),
     ];
@@ -133,7 +137,8 @@ fn exceeds(limits: &Limits, zygotes: &Limits, plan: &Plan) -> Option<&'static st
 /// Looks whether it is as confined as it says, and limits it. One that has ended is nobody's danger.
 fn confine(launched: &Launched, zygote: &Zygote, plan: &Plan) -> Result<(), Refusal> {
     let is_over = || launched.is_over();
-    if !zygote.admits(launched.pid) && !is_over() {
+    let is_admitted = zygote.admits(launched.pid) && launched.family.is_alone(launched.pid);
+    if !is_admitted && !is_over() {
         return Err(refusals::not_confined());
     }
     for limit in plan.rlimits() {

@@ -106,8 +106,7 @@ impl Plan {
         let (channel, guest_channel) = UnixStream::pair()?;
         channel.set_nonblocking(true)?;
         let descriptors = [stdin, guest_stdout, guest_stderr, guest_channel.into()];
-        let may_cope = limits.on_memory_limit == OnMemoryLimit::Refuse;
-        let caps_address_space = group.is_none() || may_cope;
+        let caps_address_space = caps_address_space(limits, group.is_some());
         let rlimits = rlimits(limits, caps_address_space);
         let arguments = start.arguments.len() as u32 + 1;
         let arena = arena.map(|it| it.descriptor().try_clone_to_owned());
@@ -218,6 +217,11 @@ fn pipe() -> io::Result<(File, OwnedFd)> {
     let (read, write) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok((read.into(), write))
+}
+
+/// Whether an address space is limited: where no group counts the memory, and where a guest is to cope with its limit.
+pub(super) fn caps_address_space(limits: &Limits, has_group: bool) -> bool {
+    !has_group || limits.on_memory_limit == OnMemoryLimit::Refuse
 }
 
 /// What the host itself may not have, its guest can't have either.

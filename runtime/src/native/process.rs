@@ -24,7 +24,7 @@ use super::image::Prepared;
 use super::keeper::{Job, Launched, NotLaunched, Role};
 use super::lately::Lately;
 use super::news::News;
-use super::plan::{Ends, Plan, Start};
+use super::plan::{Ends, Plan, Start, caps_address_space};
 use super::standing::Standing;
 use super::view::{Scratch, View};
 use super::{refusals, wire};
@@ -219,6 +219,11 @@ impl Process {
         differ.into_iter().find(|(_, differs)| *differs).map(|(name, _)| name)
     }
 
+    /// Whether its address space has a limit.
+    pub(super) fn is_capped(&self) -> bool {
+        caps_address_space(&self.limits, self.group.is_some())
+    }
+
     /// Processor time of the tree: exact for those whose birth was seen, and what their group counts for all.
     pub(super) fn cpu(&self) -> Duration {
         let counted = self.census.as_ref().map_or(Duration::ZERO, Census::cpu);
@@ -265,7 +270,7 @@ impl Process {
     }
 
     /// Whether it has used more processor time since its last call than a call may.
-    fn is_restless(&self) -> bool {
+    pub(super) fn is_restless(&self) -> bool {
         let (since, used) = self.rests;
         let most = since.elapsed().saturating_mul(super::pump::processors());
         most >= self.limits.cpu && self.cpu().saturating_sub(used) >= self.limits.cpu

@@ -133,6 +133,13 @@ pub(super) fn beyond_zygote(limit: &str) -> Refusal {
     Refusal { step: Step::Accept, errno: None, detail }
 }
 
+/// A limit of the whole address space stays with a process, and the task is to have none.
+pub(super) fn zygote_is_capped() -> Refusal {
+    let detail = "the warm guest's address space has a limit (`on-memory-limit` is refuse, or it has no group), which a fork of \
+                  it can't put off; load the program with the task's `on-memory-limit`, or start the tasks by spawn";
+    Refusal { step: Step::Accept, errno: None, detail: detail.to_owned() }
+}
+
 /// It can't be forked.
 pub(super) fn zygote_has_threads(threads: u64) -> Refusal {
     let detail = format!(

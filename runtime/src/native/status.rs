@@ -58,6 +58,8 @@ pub(super) fn relations(tid: pid_t) -> Option<(pid_t, pid_t)> {
 pub(super) struct State {
     /// Whether the number is that of a process, and of no thread beside its first.
     pub(super) is_process: bool,
+    /// Whether it is number 1 of the namespace that it is in.
+    pub(super) is_first: bool,
     pub(super) threads: u64,
     pub(super) has_no_capabilities: bool,
     pub(super) filters: u64,
@@ -65,16 +67,26 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn of(pid: pid_t) -> Option<Self> {
-        let [process, threads, filters, rest @ ..] = fields(
+        let [process, inside, threads, filters, capabilities @ ..] = fields(
             pid,
-            ["Tgid:", "Threads:", "Seccomp_filters:", "CapInh:", "CapPrm:", "CapEff:", "CapAmb:"],
+            [
+                "Tgid:",
+                "NStgid:",
+                "Threads:",
+                "Seccomp_filters:",
+                "CapInh:",
+                "CapPrm:",
+                "CapEff:",
+                "CapAmb:",
+            ],
         );
         let number = |field: Option<String>| field?.parse::<u64>().ok();
         let is_empty = |set: String| set.bytes().all(|digit| digit == b'0');
         Some(Self {
             is_process: number(process) == u64::try_from(pid).ok(),
+            is_first: inside.is_some_and(|all| all.split_whitespace().next_back() == Some("1")),
             threads: number(threads)?,
-            has_no_capabilities: rest.into_iter().all(|set| set.is_some_and(is_empty)),
+            has_no_capabilities: capabilities.into_iter().all(|set| set.is_some_and(is_empty)),
             // Older kernels don't count them.
             filters: number(filters).unwrap_or(0),
         })

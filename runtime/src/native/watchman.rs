@@ -5,7 +5,7 @@
 //! host's own are never reaped by us, and nobody has to wake a thread that waits. A task announces itself by its
 //! first stop; whose it is stands on the board before it has run one instruction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
@@ -25,8 +25,8 @@ pub(super) struct Watchman {
     desk: Arc<Desk>,
     keeper_is_gone: bool,
     tasks: HashMap<pid_t, Running>,
-    /// Forks that were heard of before their zygote's word of them.
-    early: HashSet<pid_t>,
+    /// Forks that were heard of before their zygote's word of them, and whose they are.
+    early: HashMap<pid_t, pid_t>,
 }
 
 /// A task, and whoever waits for its end.
@@ -38,7 +38,7 @@ struct Running {
 
 impl Watchman {
     pub(super) fn new(keeper: pid_t, desk: Arc<Desk>) -> Self {
-        Self { keeper, desk, keeper_is_gone: false, tasks: HashMap::new(), early: HashSet::new() }
+        Self { keeper, desk, keeper_is_gone: false, tasks: HashMap::new(), early: HashMap::new() }
     }
 
     /// Blocks until the keeper and all its tasks are gone.
@@ -100,7 +100,7 @@ impl Watchman {
         let main = *main;
         // Whoever is a zygote's child is a task of its own, if that was ordered.
         if running.watch.is_zygote() && parent == main && self.adopt_birth(main, process) {
-            self.early.insert(process);
+            self.early.insert(process, main);
             return Some(process);
         }
         Some(main)
@@ -108,16 +108,20 @@ impl Watchman {
 
     /// Whether this is a fork of a zygote that was ordered: a task of its own, and nobody of the zygote's.
     fn takes_birth(&mut self, main: pid_t, news: &Waited) -> bool {
+        let event = news.status >> 16;
         let is_birth = libc::WIFSTOPPED(news.status)
-            && news.status >> 16 == libc::PTRACE_EVENT_FORK
-            && news.pid == main;
+            && [libc::PTRACE_EVENT_FORK, libc::PTRACE_EVENT_VFORK, libc::PTRACE_EVENT_CLONE]
+                .contains(&event);
         if !is_birth || !self.tasks.get(&main).is_some_and(|running| running.watch.is_zygote()) {
             return false;
         }
-        let born = tracing::event_message(main) as pid_t;
-        let is_ordered = self.early.remove(&born) || self.adopt_birth(main, born);
+        let born = tracing::event_message(news.pid) as pid_t;
+        // One that was heard of is a task already, however it was born: the zygote must not have it, too.
+        let is_fork = event == libc::PTRACE_EVENT_FORK && news.pid == main;
+        let is_ordered =
+            self.early.remove(&born).is_some() || is_fork && self.adopt_birth(main, born);
         if is_ordered && let Some(zygote) = self.tasks.get(&main) {
-            zygote.watch.resume(main, 0);
+            zygote.watch.resume(news.pid, 0);
         }
         is_ordered
     }
@@ -135,6 +139,8 @@ impl Watchman {
         if let Some(running) = self.tasks.remove(&main) {
             if running.watch.is_zygote() {
                 self.desk.expect_no_birth(main);
+                // It will say nothing of them any more.
+                self.early.retain(|_, zygote| *zygote != main);
             }
             running.tell();
         }

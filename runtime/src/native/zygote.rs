@@ -10,6 +10,9 @@
 //! The zygote is a task like any other to its tracer, with one right more: it may make a namespace for processes and fork
 //! into it. Nothing that it or its child says is believed: a birth is what the tracer saw, and only if it was ordered; the
 //! child gets its limits from here, and no input before the kernel says that it has no capability and one filter more.
+//!
+//! So the host and other programs are safe from both. The tasks of one program are kept from its accidents, not from its
+//! malice: the order hands a task's channel to the zygote, and one that keeps it can hear the call and answer in its place.
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -126,13 +129,14 @@ impl Nursery {
 
 impl Zygote {
     /// A guest that says that it is warm.
-    pub(super) fn new(process: Process) -> Result<Self, Refusal> {
+    pub(super) fn new(mut process: Process) -> Result<Self, Refusal> {
         let pid = process.launched.pid;
         let state = status::State::of(pid).ok_or_else(|| refusals::no_zygote(&[]))?;
         if state.threads != 1 {
             return Err(refusals::zygote_has_threads(state.threads));
         }
         let control = process.ends.channel.try_clone();
+        process.rest(process.cpu());
         Ok(Self {
             pid,
             done: Arc::clone(&process.launched.done),
@@ -143,6 +147,11 @@ impl Zygote {
             standing: Arc::clone(&process.standing),
             process: Mutex::new(process),
         })
+    }
+
+    /// Whether its address space has a limit, which a fork can't put off.
+    pub(super) fn is_capped(&self) -> bool {
+        self.process().is_capped()
     }
 
     pub(super) fn standing(&self) -> &Arc<Standing> {
@@ -162,6 +171,12 @@ impl Zygote {
         is_gone
     }
 
+    /// Whether it has used more processor time since its last birth than a task may, or has more than one thread now. Asked
+    /// between births only.
+    fn is_restless(&self) -> bool {
+        self.process().is_restless() || status::State::of(self.pid).is_none_or(|it| it.threads != 1)
+    }
+
     /// Has it make a task out of itself. Returns when that is confined and waits for its call, or has ended.
     pub(super) fn fork(
         &self,
@@ -175,13 +190,27 @@ impl Zygote {
         let Some(turn) = self.turns.take(&stop, deadline) else {
             return Err(NotLaunched::Stopped);
         };
+        if self.is_restless() {
+            self.end();
+            let why = "the warm guest did what nobody asked of it";
+            return Err(NotLaunched::KeeperGone(io::Error::other(why)));
+        }
+        // What the host itself lacks is no fault of the zygote, which has heard of nothing yet.
+        let entrance = plan.group.as_deref().map(Group::entrance).transpose().map_err(|error| {
+            NotLaunched::Step(wire::step::GROUP, error.raw_os_error().unwrap_or_default())
+        })?;
         let (born, watched) = self.standing.keeper.expect_birth(self.pid, job);
-        let sent = self.order(plan);
+        let sent = self.order(plan, entrance.flatten());
         let record = sent.and_then(|()| self.record(channel, &done, &stop, deadline));
+        // Before anybody asks for it: one that is born later is no task.
+        self.standing.keeper.expect_no_birth(self.pid);
         let pid = born.try_recv();
         let failure = match (record, pid) {
             (Ok(Record::Of(0, _) | Record::Ended), Ok(pid)) => {
-                drop(turn);
+                let mut process = self.process();
+                let used = process.cpu();
+                process.rest(used);
+                drop((process, turn));
                 return Ok(Launched { pid, traced: true, done, family, watched });
             }
             (Ok(Record::Of(step, errno)), _) if step != 0 => NotLaunched::Step(named(step), errno),
@@ -196,7 +225,6 @@ impl Zygote {
             family.kill(pid);
         }
         // What it was told to do it may still do, and nobody could tell that task from the next one.
-        self.standing.keeper.expect_no_birth(self.pid);
         if !matches!(failure, NotLaunched::Step(..)) {
             self.end();
         }
@@ -210,12 +238,10 @@ impl Zygote {
     }
 
     /// Sends the order for a task.
-    fn order(&self, plan: &Plan) -> io::Result<()> {
-        let group = plan.group.as_deref();
-        let entrance: Option<OwnedFd> = group.map(Group::entrance).transpose()?.flatten();
+    fn order(&self, plan: &Plan, entrance: Option<OwnedFd>) -> io::Result<()> {
         let entrances = match &entrance {
             Some(entrance) => vec![entrance.as_fd()],
-            None => group.map(Group::doors).unwrap_or_default(),
+            None => plan.group.as_deref().map(Group::doors).unwrap_or_default(),
         };
         let Standing { rules, last_filter, .. } = &*self.standing;
         let (order, descriptors) = plan.birth(last_filter, rules.as_ref(), &entrances);
@@ -250,8 +276,10 @@ impl Zygote {
             match channel.read(&mut bytes[have..]) {
                 Ok(count) if count > 0 => have += count,
                 _ if ended => return Ok(Record::Ended),
-                _ if zygote_ended => return Err(io::ErrorKind::BrokenPipe.into()),
-                _ => {}
+                // Nothing will come any more, and to wait for it would be to turn in circles.
+                Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+                Err(_) if zygote_ended => return Err(io::ErrorKind::BrokenPipe.into()),
+                Err(_) => {}
             }
             if have == RECORD_BYTES {
                 let (step, errno) = bytes.split_at(4);
@@ -267,11 +295,12 @@ impl Zygote {
         }
     }
 
-    /// Whether a task that says it is ready has given up what its zygote holds.
+    /// Whether a task that says it is ready has given up what its zygote holds, and is the first of a namespace.
     pub(super) fn admits(&self, pid: i32) -> bool {
         status::State::of(pid).is_some_and(|state| {
             let is_filtered = state.filters > self.filters || self.filters == 0;
-            state.has_no_capabilities && state.is_process && state.threads == 1 && is_filtered
+            let is_first = state.is_process && state.is_first && state.threads == 1;
+            state.has_no_capabilities && is_first && is_filtered
         })
     }
 }

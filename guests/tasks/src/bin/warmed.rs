@@ -29,6 +29,8 @@ fn warm_up() {
         Ok("hangs") => std::thread::park(),
         Ok("forks") => _ = fork(),
         Ok("floods") => flood(),
+        Ok("spins when warm") => when_signalled(spins_at_signal),
+        Ok("threads when warm") => when_signalled(parks_at_signal),
         _ => {}
     }
 }
@@ -50,6 +52,25 @@ fn spin() {
 
 fn flood() {
     while std::io::stdout().write_all(&[b'x'; 4096]).is_ok() {}
+}
+
+/// What it does when it is warm and is sent the signal 10.
+fn when_signalled(deed: extern "C" fn(i32)) {
+    // SAFETY: the handler is there as long as the program.
+    #[cfg(unix)]
+    unsafe {
+        raw::signal(10, deed)
+    };
+    #[cfg(not(unix))]
+    let _ = deed;
+}
+
+extern "C" fn spins_at_signal(_: i32) {
+    spin();
+}
+
+extern "C" fn parks_at_signal(_: i32) {
+    drop(std::thread::spawn(std::thread::park));
 }
 
 /// By a fork, since another user is asked for.
@@ -134,6 +155,7 @@ fn forks() -> bool {
 #[cfg(unix)]
 mod raw {
     unsafe extern "C" {
+        pub(super) fn signal(signal: i32, handler: extern "C" fn(i32)) -> usize;
         pub(super) fn kill(process: i32, signal: i32) -> i32;
         pub(super) fn write(descriptor: i32, bytes: *const u8, length: usize) -> isize;
     }
