@@ -152,6 +152,7 @@ fn waiting_for_a_function_of_the_host_is_no_silence() {
                 let mut permissions = Permissions::default();
                 permissions.grant_host_function("thinks");
                 let runtime = Runtime::builder().host("thinks", |_, text: String| {
+                    // This is its work, and a wait for nobody.
                     std::thread::sleep(LONG * 5 / 4);
                     text
                 });
