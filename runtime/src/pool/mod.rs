@@ -8,6 +8,7 @@
 //! A task has exactly one report, whatever happens to it, its worker or the pool. It is delivered while no lock is held.
 
 mod awaiting;
+mod news;
 mod places;
 mod queue;
 mod results;

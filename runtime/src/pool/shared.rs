@@ -253,17 +253,31 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the lock back, and tells what is to be told.
+    /// Gives the lock back, then what is to be given, and tells what is to be told.
     pub(crate) fn release(&self, mut state: MutexGuard<'_, State>) {
         let outbox = mem::take(&mut state.outbox);
+        let news = state.news.take();
         drop(state);
         for out in outbox {
             match out {
                 Out::Report(promise, done) => promise.keep(done),
                 // Whose code panics here loses nothing of anybody else's.
                 Out::Wake(waker) => _ = catch_unwind(AssertUnwindSafe(|| waker.wake())),
-                Out::Tell(happening) => self.settings.telemetry.tell(&happening),
             }
+        }
+        if let Some(news) = news {
+            self.tell_all(news);
+        }
+    }
+
+    /// Tells what has happened, and then what has happened meanwhile.
+    fn tell_all(&self, news: Vec<Happening>) {
+        let mut untold = Some(news);
+        while let Some(news) = untold {
+            for happening in &news {
+                self.settings.telemetry.tell(happening);
+            }
+            untold = self.lock().news.told();
         }
     }
 
@@ -275,7 +289,7 @@ impl Shared {
         condvar: &Condvar,
         until: Option<Instant>,
     ) -> MutexGuard<'a, State> {
-        if !state.outbox.is_empty() {
+        if !state.outbox.is_empty() || state.news.is_ours() {
             self.release(state);
             return self.lock();
         }

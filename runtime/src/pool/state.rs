@@ -13,6 +13,7 @@ use crate::rejection::Rejection;
 use crate::report::Report;
 use crate::telemetry::Happening;
 
+use super::news::News;
 use super::queue::{Key, Queue};
 use super::settings::PoolSettings;
 use super::shared::Shared;
@@ -46,8 +47,9 @@ pub(crate) struct State {
     pub(super) idle: usize,
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
-    /// What is to be told once the lock is free.
+    /// What is to be given once the lock is free.
     pub(super) outbox: Vec<Out>,
+    pub(super) news: News,
     pub(super) threads: Vec<(Place, JoinHandle<()>)>,
 }
 
@@ -61,7 +63,6 @@ pub(crate) enum Phase {
 
 pub(super) enum Out {
     Report(Arc<Promise>, Box<Done>),
-    Tell(Happening),
     Wake(Waker),
 }
 
@@ -87,6 +88,7 @@ impl State {
             idle: 0,
             watched_at: None,
             outbox: Vec::new(),
+            news: News::default(),
             threads: Vec::new(),
         }
     }
@@ -143,7 +145,7 @@ impl State {
 
     pub(crate) fn tell(&mut self, shared: &Shared, happening: impl FnOnce() -> Happening) {
         if shared.settings.telemetry.is_heard() {
-            self.outbox.push(Out::Tell(happening()));
+            self.news.add(happening());
         }
     }
 

@@ -185,7 +185,9 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Tells a callback. It is called on the thread on which something happened, and should be quick.
+    /// Tells a callback. What happens in one pool is told in its order, by one thread at a time, which may be any of those
+    /// that something happened on; so it should be quick. Where a thousand things wait to be told, whoever has one more
+    /// tells them besides, in no order.
     pub fn to(listener: impl Fn(&Happening) + Send + Sync + 'static) -> Self {
         Self { listener: Some(Arc::new(listener)) }
     }

@@ -3,6 +3,7 @@
 mod deaths;
 mod ends;
 mod kept;
+mod order;
 mod queue;
 
 use std::sync::{Arc, Mutex};
