@@ -1,10 +1,12 @@
 //! What does one task cost that waits with a hundred others, or with a million? And what is kept of it meanwhile?
 //!
 //! The guests do nothing, so that what is timed is the pool: taking tasks on while its worker is held up, then running all
-//! of them, from the worker's first step past the gate to its last task. That threads are woken is not the tasks' cost, and would be
-//! seen among a hundred of them. What is kept is told by resident memory, so this is the first of the questions.
+//! of them, from the worker's first step past the gate to its last task. That threads are woken, and find nothing of theirs in the
+//! processor's memory then, is not the tasks' cost, and would be seen among a hundred of them: both threads spin while they wait for
+//! each other. What is kept is told by resident memory, so this is the first of the questions.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use sandtrap::{
@@ -34,16 +36,16 @@ const MOST_KEPT: f64 = 64.0;
 
 /// Guests that do nothing, and one that waits at a gate.
 #[derive(Clone, Default)]
-struct Prompt(Arc<(Mutex<Gate>, Condvar)>);
+struct Prompt(Arc<Gate>);
 
 #[derive(Default)]
 struct Gate {
-    is_open: bool,
+    is_open: AtomicBool,
     /// Whether the worker stands before it.
-    is_reached: bool,
+    is_reached: AtomicBool,
     /// When it went on, and when it came to the last task.
-    passed: Option<Instant>,
-    done: Option<Instant>,
+    passed: Mutex<Option<Instant>>,
+    done: Mutex<Option<Instant>>,
 }
 
 impl Isolation for Prompt {
@@ -65,13 +67,11 @@ impl Cell for Prompt {
     fn run(&mut self, attempt: &Attempt<'_>, _: &StopHandle, _: &mut dyn Ear) -> Evidence {
         match attempt.entry {
             Entry::Call { function, .. } if function == "gate" => {
-                self.gate().is_reached = true;
-                self.0.1.notify_all();
-                self.wait_until(|gate| gate.is_open).passed = Some(Instant::now());
+                self.0.is_reached.store(true, Ordering::Release);
+                spin_until(|| self.0.is_open.load(Ordering::Acquire));
+                note(&self.0.passed);
             }
-            Entry::Call { function, .. } if function == "last" => {
-                self.gate().done = Some(Instant::now());
-            }
+            Entry::Call { function, .. } if function == "last" => note(&self.0.done),
             _ => {}
         }
         Evidence::of(Source::Status, Ending::Exited(0))
@@ -85,35 +85,40 @@ impl Cell for Prompt {
 }
 
 impl Prompt {
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn wait_until(&self, is_so: impl Fn(&Gate) -> bool) -> MutexGuard<'_, Gate> {
-        let mut gate = self.gate();
-        while !is_so(&gate) {
-            gate = self.0.1.wait(gate).unwrap_or_else(PoisonError::into_inner);
-        }
-        gate
-    }
-
     /// Has the pool's worker stand before the gate.
     fn hold_up(&self, pool: &Pool) {
-        *self.gate() = Gate::default();
+        self.0.is_open.store(false, Ordering::Relaxed);
+        self.0.is_reached.store(false, Ordering::Relaxed);
         drop(pool.submit(call("gate")).expect("there is room"));
-        drop(self.wait_until(|gate| gate.is_reached));
+        spin_until(|| self.0.is_reached.load(Ordering::Acquire));
     }
 
     fn let_go(&self) {
-        self.gate().is_open = true;
-        self.0.1.notify_all();
+        self.0.is_open.store(true, Ordering::Release);
     }
 
     /// How long its worker took from the gate to the last task.
     fn took(&self) -> f64 {
-        let gate = self.gate();
-        let took = gate.done.zip(gate.passed).map(|(done, passed)| done - passed);
+        let of =
+            |when: &Mutex<Option<Instant>>| *when.lock().unwrap_or_else(PoisonError::into_inner);
+        let took = of(&self.0.done).zip(of(&self.0.passed)).map(|(done, passed)| done - passed);
         took.expect("both were there").as_secs_f64()
+    }
+}
+
+fn note(when: &Mutex<Option<Instant>>) {
+    *when.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+}
+
+/// Without sleeping, unless there are too few processors for both.
+fn spin_until(is_so: impl Fn() -> bool) {
+    let mut spins = 0_u32;
+    while !is_so() {
+        spins = spins.wrapping_add(1);
+        match spins.is_multiple_of(10_000) {
+            true => std::thread::yield_now(),
+            false => std::hint::spin_loop(),
+        }
     }
 }
 
@@ -148,7 +153,8 @@ fn sample(pool: &Pool, wall: &Prompt, depth: usize) -> f64 {
     took / (rounds * depth) as f64
 }
 
-/// Bytes of this process for each task that waits, less those of the task itself.
+/// Bytes of this process for each task that waits, less those of the task itself as it was handed over: of that it keeps
+/// what most tasks don't have only for those that do, so there may be less than nothing.
 fn kept(pool: &Pool, wall: &Prompt, depth: usize) -> f64 {
     wall.hold_up(pool);
     let orders = orders(depth);

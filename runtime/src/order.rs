@@ -94,25 +94,30 @@ impl Order {
 
     /// How much it holds while it waits, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        let bytes = match &self.task.entry {
-            Entry::Command { args, stdin } => {
-                let args: usize = args.iter().map(|arg| arg.len()).sum();
-                args + match stdin {
-                    Stdin::Bytes(bytes) => bytes.len(),
-                    #[cfg(unix)]
-                    Stdin::Descriptor(_) => 0,
-                    Stdin::Null | Stdin::File(_) => 0,
-                }
-            }
-            Entry::Call { function, arguments } => {
-                function.len() + arguments.len() * size_of::<Value>()
-            }
-            Entry::Invoke { function, input } => {
-                function.len() + if input.path().is_some() { 0 } else { input.bytes().len() }
-            }
-        };
-        bytes as u64
+        bytes_of(&self.task.entry)
     }
+}
+
+/// What a task holds that waits to be entered so.
+pub(crate) fn bytes_of(entry: &Entry) -> u64 {
+    let bytes = match entry {
+        Entry::Command { args, stdin } => {
+            let args: usize = args.iter().map(|arg| arg.len()).sum();
+            args + match stdin {
+                Stdin::Bytes(bytes) => bytes.len(),
+                #[cfg(unix)]
+                Stdin::Descriptor(_) => 0,
+                Stdin::Null | Stdin::File(_) => 0,
+            }
+        }
+        Entry::Call { function, arguments } => {
+            function.len() + arguments.len() * size_of::<Value>()
+        }
+        Entry::Invoke { function, input } => {
+            function.len() + if input.path().is_some() { 0 } else { input.bytes().len() }
+        }
+    };
+    bytes as u64
 }
 
 impl From<Task> for Order {

@@ -15,9 +15,9 @@ use crate::isolation::{Cell, StopHandle};
 use crate::order::Order;
 use crate::telemetry::Happening;
 
-use super::places::Begun;
+use super::places::{Begun, Next};
 use super::shared::Shared;
-use super::slots::{Place, Waiting};
+use super::slots::Place;
 use super::ticket::{Done, Promise, Ticket, wait_for_ever};
 use super::worker::Ran;
 
@@ -41,9 +41,9 @@ impl Shared {
         let promise = Arc::new(Promise::new(state.age(now)));
         let task = order.task.id.clone();
         state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting: 1 });
-        let waiting = Waiting { order, promise: Arc::clone(&promise) };
-        let key = state.queue.aside(&waiting);
-        let begun = state.begin(self, place, (key.clone(), waiting, 0), now);
+        let key = state.queue.aside(order.priority, &order.caller);
+        let next = Next { key: key.clone(), order, promise: Arc::clone(&promise), returns: 0 };
+        let begun = state.begin(self, place, next, now);
         self.release(state);
         let ticket = Ticket { task, key, promise, pool: Arc::downgrade(self) };
         let _stopped_with = stop.map(|stop| ticket.stopped_with(stop));
@@ -56,7 +56,7 @@ impl Shared {
     }
 
     fn stand_in(&self, place: Place, cell: Box<dyn Cell>, begun: Begun) {
-        let Ran { report, is_unread, mut left, spent } = self.serve(cell, begun);
+        let Ran { done, is_unread, mut left, spent } = self.serve(cell, begun);
         if left.is_none() && self.settings.keep.is_none() {
             // Its worker tries again, and says why where there is none.
             left = self.source.open(false).ok();
@@ -64,7 +64,7 @@ impl Shared {
         let has_cell = left.is_some();
         let mut state = self.lock();
         let is_given = is_unread && state.give_back(self, place, has_cell);
-        let is_ours = is_given || state.finish(self, place, report, has_cell);
+        let is_ours = is_given || state.finish(self, place, done, has_cell);
         self.notify_calm(&state);
         self.release(state);
         if is_ours {

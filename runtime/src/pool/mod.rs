@@ -24,6 +24,7 @@ mod spans;
 mod spares;
 pub(crate) mod state;
 mod ticket;
+mod waiting;
 mod worker;
 
 use std::fmt;

@@ -10,16 +10,25 @@ use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
-use crate::report::Report;
 use crate::task::Entry;
 use crate::telemetry::Happening;
 
 use super::queue::Key;
 use super::settings::WorkerState;
 use super::shared::Shared;
-use super::slots::{Place, Running, Waiting};
+use super::slots::{Place, Running};
 use super::source::vanished;
 use super::state::{Phase, State};
+use super::ticket::{Done, Promise};
+use super::waiting::Waiting;
+
+/// A task whose turn it is, and how often it came back.
+pub(super) struct Next {
+    pub(super) key: Key,
+    pub(super) order: Order,
+    pub(super) promise: Arc<Promise>,
+    pub(super) returns: u8,
+}
 
 /// A task that runs from now on, and what it takes.
 pub(super) struct Begun {
@@ -35,12 +44,13 @@ impl State {
     pub(super) fn take(&mut self, shared: &Shared, place: Place, now: Instant) -> Option<Begun> {
         loop {
             let (key, waiting, returns) = self.next()?;
-            if waiting.order.deadline.is_some_and(|deadline| deadline <= now) {
+            if waiting.deadline().is_some_and(|deadline| deadline <= now) {
                 self.reject(shared, waiting, &Rejection::DeadlinePassed);
                 continue;
             }
             self.let_in(shared);
-            return Some(self.begin(shared, place, (key, waiting, returns), now));
+            let (order, promise) = waiting.into_parts();
+            return Some(self.begin(shared, place, Next { key, order, promise, returns }, now));
         }
     }
 
@@ -49,12 +59,12 @@ impl State {
         &mut self,
         shared: &Shared,
         place: Place,
-        (key, waiting, returns): (Key, Waiting, u8),
+        Next { key, order, promise, returns }: Next,
         now: Instant,
     ) -> Begun {
-        let limits = shared.source.limits(&waiting.order, now);
-        let since = waiting.promise.since;
-        let (order, stop) = (Arc::new(waiting.order), StopHandle::new());
+        let limits = shared.source.limits(&order, now);
+        let since = promise.since;
+        let (order, stop) = (Arc::new(order), StopHandle::new());
         let due = now.checked_add(limits.wall.saturating_add(shared.settings.patience));
         // A wall time beyond all clocks is never late.
         let due = due.unwrap_or(now + FAR);
@@ -62,7 +72,7 @@ impl State {
         slot.turn(WorkerState::Busy);
         slot.running = Some(Running {
             order: Arc::clone(&order),
-            promise: waiting.promise,
+            promise,
             key,
             limits: limits.clone(),
             stop: stop.clone(),
@@ -121,7 +131,7 @@ impl State {
             self.watch_at(shared, deadline);
         }
         let task = order.task.id.clone();
-        self.returned.push_back((key, Waiting { order, promise }, returns + 1));
+        self.returned.push_back((key, Waiting::new(order, promise), returns + 1));
         let worker = worker.unwrap_or_default();
         self.tell(shared, || Happening::TaskReturned { task, worker });
         self.call_one(shared);
@@ -138,7 +148,7 @@ impl State {
         &mut self,
         shared: &Shared,
         place: Place,
-        report: Report,
+        mut done: Box<Done>,
         has_cell: bool,
     ) -> bool {
         let slot = &mut self.slots[place.slot];
@@ -147,13 +157,15 @@ impl State {
             return false;
         }
         slot.tasks += 1;
-        let (running, worker, label) = (slot.running.take(), slot.worker, report.verdict.label());
-        let task = report.task.id.clone();
-        if let Some(Running { promise, .. }) = running {
-            self.answer(shared, promise, report, worker);
-        }
+        let (running, worker, label) =
+            (slot.running.take(), slot.worker, done.report.verdict.label());
         let broke = Weight::of(label, Weight::FAILURES) == Weight::Failure;
-        if broke && let Some(worker) = worker {
+        let crashed = broke.then(|| done.report.task.id.clone());
+        done.worker = worker;
+        if let Some(Running { promise, .. }) = running {
+            self.keep(shared, promise, done);
+        }
+        if let (Some(worker), Some(task)) = (worker, crashed) {
             let task = Some(task);
             self.tell(shared, || Happening::WorkerCrashed { worker, task, label });
         }
@@ -221,8 +233,9 @@ impl State {
         slot.empty_since.get_or_insert(now);
         self.tell(shared, || Happening::WorkerFailedToStart { why: error.to_string() });
         while tell && let Some((_, waiting, _)) = self.next() {
-            let report = shared.source.unrun(&waiting.order, error.clone().into_evidence());
-            self.answer(shared, waiting.promise, report, None);
+            let (order, promise) = waiting.into_parts();
+            let report = shared.source.unrun(&order, error.clone().into_evidence());
+            self.answer(shared, promise, report, None);
             self.let_in(shared);
         }
     }

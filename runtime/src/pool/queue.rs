@@ -2,7 +2,7 @@
 //!
 //! A caller with a million tasks delays another one's single task by one task. Putting in, taking out and removing from
 //! the middle cost the same however many wait: what one caller has waiting stands in blocks, one after another, and its number
-//! says where. So what is next is beside what was last, and nothing is kept of a task but the task.
+//! says where. So what is next is beside what was last, and nothing is kept of a task but the task. Empty blocks are used again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -37,9 +37,13 @@ pub(super) struct Queue<T> {
     bytes: u64,
     /// How many were ever put in.
     total: u64,
-    /// How many never stood in it, and have a name all the same.
+    /// How many never stood in it.
     aside: u64,
+    empty: Blocks<T>,
 }
+
+/// Blocks without anything in them.
+pub(super) type Blocks<T> = Vec<Box<Block<T>>>;
 
 #[derive(Debug)]
 struct Lane<T> {
@@ -53,7 +57,7 @@ struct Lane<T> {
 struct Line<T> {
     /// The number of the first place of the first block.
     first: u64,
-    /// Blocks of places. One in which nothing is left, and nothing will be, is given back.
+    /// Blocks of places. One in which nothing is left, and nothing will be, is there for others.
     blocks: VecDeque<Option<Box<Block<T>>>>,
     /// Places of the first block before which nothing is left.
     head: usize,
@@ -63,7 +67,7 @@ struct Line<T> {
 }
 
 #[derive(Debug)]
-struct Block<T> {
+pub(super) struct Block<T> {
     places: [Option<T>; PLACES],
     waiting: usize,
 }
@@ -75,11 +79,19 @@ impl<T: Waits> Queue<T> {
     pub(super) fn new(most: usize, most_bytes: ByteSize) -> Self {
         let lane = || Lane { turns: VecDeque::new(), callers: HashMap::new() };
         let lanes = [lane(), lane(), lane()];
-        Self { lanes, most, most_bytes, waiting: 0, bytes: 0, total: 0, aside: 0 }
+        Self {
+            lanes,
+            most,
+            most_bytes,
+            waiting: 0,
+            bytes: 0,
+            total: 0,
+            aside: 0,
+            empty: Vec::new(),
+        }
     }
 
-    /// Whether something of this size may be put in now. An input larger than the whole bound may, if nothing else waits:
-    /// it would have to wait for ever otherwise.
+    /// Whether something of this size may be put in now. One larger than the whole bound may, if nothing else waits.
     pub(super) fn admits(&self, bytes: u64) -> Result<(), Rejection> {
         if self.waiting >= self.most {
             return Err(Rejection::QueueFull { most: self.most });
@@ -102,19 +114,19 @@ impl<T: Waits> Queue<T> {
         self.total += 1;
         self.waiting += 1;
         self.bytes += item.bytes();
-        Key { number: line.push(item), priority, caller }
+        Key { number: line.push(item, &mut self.empty), priority, caller }
     }
 
     /// A key for something that does not wait: like no other, as numbers of places never grow as large.
-    pub(super) fn aside(&mut self, item: &T) -> Key {
+    pub(super) fn aside(&mut self, priority: Priority, caller: &Arc<str>) -> Key {
         self.aside += 1;
-        let (priority, caller) = (item.priority(), Arc::clone(item.caller()));
-        Key { number: u64::MAX - self.aside, priority, caller }
+        Key { number: u64::MAX - self.aside, priority, caller: Arc::clone(caller) }
     }
 
     /// The next one, and where it stood.
     pub(super) fn pop(&mut self) -> Option<(Key, T)> {
-        let (number, item) = self.lanes.iter_mut().find_map(Lane::pop)?;
+        let empty = &mut self.empty;
+        let (number, item) = self.lanes.iter_mut().find_map(|lane| lane.pop(empty))?;
         let key = Key { number, priority: item.priority(), caller: Arc::clone(item.caller()) };
         self.left(&item);
         Some((key, item))
@@ -122,8 +134,8 @@ impl<T: Waits> Queue<T> {
 
     /// Takes one out of the middle.
     pub(super) fn remove(&mut self, key: &Key) -> Option<T> {
-        let item =
-            self.lanes[key.priority as usize].callers.get_mut(&key.caller)?.remove(key.number)?;
+        let line = self.lanes[key.priority as usize].callers.get_mut(&key.caller)?;
+        let item = line.remove(key.number, &mut self.empty)?;
         self.left(&item);
         Some(item)
     }
@@ -140,15 +152,25 @@ impl<T: Waits> Queue<T> {
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
+
+    pub(super) fn has_empty(&self) -> bool {
+        !self.empty.is_empty()
+    }
+
+    /// What is kept for those who come next, to be given back.
+    pub(super) fn take_empty(&mut self) -> Blocks<T> {
+        std::mem::take(&mut self.empty)
+    }
 }
 
 impl<T> Lane<T> {
-    fn pop(&mut self) -> Option<(u64, T)> {
+    fn pop(&mut self, empty: &mut Blocks<T>) -> Option<(u64, T)> {
         while let Some(caller) = self.turns.pop_front() {
             let Some(line) = self.callers.get_mut(&caller) else { continue };
-            let first = line.pop();
+            let first = line.pop(empty);
             if line.waiting == 0 {
-                self.callers.remove(&caller);
+                let line = self.callers.remove(&caller);
+                empty.extend(line.into_iter().flat_map(|line| line.blocks).flatten());
             } else {
                 self.turns.push_back(caller);
             }
@@ -160,11 +182,16 @@ impl<T> Lane<T> {
     }
 }
 
+impl<T> Block<T> {
+    fn new() -> Box<Self> {
+        Box::new(Self { places: std::array::from_fn(|_| None), waiting: 0 })
+    }
+}
+
 impl<T> Line<T> {
-    fn push(&mut self, item: T) -> u64 {
+    fn push(&mut self, item: T, empty: &mut Blocks<T>) -> u64 {
         if self.taken == PLACES {
-            let places = std::array::from_fn(|_| None);
-            self.blocks.push_back(Some(Box::new(Block { places, waiting: 0 })));
+            self.blocks.push_back(Some(empty.pop().unwrap_or_else(Block::new)));
             self.taken = 0;
         }
         let number = self.first + ((self.blocks.len() - 1) * PLACES + self.taken) as u64;
@@ -177,7 +204,7 @@ impl<T> Line<T> {
         number
     }
 
-    fn pop(&mut self) -> Option<(u64, T)> {
+    fn pop(&mut self, empty: &mut Blocks<T>) -> Option<(u64, T)> {
         loop {
             let is_last = self.blocks.len() == 1;
             match self.blocks.front_mut()? {
@@ -185,7 +212,7 @@ impl<T> Line<T> {
                     let left = &block.places[self.head..];
                     self.head += left.iter().position(Option::is_some)?;
                     let number = self.first + self.head as u64;
-                    return self.remove(number).map(|item| (number, item));
+                    return self.remove(number, empty).map(|item| (number, item));
                 }
                 _ if is_last => return None,
                 _ => {
@@ -197,7 +224,7 @@ impl<T> Line<T> {
         }
     }
 
-    fn remove(&mut self, number: u64) -> Option<T> {
+    fn remove(&mut self, number: u64, empty: &mut Blocks<T>) -> Option<T> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
         let is_full = at / PLACES + 1 < self.blocks.len() || self.taken == PLACES;
         let place = self.blocks.get_mut(at / PLACES)?;
@@ -206,7 +233,7 @@ impl<T> Line<T> {
         block.waiting -= 1;
         self.waiting -= 1;
         if block.waiting == 0 && is_full {
-            *place = None;
+            empty.extend(place.take());
         }
         Some(item)
     }
@@ -344,6 +371,20 @@ mod tests {
         let line = &queue.lanes[Priority::Normal as usize].callers["a"];
         assert!(line.blocks.iter().filter(|block| block.is_some()).count() <= 2);
         assert_eq!(all(&mut queue), [0]);
+        assert!(queue.empty.len() <= 2);
+    }
+
+    #[test]
+    fn blocks_are_used_again_and_given_back_when_somebody_asks_for_them() {
+        let mut queue = queue();
+        for _ in 0..3 {
+            (0..1_000).for_each(|number| drop(queue.push(of("a", number))));
+            (0..1_000).for_each(|number| drop(queue.push(of("b", number))));
+            assert_eq!(all(&mut queue).len(), 2_000);
+            assert_eq!(queue.empty.len(), 2 * 1_000_usize.div_ceil(PLACES));
+            assert!(queue.empty.iter().all(|block| block.places.iter().all(Option::is_none)));
+        }
+        assert_eq!((queue.take_empty().is_empty(), queue.has_empty()), (false, false));
     }
 
     #[test]

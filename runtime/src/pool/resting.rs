@@ -10,7 +10,7 @@
 //! ```
 
 use std::sync::{Arc, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::isolation::Cell;
 
@@ -18,6 +18,9 @@ use super::shared::Shared;
 use super::slots::{Place, Rest};
 use super::state::{Phase, State};
 use super::worker::Remains;
+
+/// Room in the queue that nobody needs is given back after so long without a task.
+const KEEP_ROOM: Duration = Duration::from_secs(1);
 
 impl Shared {
     /// Uses the time until there is a task, or something to look at: the cell has ended, is used up or too old.
@@ -28,6 +31,7 @@ impl Shared {
         old_at: Option<Instant>,
         remains: &mut Remains,
     ) {
+        let give_back_at = Instant::now() + KEEP_ROOM;
         while state.may_rest(place) {
             remains.0.append(&mut state.slots[place.slot].spent);
             let now = Instant::now();
@@ -43,12 +47,19 @@ impl Shared {
                 state.spares.begin();
                 self.release(state);
                 self.make_spare();
+            } else if state.queue.has_empty() && give_back_at <= now {
+                let empty = state.queue.take_empty();
+                state.rests(place.slot, Rest::Away);
+                self.release(state);
+                drop(empty);
             } else {
+                let room_at = state.queue.has_empty().then_some(give_back_at);
                 let until = [old_at, spare_at].into_iter().flatten().min();
                 if until.is_some_and(|at| at <= now) {
                     break;
                 }
                 state.rests(place.slot, Rest::Waiting);
+                let until = until.into_iter().chain(room_at).min();
                 state = self.pause(state, &self.bells[place.slot], until);
                 continue;
             }

@@ -17,10 +17,11 @@ use crate::telemetry::Happening;
 
 use super::queue::Key;
 use super::settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState};
-use super::slots::{Place, Slot, Waiting};
+use super::slots::{Place, Slot};
 use super::source::{Source, vanished};
 use super::state::{Out, Phase, State};
 use super::ticket::{Promise, Ticket};
+use super::waiting::Waiting;
 use super::worker;
 
 /// What a pool's threads share.
@@ -98,12 +99,14 @@ impl Shared {
     ) -> Result<Ticket, Rejected> {
         let bytes = order.bytes();
         let mut state = self.lock();
-        while let Err(why) = state.admits(&order, bytes, Instant::now()) {
+        let mut now = Instant::now();
+        while let Err(why) = state.admits(&order, bytes, now) {
             match wait {
                 Wait::ForRoom if why.is_full() => {
                     state.blocked += 1;
                     state = self.pause(state, &self.room, order.deadline);
                     state.blocked -= 1;
+                    now = Instant::now();
                     continue;
                 }
                 Wait::AtTheDoor(waker, place) if why.is_full() => state.wait_at_door(waker, place),
@@ -112,9 +115,9 @@ impl Shared {
             self.release(state);
             return Err(Rejected { why, order: Box::new(order) });
         }
-        let promise = Arc::new(Promise::new(state.age(Instant::now())));
+        let promise = Arc::new(Promise::new(state.age(now)));
         let (task, deadline) = (order.task.id.clone(), order.deadline);
-        let key = state.queue.push(Waiting { order, promise: Arc::clone(&promise) });
+        let key = state.queue.push(Waiting::new(order, Arc::clone(&promise)));
         if let Some(deadline) = deadline {
             state.deadlines.insert((deadline, key.clone()));
             state.watch_at(self, deadline);
@@ -139,8 +142,9 @@ impl Shared {
     pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
         let mut state = self.lock();
         if let Some(waiting) = state.take_out(key) {
-            let report = self.source.unrun(&waiting.order, vanished(Some(reason)));
-            state.answer(self, waiting.promise, report, None);
+            let (order, promise) = waiting.into_parts();
+            let report = self.source.unrun(&order, vanished(Some(reason)));
+            state.answer(self, promise, report, None);
             state.let_in(self);
         } else if let Some(stop) = state.stop_running(self, |running| running == key).pop() {
             self.release(state);
@@ -254,7 +258,7 @@ impl Shared {
         let outbox = mem::take(&mut state.outbox);
         let news = state.news.take();
         drop(state);
-        for out in outbox {
+        for out in outbox.into_all() {
             match out {
                 Out::Report(promise, done) => promise.keep(done),
                 // Whose code panics here loses nothing of anybody else's.

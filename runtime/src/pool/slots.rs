@@ -5,32 +5,12 @@ use std::time::Instant;
 
 use crate::isolation::{Cell, StopHandle};
 use crate::limits::Limits;
-use crate::order::{Order, Priority};
+use crate::order::Order;
 use crate::policy::restart::{Past, Restart};
 
-use super::queue::{Key, Waits};
+use super::queue::Key;
 use super::settings::{WorkerState, WorkerStatus};
 use super::ticket::Promise;
-
-/// A task that waits.
-pub(crate) struct Waiting {
-    pub(crate) order: Order,
-    pub(super) promise: Arc<Promise>,
-}
-
-impl Waits for Waiting {
-    fn priority(&self) -> Priority {
-        self.order.priority
-    }
-
-    fn caller(&self) -> &Arc<str> {
-        &self.order.caller
-    }
-
-    fn bytes(&self) -> u64 {
-        self.order.bytes()
-    }
-}
 
 /// A task that runs.
 pub(crate) struct Running {

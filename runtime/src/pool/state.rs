@@ -17,9 +17,10 @@ use super::news::News;
 use super::queue::{Key, Queue};
 use super::settings::PoolSettings;
 use super::shared::Shared;
-use super::slots::{Place, Slot, Waiting};
+use super::slots::{Place, Slot};
 use super::spares::Spares;
 use super::ticket::{Done, Promise};
+use super::waiting::Waiting;
 
 /// Everything under the lock.
 pub(crate) struct State {
@@ -50,7 +51,7 @@ pub(crate) struct State {
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
     /// What is to be given once the lock is free.
-    pub(super) outbox: Vec<Out>,
+    pub(super) outbox: Outbox,
     pub(super) news: News,
     pub(super) threads: Vec<(Place, JoinHandle<()>)>,
 }
@@ -66,6 +67,30 @@ pub(crate) enum Phase {
 pub(super) enum Out {
     Report(Arc<Promise>, Box<Done>),
     Wake(Waker),
+}
+
+/// Most often it is one thing, for which nothing is allocated.
+#[derive(Default)]
+pub(super) struct Outbox {
+    first: Option<Out>,
+    more: Vec<Out>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, out: Out) {
+        match &self.first {
+            None => self.first = Some(out),
+            Some(_) => self.more.push(out),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(super) fn into_all(self) -> impl Iterator<Item = Out> {
+        self.first.into_iter().chain(self.more)
+    }
 }
 
 impl State {
@@ -90,7 +115,7 @@ impl State {
             idle: Vec::new(),
             away: Vec::new(),
             watched_at: None,
-            outbox: Vec::new(),
+            outbox: Outbox::default(),
             news: News::default(),
             threads: Vec::new(),
         }
@@ -131,7 +156,7 @@ impl State {
         self.next_worker
     }
 
-    /// Puts a report into the outbox: the only way a promise is kept.
+    /// Has a report given, of a task that ran on this worker or on none.
     pub(super) fn answer(
         &mut self,
         shared: &Shared,
@@ -139,11 +164,21 @@ impl State {
         report: Report,
         worker: Option<u64>,
     ) {
+        self.keep(shared, promise, Box::new(Done { report, worker }));
+    }
+
+    /// Puts a report into the outbox: the only way a promise is kept.
+    pub(super) fn keep(&mut self, shared: &Shared, promise: Arc<Promise>, done: Box<Done>) {
         self.finished += 1;
-        let (task, label) = (report.task.id.clone(), report.verdict.label());
-        let took = report.usage.wall;
-        self.outbox.push(Out::Report(promise, Box::new(Done { report, worker })));
-        self.tell(shared, || Happening::TaskFinished { task, worker, label, took });
+        let (worker, report) = (done.worker, &done.report);
+        let (label, took) = (report.verdict.label(), report.usage.wall);
+        self.tell(shared, || Happening::TaskFinished {
+            task: report.task.id.clone(),
+            worker,
+            label,
+            took,
+        });
+        self.outbox.push(Out::Report(promise, done));
     }
 
     pub(crate) fn tell(&mut self, shared: &Shared, happening: impl FnOnce() -> Happening) {
@@ -169,7 +204,7 @@ impl State {
             Some(returned) => returned,
             None => self.queue.pop().map(|(key, waiting)| (key, waiting, 0))?,
         };
-        if let Some(deadline) = waiting.order.deadline {
+        if let Some(deadline) = waiting.deadline() {
             self.deadlines.remove(&(deadline, key.clone()));
         }
         Some((key, waiting, returns))
@@ -182,7 +217,7 @@ impl State {
             Some((_, waiting, _)) => waiting,
             None => self.queue.remove(key)?,
         };
-        if let Some(deadline) = waiting.order.deadline {
+        if let Some(deadline) = waiting.deadline() {
             self.deadlines.remove(&(deadline, key.clone()));
         }
         Some(waiting)
@@ -197,8 +232,9 @@ impl State {
     }
 
     pub(crate) fn reject(&mut self, shared: &Shared, waiting: Waiting, why: &Rejection) {
-        let report = shared.source.unrun(&waiting.order, why.to_evidence());
-        self.answer(shared, waiting.promise, report, None);
+        let (order, promise) = waiting.into_parts();
+        let report = shared.source.unrun(&order, why.to_evidence());
+        self.answer(shared, promise, report, None);
         self.let_in(shared);
     }
 

@@ -27,11 +27,14 @@ pub(crate) struct Done {
 pub(super) struct Promise {
     /// Since when its task waits, in nanoseconds of the pool's life.
     pub(super) since: u64,
-    /// Nothing as long as nobody waits for it.
-    state: Mutex<Option<Box<State>>>,
+    state: Mutex<State>,
 }
 
+#[derive(Default)]
 enum State {
+    /// Nobody waits for it.
+    #[default]
+    Alone,
     /// Somebody waits for it.
     Awaited(Waker),
     Kept(Box<Done>),
@@ -47,14 +50,10 @@ impl Promise {
     /// Keeps the promise. Whoever comes second has come too late: a worker that was given up may still end.
     pub(super) fn keep(&self, done: Box<Done>) {
         let mut state = self.state();
-        let before = match state.as_deref_mut() {
-            Some(State::Kept(_) | State::Taken) => return,
-            Some(awaited) => std::mem::replace(awaited, State::Kept(done)),
-            None => {
-                *state = Some(Box::new(State::Kept(done)));
-                return;
-            }
-        };
+        if matches!(*state, State::Kept(_) | State::Taken) {
+            return;
+        }
+        let before = std::mem::replace(&mut *state, State::Kept(done));
         drop(state);
         if let State::Awaited(waker) = before {
             // Whose code panics here has its report all the same, and so has everybody after it.
@@ -65,25 +64,27 @@ impl Promise {
     /// The report, once; until it is there, whoever asked last is woken for it.
     fn take(&self, waker: &Waker) -> Option<Done> {
         let mut state = self.state();
-        match state.as_deref_mut() {
-            Some(kept @ State::Kept(_)) => {
-                if let State::Kept(done) = std::mem::replace(kept, State::Taken) {
+        match &mut *state {
+            kept @ State::Kept(_) => {
+                let taken = std::mem::replace(kept, State::Taken);
+                drop(state);
+                if let State::Kept(done) = taken {
                     return Some(*done);
                 }
             }
-            Some(State::Awaited(last)) => last.clone_from(waker),
-            None => *state = Some(Box::new(State::Awaited(waker.clone()))),
+            State::Awaited(last) => last.clone_from(waker),
+            alone @ State::Alone => *alone = State::Awaited(waker.clone()),
             // Nobody asks again who has it. A future may be polled once too often, and waits then.
-            Some(State::Taken) => {}
+            State::Taken => {}
         }
         None
     }
 
     fn is_kept(&self) -> bool {
-        matches!(self.state().as_deref(), Some(State::Kept(_) | State::Taken))
+        matches!(*self.state(), State::Kept(_) | State::Taken)
     }
 
-    fn state(&self) -> MutexGuard<'_, Option<Box<State>>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Each change is a single assignment: a panic elsewhere leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,11 +204,11 @@ impl Ticket {
     /// Wakes somebody when the report is there; at once if it is.
     pub(super) fn wake_when_ready(&self, waker: Waker) {
         let mut state = self.promise.state();
-        if matches!(state.as_deref(), Some(State::Kept(_) | State::Taken)) {
+        if matches!(*state, State::Kept(_) | State::Taken) {
             drop(state);
             waker.wake();
         } else {
-            *state = Some(Box::new(State::Awaited(waker)));
+            *state = State::Awaited(waker);
         }
     }
 }
@@ -235,7 +236,7 @@ impl fmt::Debug for Ticket {
 #[cfg(test)]
 mod tests {
     use crate::order::Order;
-    use crate::pool::slots::Waiting;
+    use crate::pool::waiting::Waiting;
 
     use super::Promise;
 
@@ -243,8 +244,8 @@ mod tests {
     fn what_is_kept_of_a_task_that_waits_is_small_besides_the_task() {
         // An allocation has two words of its own, and so has what is counted.
         let (words, counts) = (2 * size_of::<usize>(), 2 * size_of::<usize>());
-        let in_its_place = size_of::<Option<Waiting>>() - size_of::<Order>();
         let promise = (counts + size_of::<Promise>()).next_multiple_of(8) + words;
-        assert!(in_its_place + promise <= 64, "{in_its_place} and {promise}");
+        let (waiting, order) = (size_of::<Option<Waiting>>(), size_of::<Order>());
+        assert!(waiting + promise <= order + 64, "{waiting} and {promise} for {order}");
     }
 }

@@ -16,6 +16,7 @@ use super::settings::WorkerState;
 use super::shared::Shared;
 use super::slots::Place;
 use super::state::State;
+use super::ticket::Done;
 
 /// What a worker does next.
 enum Turn {
@@ -54,13 +55,13 @@ fn live(shared: &Arc<Shared>, place: Place) {
         };
         match shared.next_turn(place, cell, &mut remains) {
             Turn::Run(cell, begun) => {
-                let Ran { report, is_unread, left, spent } = shared.serve(cell, begun);
+                let Ran { done, is_unread, left, spent } = shared.serve(cell, begun);
                 held = left;
                 remains.0.extend(spent);
                 if is_unread && shared.give_back(place, held.is_some()) {
                     continue;
                 }
-                if !shared.finish(place, report, held.is_some()) {
+                if !shared.finish(place, done, held.is_some()) {
                     return;
                 }
             }
@@ -74,7 +75,8 @@ fn live(shared: &Arc<Shared>, place: Place) {
 
 /// How a task ran, and what there is after it.
 pub(super) struct Ran {
-    pub(super) report: Report,
+    /// Its report, not yet with its worker.
+    pub(super) done: Box<Done>,
     /// Whether its guest was gone before it had it.
     pub(super) is_unread: bool,
     /// The cell for the next task, if there is one already.
@@ -207,9 +209,10 @@ impl Shared {
             None => (cell, None),
         };
         let (report, is_unread) = self.run(&mut used, &order, &limits, &stop);
+        let done = Box::new(Done { report, worker: None });
         let goes_on = self.settings.keep.is_some() && used.is_usable() && !order.alone;
         let (left, spent) = if goes_on { (Some(used), None) } else { (own, Some(used)) };
-        Ran { report, is_unread, left, spent }
+        Ran { done, is_unread, left, spent }
     }
 
     /// Runs a task in the worker's own cell.
@@ -243,9 +246,9 @@ impl Shared {
     }
 
     /// Takes the report of a task. Says whether the worker is still wanted.
-    fn finish(&self, place: Place, report: Report, has_cell: bool) -> bool {
+    fn finish(&self, place: Place, done: Box<Done>, has_cell: bool) -> bool {
         let mut state = self.lock();
-        let is_wanted = state.finish(self, place, report, has_cell);
+        let is_wanted = state.finish(self, place, done, has_cell);
         self.notify_calm(&state);
         self.release(state);
         is_wanted
