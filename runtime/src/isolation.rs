@@ -58,6 +58,11 @@ pub trait Image: Send + Sync {
         limits
     }
 
+    /// Whether its attempts end in time whatever their guests do, so that callers of a pool may run them themselves.
+    fn keeps_time(&self) -> bool {
+        false
+    }
+
     /// The guards that stand around every task of it.
     fn guards(&self) -> Vec<Guard>;
 }

@@ -48,7 +48,9 @@ fn watch(shared: &Arc<Shared>) {
             state = shared.lock();
             continue;
         }
-        let next = [next_deadline, next_alarm, next_late].into_iter().flatten().min();
+        // What it was to look at may be over by then; whatever comes next is later, and need not wake it.
+        let asked = state.watched_at.filter(|at| *at > now);
+        let next = [next_deadline, next_alarm, next_late, asked].into_iter().flatten().min();
         state.watched_at = next;
         state = shared.pause(state, &shared.watch, next);
     }

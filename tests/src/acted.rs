@@ -7,8 +7,9 @@
 //! `hungry` runs out of memory below 128 MiB.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use sandtrap::{
@@ -42,6 +43,10 @@ struct Facts {
     bursts: AtomicI64,
     /// What a kept cell says it holds, for each task it has run.
     grows: AtomicU64,
+    /// Whether its attempts may end too late.
+    is_late: AtomicBool,
+    /// The thread on which the last task began.
+    thread: Mutex<Option<ThreadId>>,
 }
 
 impl Acted {
@@ -79,6 +84,16 @@ impl Acted {
     /// Has each task leave so many bytes behind in its cell.
     pub fn grow_by(&self, bytes: u64) {
         self.facts.grows.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Has it promise no longer that each attempt ends in time.
+    pub fn be_late(&self) {
+        self.facts.is_late.store(true, Ordering::SeqCst);
+    }
+
+    /// The thread on which the last task began.
+    pub fn thread(&self) -> Option<ThreadId> {
+        *lock(&self.facts.thread)
     }
 
     /// Cells opened so far.
@@ -141,6 +156,10 @@ impl Image for Acted {
         self.open_cell(true)
     }
 
+    fn keeps_time(&self) -> bool {
+        !self.facts.is_late.load(Ordering::SeqCst)
+    }
+
     fn guards(&self) -> Vec<Guard> {
         vec![Guard::in_force("script")]
     }
@@ -167,6 +186,7 @@ impl Cell for ActedCell {
     fn run(&mut self, attempt: &Attempt<'_>, stop: &StopHandle, _: &mut dyn Ear) -> Evidence {
         assert!(self.is_usable(), "a cell was used again that may not be");
         self.tasks += 1;
+        *lock(&self.wall.facts.thread) = Some(thread::current().id());
         let words = words(attempt.entry);
         let word = words.first().map_or("ok", String::as_str);
         lock(&self.wall.facts.began).push(words.get(1).cloned().unwrap_or_default());

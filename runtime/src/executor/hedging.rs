@@ -1,11 +1,11 @@
 //! One attempt: asked for, made, and told to the breakers; with a second copy where the first one is late.
 
 use std::future::{Future as _, poll_fn};
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 
-use crate::evidence::StopReason;
 use crate::isolation::{StopGuard, StopHandle};
 use crate::label::Label;
 use crate::order::Order;
@@ -27,10 +27,7 @@ struct UnderWay<'a> {
 
 impl<'a> UnderWay<'a> {
     fn new(ticket: Ticket, stop: &'a StopHandle) -> Self {
-        let (stopper, of) = (ticket.stopper(), stop.clone());
-        let stopped_with = stop.on_stop(move || {
-            stopper(of.reason().unwrap_or(StopReason::Cancelled));
-        });
+        let stopped_with = ticket.stopped_with(stop);
         Self { ticket, _stopped_with: stopped_with, has_ended: false }
     }
 
@@ -69,12 +66,9 @@ impl Executor {
         let standing = self.desk.standing(&journey.culprit, Instant::now())?;
         let alone = order.alone || standing == Standing::Suspect;
         let order = Order { alone, ..order.clone() };
-        let ticket = self.pool.enter(order, journey.stop).await.map_err(|rejected| rejected.why)?;
-        let first = UnderWay::new(ticket, journey.stop);
-        // What is suspected of killing guests is not sent to two of them.
-        let done = match alone {
-            true => { first }.done().await,
-            false => self.answer(journey, first, attempt).await,
+        let done = match self.here(journey, order) {
+            ControlFlow::Break(done) => done,
+            ControlFlow::Continue(order) => self.elsewhere(journey, order, attempt).await?,
         };
         if done.worker.is_some() {
             let counts =
@@ -90,6 +84,32 @@ impl Executor {
             self.desk.took(&journey.culprit.kind, done.report.usage.wall, Instant::now());
         }
         Ok(done)
+    }
+
+    /// An attempt on the caller's own thread, if he waits for it there and a worker is idle. One that may have a second copy
+    /// needs somebody who looks at the clock.
+    fn here(&self, journey: &Journey<'_>, order: Order) -> ControlFlow<Done, Order> {
+        let may_have_copies = self.desk.settings.hedge.is_some() && !order.alone;
+        match journey.blocks && !may_have_copies && journey.stop.reason().is_none() {
+            true => self.pool.run_here(order, Some(journey.stop)),
+            false => ControlFlow::Continue(order),
+        }
+    }
+
+    async fn elsewhere(
+        &self,
+        journey: &Journey<'_>,
+        order: Order,
+        attempt: u32,
+    ) -> Result<Done, Rejection> {
+        let alone = order.alone;
+        let ticket = self.pool.enter(order, journey.stop).await.map_err(|rejected| rejected.why)?;
+        let first = UnderWay::new(ticket, journey.stop);
+        // What is suspected of killing guests is not sent to two of them.
+        Ok(match alone {
+            true => { first }.done().await,
+            false => self.answer(journey, first, attempt).await,
+        })
     }
 
     /// The answer of a copy, or of the second one if that is there before it.

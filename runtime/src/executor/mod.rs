@@ -66,6 +66,8 @@ struct Journey<'a> {
     culprit: Culprit,
     keys: Vec<Arc<str>>,
     stop: &'a StopHandle,
+    /// Whether the caller's thread has nothing else to do.
+    blocks: bool,
     /// What the last attempt left behind, if there was one.
     last: Option<Report>,
     history: Vec<AttemptSummary>,
@@ -90,7 +92,8 @@ impl Executor {
 
     /// The same, with a handle to stop it: while it waits, while it runs, and between two attempts.
     pub fn run_with(&self, order: impl Into<Order>, stop: &StopHandle) -> Report {
-        wait(self.submit_with(order, stop))
+        let journey = Journey { blocks: true, ..self.journey(order.into(), stop) };
+        wait(self.travel(journey))
     }
 
     /// The same without a thread: a future for any runtime, which runs the task as far as it is polled. Dropping it stops
@@ -142,6 +145,7 @@ impl Executor {
             order,
             keys,
             stop,
+            blocks: false,
             last: None,
             history: Vec::new(),
             delay: Duration::ZERO,

@@ -244,6 +244,10 @@ impl Image for NativeImage {
         plan::grantable(limits)
     }
 
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn guards(&self) -> Vec<Guard> {
         let state = self.0.state();
         state.standing.as_ref().map_or_else(standing::always, |standing| standing.guards.clone())

@@ -1,6 +1,7 @@
 //! The pool: workers that may die, tasks that don't notice.
 //!
-//! Each worker is a thread with a cell of its own, and nothing is shared between workers but the queue. A guest that
+//! Each worker is a thread with a cell of its own, which a caller may borrow for a task that he waits for himself while the
+//! worker has none. Nothing is shared between workers but the queue. A guest that
 //! dies takes its own task with it and no other; a pool is never broken. With fresh cells (the usual way) a crash isn't
 //! even a worker's end: its next cell is open already, and a call finds a spare with a guest in it, if there are any. Kept
 //! cells are started again as the policy of restarts says, from spares, too.
@@ -8,9 +9,11 @@
 //! A task has exactly one report, whatever happens to it, its worker or the pool. It is delivered while no lock is held.
 
 mod awaiting;
+mod lending;
 mod news;
 mod places;
 mod queue;
+mod resting;
 mod results;
 mod settings;
 pub(crate) mod shared;
@@ -24,10 +27,12 @@ mod ticket;
 mod worker;
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::report::Report;
 use crate::supervisor;
@@ -83,11 +88,27 @@ impl Pool {
     }
 
     /// Runs one task. Blocks until it has ended; a task that is not taken on has a report, too.
+    ///
+    /// It runs on this thread where a worker is idle: nothing is handed over then. (`submit` and [`Ticket::wait`] have it run
+    /// on a thread of the pool's.)
     pub fn run(&self, order: impl Into<Order>) -> Report {
+        let order = match self.run_here(order.into(), None) {
+            ControlFlow::Break(done) => return done.report,
+            ControlFlow::Continue(order) => order,
+        };
         match self.submit(order) {
             Ok(ticket) => ticket.wait(),
             Err(rejected) => self.report_of(&rejected),
         }
+    }
+
+    /// Runs one task on this thread, if a worker is idle.
+    pub(crate) fn run_here(
+        &self,
+        order: Order,
+        stop: Option<&StopHandle>,
+    ) -> ControlFlow<Done, Order> {
+        self.shared.run_here(order, stop)
     }
 
     /// The report of a task that was not taken on.

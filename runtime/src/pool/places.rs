@@ -4,22 +4,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
-use crate::isolation::{LoadError, StopHandle};
+use crate::isolation::{Cell, LoadError, StopHandle};
 use crate::label::Label;
+use crate::limits::Limits;
+use crate::order::Order;
+use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
+use crate::report::Report;
 use crate::task::Entry;
 use crate::telemetry::Happening;
 
+use super::queue::Key;
 use super::settings::WorkerState;
 use super::shared::Shared;
 use super::slots::{Place, Running, Waiting};
 use super::source::vanished;
 use super::state::{Phase, State};
-use super::worker::Turn;
+
+/// A task that runs from now on, and what it takes.
+pub(super) struct Begun {
+    pub(super) order: Arc<Order>,
+    pub(super) limits: Limits,
+    pub(super) stop: StopHandle,
+    /// A guest that is there already, for this task alone.
+    pub(super) spare: Option<Box<dyn Cell>>,
+}
 
 impl State {
     /// The next task for a worker that is idle.
-    pub(super) fn take(&mut self, shared: &Shared, place: Place, now: Instant) -> Option<Turn> {
+    pub(super) fn take(&mut self, shared: &Shared, place: Place, now: Instant) -> Option<Begun> {
         loop {
             let (key, waiting, returns) = self.next()?;
             if waiting.order.deadline.is_some_and(|deadline| deadline <= now) {
@@ -27,34 +40,45 @@ impl State {
                 continue;
             }
             self.let_in(shared);
-            let limits = shared.source.limits(&waiting.order, now);
-            let since = waiting.promise.since;
-            let (order, stop) = (Arc::new(waiting.order), StopHandle::new());
-            let due = now.checked_add(limits.wall.saturating_add(shared.settings.patience));
-            // A wall time beyond all clocks is never late.
-            let due = due.unwrap_or(now + FAR);
-            let slot = &mut self.slots[place.slot];
-            slot.turn(WorkerState::Busy);
-            slot.running = Some(Running {
-                order: Arc::clone(&order),
-                promise: waiting.promise,
-                key,
-                limits: limits.clone(),
-                stop: stop.clone(),
-                began: now,
-                due,
-                returns,
-                asked: false,
-            });
-            let (worker, task) = (slot.worker.unwrap_or_default(), order.task.id.clone());
-            self.watch_at(shared, due);
-            let waited = Duration::from_nanos(self.age(now).saturating_sub(since));
-            self.tell(shared, || Happening::TaskStarted { task, worker, waited });
-            let is_call = matches!(order.task.entry, Entry::Invoke { .. });
-            let takes_spare = shared.settings.keep.is_none() && is_call;
-            let spare = if takes_spare { self.spares.take() } else { None };
-            return Some(Turn::Run { order, limits, stop, spare });
+            return Some(self.begin(shared, place, (key, waiting, returns), now));
         }
+    }
+
+    /// A worker, or whoever stands in for it, runs this task from now on.
+    pub(super) fn begin(
+        &mut self,
+        shared: &Shared,
+        place: Place,
+        (key, waiting, returns): (Key, Waiting, u8),
+        now: Instant,
+    ) -> Begun {
+        let limits = shared.source.limits(&waiting.order, now);
+        let since = waiting.promise.since;
+        let (order, stop) = (Arc::new(waiting.order), StopHandle::new());
+        let due = now.checked_add(limits.wall.saturating_add(shared.settings.patience));
+        // A wall time beyond all clocks is never late.
+        let due = due.unwrap_or(now + FAR);
+        let slot = &mut self.slots[place.slot];
+        slot.turn(WorkerState::Busy);
+        slot.running = Some(Running {
+            order: Arc::clone(&order),
+            promise: waiting.promise,
+            key,
+            limits: limits.clone(),
+            stop: stop.clone(),
+            began: now,
+            due,
+            returns,
+            asked: false,
+        });
+        let (worker, task) = (slot.worker.unwrap_or_default(), order.task.id.clone());
+        self.watch_at(shared, due);
+        let waited = Duration::from_nanos(self.age(now).saturating_sub(since));
+        self.tell(shared, || Happening::TaskStarted { task, worker, waited });
+        let is_call = matches!(order.task.entry, Entry::Invoke { .. });
+        let takes_spare = shared.settings.keep.is_none() && is_call;
+        let spare = if takes_spare { self.spares.take() } else { None };
+        Begun { order, limits, stop, spare }
     }
 
     pub(super) fn is_ready(&mut self, shared: &Shared, place: Place) {
@@ -81,7 +105,7 @@ impl State {
 
     /// Gives a task back that no guest has read: it is the next one, for whichever worker comes first. Not for ever: there
     /// may be a reason that nobody knows.
-    pub(super) fn give_back(&mut self, shared: &Shared, place: Place) -> bool {
+    pub(super) fn give_back(&mut self, shared: &Shared, place: Place, has_cell: bool) -> bool {
         let slot = &mut self.slots[place.slot];
         let is_open = self.phase == Phase::Open && slot.generation == place.generation;
         let again = |running: &mut Running| {
@@ -100,10 +124,69 @@ impl State {
         self.returned.push_back((key, Waiting { order, promise }, returns + 1));
         let worker = worker.unwrap_or_default();
         self.tell(shared, || Happening::TaskReturned { task, worker });
-        if self.idle > 0 {
-            shared.work.notify_one();
+        self.call_one(shared);
+        if shared.settings.keep.is_some() {
+            self.buried(shared, place);
+        } else {
+            self.slots[place.slot].turn(after(has_cell));
         }
         true
+    }
+
+    /// Takes the report of a task. Says whether the worker is still wanted.
+    pub(super) fn finish(
+        &mut self,
+        shared: &Shared,
+        place: Place,
+        report: Report,
+        has_cell: bool,
+    ) -> bool {
+        let slot = &mut self.slots[place.slot];
+        if slot.generation != place.generation {
+            // It was given up, and somebody else has reported its task.
+            return false;
+        }
+        slot.tasks += 1;
+        let (running, worker, label) = (slot.running.take(), slot.worker, report.verdict.label());
+        let task = report.task.id.clone();
+        if let Some(Running { promise, .. }) = running {
+            self.answer(shared, promise, report, worker);
+        }
+        let broke = Weight::of(label, Weight::FAILURES) == Weight::Failure;
+        if broke && let Some(worker) = worker {
+            let task = Some(task);
+            self.tell(shared, || Happening::WorkerCrashed { worker, task, label });
+        }
+        let is_kept = shared.settings.keep.is_some();
+        if broke && is_kept && !has_cell {
+            self.died(shared, place);
+        } else {
+            // A fresh cell has done what it was for; so has a guest that left in order, or was told to.
+            let slot = &mut self.slots[place.slot];
+            slot.turn(after(has_cell));
+            if is_kept && !has_cell {
+                slot.worker = None;
+            }
+        }
+        true
+    }
+
+    /// The wall has panicked where nobody expects it: that is the end of the worker, and of the task it ran.
+    pub(super) fn stumbled(&mut self, shared: &Shared, place: Place) {
+        let slot = &mut self.slots[place.slot];
+        if slot.state() == WorkerState::Ended {
+            return;
+        }
+        slot.spent.extend(slot.cell.take());
+        let (running, worker) = (slot.running.take(), slot.worker);
+        if let Some(running) = running {
+            let evidence = vanished(running.stop.reason());
+            let report = shared.source.report(&running.order, running.limits, evidence);
+            self.answer(shared, running.promise, report, worker);
+        }
+        if self.slots[place.slot].state() != WorkerState::Crashed {
+            self.died(shared, place);
+        }
     }
 
     /// A guest that was kept has ended while it had no task.
@@ -149,6 +232,9 @@ impl State {
         let place = &mut self.slots[slot];
         let (Some(running), worker) = (place.running.take(), place.worker) else { return };
         place.generation += 1;
+        // Whoever has its cell keeps it, and whoever waited for that has nothing left to wait for.
+        (place.is_lent, place.rest) = (false, None);
+        shared.bells[slot].notify_all();
         let reason = running.stop.reason().or(Some(StopReason::WallTime));
         let evidence = vanished(reason);
         let report = shared.source.report(&running.order, running.limits, evidence);
@@ -162,6 +248,11 @@ impl State {
         shared.start_worker(self, slot);
         shared.notify_calm(self);
     }
+}
+
+/// What a worker is after a task that was not its end: there is a cell for the next one, or it gets one.
+const fn after(has_cell: bool) -> WorkerState {
+    if has_cell { WorkerState::Idle } else { WorkerState::Starting }
 }
 
 /// So often a task may come upon a guest that is gone.

@@ -37,6 +37,8 @@ pub(super) struct Queue<T> {
     bytes: u64,
     /// How many were ever put in.
     total: u64,
+    /// How many never stood in it, and have a name all the same.
+    aside: u64,
 }
 
 #[derive(Debug)]
@@ -73,7 +75,7 @@ impl<T: Waits> Queue<T> {
     pub(super) fn new(most: usize, most_bytes: ByteSize) -> Self {
         let lane = || Lane { turns: VecDeque::new(), callers: HashMap::new() };
         let lanes = [lane(), lane(), lane()];
-        Self { lanes, most, most_bytes, waiting: 0, bytes: 0, total: 0 }
+        Self { lanes, most, most_bytes, waiting: 0, bytes: 0, total: 0, aside: 0 }
     }
 
     /// Whether something of this size may be put in now. An input larger than the whole bound may, if nothing else waits:
@@ -101,6 +103,13 @@ impl<T: Waits> Queue<T> {
         self.waiting += 1;
         self.bytes += item.bytes();
         Key { number: line.push(item), priority, caller }
+    }
+
+    /// A key for something that does not wait: like no other, as numbers of places never grow as large.
+    pub(super) fn aside(&mut self, item: &T) -> Key {
+        self.aside += 1;
+        let (priority, caller) = (item.priority(), Arc::clone(item.caller()));
+        Key { number: u64::MAX - self.aside, priority, caller }
     }
 
     /// The next one, and where it stood.

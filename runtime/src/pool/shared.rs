@@ -29,8 +29,8 @@ pub(crate) struct Shared {
     pub(crate) settings: PoolSettings,
     pub(crate) chance: Chance,
     state: Mutex<State>,
-    /// Workers without a task wait here; those that may not be started yet at `rest`.
-    pub(super) work: Condvar,
+    /// Workers without a task wait here, each at its own; those that may not be started yet at `rest`.
+    pub(super) bells: Box<[Condvar]>,
     pub(super) rest: Condvar,
     /// Callers wait here for room in the queue, and for the last task to end.
     pub(super) room: Condvar,
@@ -52,12 +52,13 @@ pub(super) enum Wait<'a> {
 impl Shared {
     pub(super) fn new(source: Source, settings: PoolSettings) -> Arc<Self> {
         let state = State::new(&settings);
+        let bells = state.slots.iter().map(|_| Condvar::new()).collect();
         Arc::new(Self {
             source,
             settings,
             chance: Chance::new(),
             state: Mutex::new(state),
-            work: Condvar::new(),
+            bells,
             rest: Condvar::new(),
             room: Condvar::new(),
             calm: Condvar::new(),
@@ -120,9 +121,7 @@ impl Shared {
         }
         let waiting = state.queue.waiting();
         state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting });
-        if state.idle > 0 {
-            self.work.notify_one();
-        }
+        state.call_one(self);
         self.release(state);
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
     }
@@ -132,9 +131,7 @@ impl Shared {
         let shared = Arc::downgrade(self);
         Arc::new(move || {
             if let Some(shared) = shared.upgrade() {
-                // Taken and given back: nobody can be between looking and waiting.
-                drop(shared.lock());
-                shared.work.notify_all();
+                shared.lock().look_after_guests(&shared);
             }
         })
     }
@@ -238,14 +235,13 @@ impl Shared {
             slot.restart = None;
         }
         self.rest.notify_all();
-        self.work.notify_all();
+        state.look_after_guests(self);
         self.release(state);
     }
 
     fn wake_all(&self) {
-        for condvar in [&self.work, &self.rest, &self.room, &self.calm, &self.watch] {
-            condvar.notify_all();
-        }
+        let others = [&self.rest, &self.room, &self.calm, &self.watch];
+        self.bells.iter().chain(others).for_each(Condvar::notify_all);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::isolation::StopHandle;
+use crate::isolation::{Cell, StopHandle};
 use crate::limits::Limits;
 use crate::order::{Order, Priority};
 use crate::policy::restart::{Past, Restart};
@@ -62,6 +62,25 @@ pub(crate) struct Slot {
     /// Since when there is nobody here who should be.
     pub(super) empty_since: Option<Instant>,
     pub(crate) running: Option<Running>,
+    /// The cell of a worker without a task: for its own next one, or for a caller who runs his task himself.
+    pub(super) cell: Option<Box<dyn Cell>>,
+    /// Whether a caller has it.
+    pub(super) is_lent: bool,
+    /// What callers have used up: its worker clears it away.
+    pub(super) spent: Vec<Box<dyn Cell>>,
+    /// How its worker spends the time, if it has any.
+    pub(super) rest: Option<Rest>,
+    /// Whether its worker is to look after its cell.
+    pub(super) is_called: bool,
+}
+
+/// What a worker does that has no task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// It waits at its bell.
+    Waiting,
+    /// It clears up, or makes a spare.
+    Away,
 }
 
 /// A thread's right to speak for a place.
@@ -82,6 +101,11 @@ impl Slot {
             restart: None,
             empty_since: None,
             running: None,
+            cell: None,
+            is_lent: false,
+            spent: Vec::new(),
+            rest: None,
+            is_called: false,
         }
     }
 

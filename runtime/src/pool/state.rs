@@ -43,8 +43,10 @@ pub(crate) struct State {
     /// Whom the supervisor wakes, and when.
     pub(super) alarms: BTreeMap<(Instant, u64), Waker>,
     pub(super) next_waiter: u64,
-    /// Workers that wait for a task.
-    pub(super) idle: usize,
+    /// Places whose worker waits for a task, and those whose worker has something else to do but no task: each with a
+    /// cell that may be lent.
+    pub(super) idle: Vec<usize>,
+    pub(super) away: Vec<usize>,
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
     /// What is to be given once the lock is free.
@@ -85,7 +87,8 @@ impl State {
             at_door: BTreeMap::new(),
             alarms: BTreeMap::new(),
             next_waiter: 0,
-            idle: 0,
+            idle: Vec::new(),
+            away: Vec::new(),
             watched_at: None,
             outbox: Vec::new(),
             news: News::default(),
@@ -154,6 +157,11 @@ impl State {
         u64::try_from(now.saturating_duration_since(self.born).as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Whether a task waits for a worker.
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.returned.is_empty() || self.queue.waiting() > 0
+    }
+
     /// Takes the next task out of the queue, and says how often it came back.
     pub(super) fn next(&mut self) -> Option<(Key, Waiting, u8)> {
         let first = self.returned.pop_front();
@@ -218,8 +226,9 @@ impl State {
     }
 
     /// Has the supervisor look at this time, or earlier. Most tasks are over long before, and don't wake it.
-    pub(super) fn watch_at(&self, shared: &Shared, at: Instant) {
+    pub(super) fn watch_at(&mut self, shared: &Shared, at: Instant) {
         if self.watched_at.is_none_or(|watched| at < watched) {
+            self.watched_at = Some(at);
             shared.watch.notify_one();
         }
     }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
+use crate::isolation::{StopGuard, StopHandle};
 use crate::report::Report;
 use crate::task::TaskId;
 
@@ -184,13 +185,19 @@ impl Ticket {
     }
 
     /// Something that ends the task later, without the ticket.
-    pub(crate) fn stopper(&self) -> impl Fn(StopReason) + Send + Sync + 'static {
+    fn stopper(&self) -> impl Fn(StopReason) + Send + Sync + 'static {
         let (pool, key) = (Weak::clone(&self.pool), self.key.clone());
         move |reason| {
             if let Some(pool) = pool.upgrade() {
                 pool.cancel(&key, reason);
             }
         }
+    }
+
+    /// Has the task end with whatever ends by this handle, until the guard is dropped.
+    pub(crate) fn stopped_with<'a>(&self, stop: &'a StopHandle) -> StopGuard<'a> {
+        let (stopper, of) = (self.stopper(), stop.clone());
+        stop.on_stop(move || stopper(of.reason().unwrap_or(StopReason::Cancelled)))
     }
 
     /// Wakes somebody when the report is there; at once if it is.

@@ -8,33 +8,24 @@ use crate::isolation::{Cell, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::restart::Restart;
-use crate::policy::weight::Weight;
 use crate::report::Report;
 use crate::telemetry::Happening;
 
+use super::places::Begun;
 use super::settings::WorkerState;
 use super::shared::Shared;
-use super::slots::{Place, Running};
-use super::source::vanished;
+use super::slots::Place;
 use super::state::State;
 
 /// What a worker does next.
-pub(super) enum Turn {
-    Run {
-        order: Arc<Order>,
-        limits: Limits,
-        stop: StopHandle,
-        /// A guest that is there already, for this task alone.
-        spare: Option<Box<dyn Cell>>,
-    },
+enum Turn {
+    Run(Box<dyn Cell>, Begun),
     /// Its cell is used up.
-    Recycle(String),
+    Recycle(Box<dyn Cell>, String),
     /// Its guest has ended while it had no task.
-    Bury,
-    /// It has time to clear up what guests have left behind.
-    ClearUp,
-    /// It has time to make a spare.
-    MakeSpare,
+    Bury(Box<dyn Cell>),
+    /// It had no task, and has something to look at now.
+    Again,
     End,
 }
 
@@ -54,55 +45,50 @@ fn live(shared: &Arc<Shared>, place: Place) {
     // What a cell holds is given back when there is time: the next task may be here already.
     let mut remains = Remains::default();
     loop {
-        let mut cell = match held.take() {
+        let cell = match held.take() {
             Some(cell) => cell,
-            None => match shared.obtain(place) {
+            None => match shared.obtain(place, &mut remains) {
                 Some(cell) => cell,
                 None => return,
             },
         };
-        match shared.next_turn(place, &*cell, remains.0.len()) {
-            Turn::Run { order, limits, stop, spare } => {
-                if let Some(spare) = spare.and_then(|spare| shared.still_ready(spare)) {
-                    cell = spare;
-                }
-                let (report, is_unread) = shared.run(&mut cell, &order, &limits, &stop);
-                let goes_on = shared.settings.keep.is_some() && cell.is_usable() && !order.alone;
-                drop(order);
-                if is_unread && shared.give_back(place) {
-                    remains.0.push(cell);
+        match shared.next_turn(place, cell, &mut remains) {
+            Turn::Run(cell, begun) => {
+                let Ran { report, is_unread, left, spent } = shared.serve(cell, begun);
+                held = left;
+                remains.0.extend(spent);
+                if is_unread && shared.give_back(place, held.is_some()) {
                     continue;
                 }
-                if !shared.finish(place, report, goes_on) {
+                if !shared.finish(place, report, held.is_some()) {
                     return;
                 }
-                if goes_on {
-                    held = Some(cell);
-                } else {
-                    remains.0.push(cell);
-                }
             }
-            Turn::Recycle(why) => shared.recycled(place, why),
-            Turn::Bury => shared.bury(place),
-            Turn::ClearUp => {
-                remains.clear();
-                held = Some(cell);
-            }
-            Turn::MakeSpare => {
-                shared.make_spare();
-                held = Some(cell);
-            }
+            Turn::Recycle(_cell, why) => shared.recycled(place, why),
+            Turn::Bury(_cell) => shared.bury(place),
+            Turn::Again => {}
             Turn::End => return,
         }
     }
 }
 
+/// How a task ran, and what there is after it.
+pub(super) struct Ran {
+    pub(super) report: Report,
+    /// Whether its guest was gone before it had it.
+    pub(super) is_unread: bool,
+    /// The cell for the next task, if there is one already.
+    pub(super) left: Option<Box<dyn Cell>>,
+    /// The one that is no more of use.
+    pub(super) spent: Option<Box<dyn Cell>>,
+}
+
 /// Cells that are no more of use. A wall may panic over each of them, and that is the end of nothing else.
 #[derive(Default)]
-struct Remains(Vec<Box<dyn Cell>>);
+pub(super) struct Remains(pub(super) Vec<Box<dyn Cell>>);
 
 impl Remains {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         for cell in self.0.drain(..) {
             // Its message is on stderr, and there is nobody whom it concerns.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(cell)));
@@ -117,10 +103,20 @@ impl Drop for Remains {
 }
 
 impl Shared {
-    /// A cell for a place: a spare, or a new one as soon as there may be one. None if the worker's time is over.
-    fn obtain(self: &Arc<Self>, place: Place) -> Option<Box<dyn Cell>> {
+    /// A cell for a place: the one that it had, a spare, or a new one as soon as there may be one. None if the worker's time
+    /// is over.
+    fn obtain(self: &Arc<Self>, place: Place, remains: &mut Remains) -> Option<Box<dyn Cell>> {
         let mut state = self.lock();
         loop {
+            if state.is_lent(place) {
+                // It comes back: whoever gives it up makes this one's time over.
+                state = self.pause(state, &self.bells[place.slot], None);
+                continue;
+            }
+            if let Some(cell) = state.take_back(place, remains) {
+                self.release(state);
+                return Some(cell);
+            }
             if state.is_over(place) {
                 self.end(&mut state, place);
                 self.release(state);
@@ -165,59 +161,55 @@ impl Shared {
         }
     }
 
-    fn next_turn(&self, place: Place, cell: &dyn Cell, remains: usize) -> Turn {
-        if remains == MOST_REMAINS {
-            return Turn::ClearUp;
+    fn next_turn(
+        self: &Arc<Self>,
+        place: Place,
+        cell: Box<dyn Cell>,
+        remains: &mut Remains,
+    ) -> Turn {
+        if remains.0.len() >= MOST_REMAINS {
+            remains.clear();
         }
-        loop {
-            let vitals = cell.vitals();
-            let used_up = self.used_up(vitals);
-            let has_ended = self.settings.keep.is_some() && !cell.is_usable();
-            let mut state = self.lock();
-            let now = Instant::now();
-            let turn = if state.is_over(place) {
-                self.end(&mut state, place);
-                Some(Turn::End)
-            } else if has_ended && vitals.tasks_run > 0 {
-                Some(Turn::Bury)
-            } else if let Some(why) = used_up {
-                Some(Turn::Recycle(why))
-            } else if let Some(turn) = state.take(self, place, now) {
-                Some(turn)
-            } else if has_ended {
-                // With a task for it, it would have begun anew and said why it ended.
-                Some(Turn::Bury)
-            } else if remains > 0 {
-                Some(Turn::ClearUp)
-            } else {
-                None
-            };
-            if let Some(turn) = turn {
-                self.release(state);
-                return turn;
-            }
-            let ended = state.spares.take_ended(now, self.chance.next());
-            if !ended.is_empty() {
-                self.release(state);
-                drop(ended);
-                continue;
-            }
-            let spare_at = state.spares.due(now);
-            if spare_at.is_some_and(|at| at <= now) {
-                state.spares.begin();
-                self.release(state);
-                return Turn::MakeSpare;
-            }
-            let old_at = self
-                .settings
-                .keep
-                .and_then(|reuse| now.checked_add(reuse.max_age.saturating_sub(vitals.age)));
-            let until = [old_at, spare_at].into_iter().flatten().min();
-            state.idle += 1;
-            state = self.pause(state, &self.work, until);
-            state.idle -= 1;
-            self.release(state);
-        }
+        let vitals = cell.vitals();
+        let used_up = self.used_up(vitals);
+        let has_ended = self.settings.keep.is_some() && !cell.is_usable();
+        let mut state = self.lock();
+        let now = Instant::now();
+        let turn = if state.is_over(place) {
+            self.end(&mut state, place);
+            Turn::End
+        } else if has_ended && vitals.tasks_run > 0 {
+            Turn::Bury(cell)
+        } else if let Some(why) = used_up {
+            Turn::Recycle(cell, why)
+        } else if let Some(begun) = state.take(self, place, now) {
+            Turn::Run(cell, begun)
+        } else if has_ended {
+            // With a task for it, it would have begun anew and said why it ended.
+            Turn::Bury(cell)
+        } else {
+            state.slots[place.slot].cell = Some(cell);
+            let keep = self.settings.keep;
+            let old_at =
+                keep.and_then(|reuse| now.checked_add(reuse.max_age.saturating_sub(vitals.age)));
+            self.rest(state, place, old_at, remains);
+            return Turn::Again;
+        };
+        self.release(state);
+        turn
+    }
+
+    /// Runs a task in a cell, or in the spare that it is to have.
+    pub(super) fn serve(&self, cell: Box<dyn Cell>, begun: Begun) -> Ran {
+        let Begun { order, limits, stop, spare } = begun;
+        let (mut used, own) = match spare.and_then(|spare| self.still_ready(spare)) {
+            Some(spare) => (spare, Some(cell)),
+            None => (cell, None),
+        };
+        let (report, is_unread) = self.run(&mut used, &order, &limits, &stop);
+        let goes_on = self.settings.keep.is_some() && used.is_usable() && !order.alone;
+        let (left, spent) = if goes_on { (Some(used), None) } else { (own, Some(used)) };
+        Ran { report, is_unread, left, spent }
     }
 
     /// Runs a task in the worker's own cell.
@@ -243,67 +235,32 @@ impl Shared {
     }
 
     /// Gives a task back whose guest was gone before it had it: no task's crash, but an end of a guest all the same.
-    fn give_back(&self, place: Place) -> bool {
+    fn give_back(&self, place: Place, has_cell: bool) -> bool {
         let mut state = self.lock();
-        let is_given = state.give_back(self, place);
-        if is_given && self.settings.keep.is_some() {
-            state.buried(self, place);
-        } else if is_given {
-            state.slots[place.slot].turn(WorkerState::Starting);
-        }
+        let is_given = state.give_back(self, place, has_cell);
         self.release(state);
         is_given
     }
 
     /// Takes the report of a task. Says whether the worker is still wanted.
-    fn finish(&self, place: Place, report: Report, goes_on: bool) -> bool {
+    fn finish(&self, place: Place, report: Report, has_cell: bool) -> bool {
         let mut state = self.lock();
-        let slot = &mut state.slots[place.slot];
-        if slot.generation != place.generation {
-            // It was given up, and somebody else has reported its task.
-            self.release(state);
-            return false;
-        }
-        slot.tasks += 1;
-        let (running, worker, label) = (slot.running.take(), slot.worker, report.verdict.label());
-        let task = report.task.id.clone();
-        if let Some(Running { promise, .. }) = running {
-            state.answer(self, promise, report, worker);
-        }
-        let broke = Weight::of(label, Weight::FAILURES) == Weight::Failure;
-        if broke && let Some(worker) = worker {
-            let task = Some(task);
-            state.tell(self, || Happening::WorkerCrashed { worker, task, label });
-        }
-        if goes_on {
-            state.slots[place.slot].turn(WorkerState::Idle);
-        } else if broke && self.settings.keep.is_some() {
-            state.died(self, place);
-        } else {
-            // A fresh cell has done what it was for; so has a guest that left in order, or was told to.
-            state.slots[place.slot].turn(WorkerState::Starting);
-            if self.settings.keep.is_some() {
-                state.slots[place.slot].worker = None;
-            }
-        }
+        let is_wanted = state.finish(self, place, report, has_cell);
         self.notify_calm(&state);
         self.release(state);
-        true
+        is_wanted
     }
 
     fn stumbled(&self, place: Place) {
         let mut state = self.lock();
         let slot = &mut state.slots[place.slot];
-        if slot.generation == place.generation && slot.state() != WorkerState::Ended {
-            let (running, worker) = (slot.running.take(), slot.worker);
-            if let Some(running) = running {
-                let evidence = vanished(running.stop.reason());
-                let report = self.source.report(&running.order, running.limits, evidence);
-                state.answer(self, running.promise, report, worker);
-            }
-            if state.slots[place.slot].state() != WorkerState::Crashed {
-                state.died(self, place);
-            }
+        let is_here = slot.generation == place.generation;
+        if is_here {
+            state.leave_rest(place.slot);
+        }
+        // A caller who has its cell knows better.
+        if is_here && !state.slots[place.slot].is_lent {
+            state.stumbled(self, place);
             self.notify_calm(&state);
         }
         self.release(state);
@@ -321,7 +278,7 @@ impl Shared {
         self.release(state);
     }
 
-    fn make_spare(self: &Arc<Self>) {
+    pub(super) fn make_spare(self: &Arc<Self>) {
         let opened = self.source.open_spare(self.settings.keep.is_some());
         if let Ok(cell) = &opened {
             cell.when_ended(self.look_again());
@@ -353,7 +310,7 @@ impl Shared {
         self.release(state);
     }
 
-    fn used_up(&self, vitals: Vitals) -> Option<String> {
+    pub(super) fn used_up(&self, vitals: Vitals) -> Option<String> {
         let Vitals { resident_bytes, tasks_run, age } = vitals;
         self.settings.keep?.used_up(tasks_run, age, resident_bytes)
     }

@@ -229,6 +229,10 @@ impl Image for WasmImage {
         Ok(Box::new(WasmCell::kept(Arc::clone(&self.prepared), Arc::clone(&self.threads))))
     }
 
+    fn keeps_time(&self) -> bool {
+        true
+    }
+
     fn guards(&self) -> Vec<Guard> {
         self.prepared.guards.clone()
     }

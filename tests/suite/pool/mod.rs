@@ -2,6 +2,7 @@
 
 mod deaths;
 mod ends;
+mod here;
 mod kept;
 mod order;
 mod queue;

@@ -1,0 +1,105 @@
+//! A task on its caller's own thread: where somebody waits for its report at once and a worker is idle, nothing is handed
+//! over.
+//!
+//! The caller stands in for the worker, whose place is busy meanwhile: the task is told of, limited, stopped, drained,
+//! counted and reported as any other, and the worker takes its cell back, or what has become of it. A task that is late by
+//! the pool's patience is given up as everywhere; but then it is the caller who comes back when the wall lets him. So it is
+//! done only behind walls that keep time ([`Image::keeps_time`](crate::isolation::Image::keeps_time)).
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::isolation::{Cell, StopHandle};
+use crate::order::Order;
+use crate::telemetry::Happening;
+
+use super::places::Begun;
+use super::shared::Shared;
+use super::slots::{Place, Waiting};
+use super::ticket::{Done, Promise, Ticket, wait_for_ever};
+use super::worker::Ran;
+
+impl Shared {
+    /// Runs a task here and now, and stops it when `stop` says so. Gives it back where it has to wait in the queue.
+    pub(super) fn run_here(
+        self: &Arc<Self>,
+        order: Order,
+        stop: Option<&StopHandle>,
+    ) -> ControlFlow<Done, Order> {
+        let now = Instant::now();
+        let is_late = order.deadline.is_some_and(|deadline| deadline <= now);
+        if is_late || !self.source.image.keeps_time() {
+            return ControlFlow::Continue(order);
+        }
+        let mut state = self.lock();
+        let Some((place, cell)) = state.lend() else {
+            self.release(state);
+            return ControlFlow::Continue(order);
+        };
+        let promise = Arc::new(Promise::new(state.age(now)));
+        let task = order.task.id.clone();
+        state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting: 1 });
+        let waiting = Waiting { order, promise: Arc::clone(&promise) };
+        let key = state.queue.aside(&waiting);
+        let begun = state.begin(self, place, (key.clone(), waiting, 0), now);
+        self.release(state);
+        let ticket = Ticket { task, key, promise, pool: Arc::downgrade(self) };
+        let _stopped_with = stop.map(|stop| ticket.stopped_with(stop));
+        let stood_in = catch_unwind(AssertUnwindSafe(|| self.stand_in(place, cell, begun)));
+        if stood_in.is_err() {
+            self.stood_in_badly(place);
+        }
+        // It is there: from here, from the supervisor who gave it up, or soon from another worker if no guest has read it.
+        ControlFlow::Break(wait_for_ever(|waker| ticket.poll_done(waker)))
+    }
+
+    fn stand_in(&self, place: Place, cell: Box<dyn Cell>, begun: Begun) {
+        let Ran { report, is_unread, mut left, spent } = self.serve(cell, begun);
+        if left.is_none() && self.settings.keep.is_none() {
+            // Its worker tries again, and says why where there is none.
+            left = self.source.open(false).ok();
+        }
+        let has_cell = left.is_some();
+        let mut state = self.lock();
+        let is_given = is_unread && state.give_back(self, place, has_cell);
+        let is_ours = is_given || state.finish(self, place, report, has_cell);
+        self.notify_calm(&state);
+        self.release(state);
+        if is_ours {
+            self.hand_back(place, left, spent);
+        }
+    }
+
+    /// Gives the worker back what is left.
+    fn hand_back(&self, place: Place, left: Option<Box<dyn Cell>>, spent: Option<Box<dyn Cell>>) {
+        let is_used_up = left.as_ref().is_some_and(|cell| self.used_up(cell.vitals()).is_some());
+        let mut state = self.lock();
+        let slot = &mut state.slots[place.slot];
+        let is_gone = left.is_none();
+        slot.cell = left;
+        slot.spent.extend(spent);
+        slot.is_called |= is_used_up;
+        if is_gone
+            && self.settings.keep.is_some()
+            && let Some(spare) = state.spares.take()
+        {
+            state.is_ready(self, place);
+            state.slots[place.slot].cell = Some(spare);
+        }
+        state.is_back(self, place, Instant::now());
+        self.release(state);
+    }
+
+    /// The wall has panicked: the worker ends as if that had been on its own thread.
+    fn stood_in_badly(&self, place: Place) {
+        let mut state = self.lock();
+        if state.slots[place.slot].generation == place.generation {
+            state.stumbled(self, place);
+            state.is_back(self, place, Instant::now());
+            self.notify_calm(&state);
+        }
+        self.release(state);
+    }
+}

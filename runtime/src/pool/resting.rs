@@ -1,0 +1,162 @@
+//! What a worker does without a task: it clears up, makes spares, and waits. Its cell stands where a caller may borrow it
+//! meanwhile.
+//!
+//! ```text
+//!              a task waits, or there is something to look at
+//!   working <-------------------------------------------------- waiting at its bell: called for a task, or lent from
+//!      |                                                            |         ^
+//!      | no task                    something to clear up, to make  v         | done
+//!      +----------------------------------------------------------> away: not called, but lent from
+//! ```
+
+use std::sync::{Arc, MutexGuard};
+use std::time::Instant;
+
+use crate::isolation::Cell;
+
+use super::shared::Shared;
+use super::slots::{Place, Rest};
+use super::state::{Phase, State};
+use super::worker::Remains;
+
+impl Shared {
+    /// Uses the time until there is a task, or something to look at: the cell has ended, is used up or too old.
+    pub(super) fn rest<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        place: Place,
+        old_at: Option<Instant>,
+        remains: &mut Remains,
+    ) {
+        while state.may_rest(place) {
+            remains.0.append(&mut state.slots[place.slot].spent);
+            let now = Instant::now();
+            let ended = state.spares.take_ended(now, self.chance.next());
+            let spare_at = state.spares.due(now);
+            if !remains.0.is_empty() || !ended.is_empty() {
+                state.rests(place.slot, Rest::Away);
+                self.release(state);
+                remains.0.extend(ended);
+                remains.clear();
+            } else if spare_at.is_some_and(|at| at <= now) {
+                state.rests(place.slot, Rest::Away);
+                state.spares.begin();
+                self.release(state);
+                self.make_spare();
+            } else {
+                let until = [old_at, spare_at].into_iter().flatten().min();
+                if until.is_some_and(|at| at <= now) {
+                    break;
+                }
+                state.rests(place.slot, Rest::Waiting);
+                state = self.pause(state, &self.bells[place.slot], until);
+                continue;
+            }
+            state = self.lock();
+        }
+        if state.slots[place.slot].generation == place.generation {
+            state.leave_rest(place.slot);
+        }
+        self.release(state);
+    }
+}
+
+impl State {
+    /// Whether there is nothing that the worker of a place has to do.
+    fn may_rest(&self, place: Place) -> bool {
+        let slot = &self.slots[place.slot];
+        let has_cell = slot.cell.is_some() || slot.is_lent;
+        !self.is_over(place) && has_cell && !slot.is_called && !self.has_waiting()
+    }
+
+    fn rests(&mut self, slot: usize, rest: Rest) {
+        if self.slots[slot].rest != Some(rest) {
+            self.leave_rest(slot);
+            self.slots[slot].rest = Some(rest);
+        }
+        self.offer(slot);
+    }
+
+    /// Has the cell of a place that rests be one that can be lent.
+    fn offer(&mut self, slot: usize) {
+        let Some(rest) = self.slots[slot].rest.filter(|_| !self.slots[slot].is_lent) else {
+            return;
+        };
+        let offered = if rest == Rest::Waiting { &mut self.idle } else { &mut self.away };
+        if !offered.contains(&slot) {
+            offered.push(slot);
+        }
+    }
+
+    pub(super) fn leave_rest(&mut self, slot: usize) {
+        self.slots[slot].rest = None;
+        self.idle.retain(|idle| *idle != slot);
+        self.away.retain(|away| *away != slot);
+    }
+
+    /// Calls a worker that waits for a task, if there is one: the one that has waited for the shortest time, whose memory is
+    /// the nearest.
+    pub(super) fn call_one(&mut self, shared: &Shared) {
+        if let Some(slot) = self.idle.pop() {
+            shared.bells[slot].notify_all();
+        }
+    }
+
+    /// Has workers without a task look after spares, and after their own guest if it has ended.
+    pub(super) fn look_after_guests(&mut self, shared: &Shared) {
+        for (slot, bell) in self.slots.iter_mut().zip(&shared.bells) {
+            // Who runs a guest sees its end himself.
+            slot.is_called |= slot.cell.as_ref().is_some_and(|cell| !cell.is_usable());
+            if slot.rest == Some(Rest::Waiting) {
+                bell.notify_all();
+            }
+        }
+    }
+
+    /// Lends the cell of a worker without a task to a caller, who runs his own task in it.
+    pub(super) fn lend(&mut self) -> Option<(Place, Box<dyn Cell>)> {
+        if self.phase != Phase::Open || self.has_waiting() {
+            return None;
+        }
+        let slot = self.idle.pop().or_else(|| self.away.pop())?;
+        let lent = &mut self.slots[slot];
+        let cell = lent.cell.take()?;
+        lent.is_lent = true;
+        Some((Place { slot, generation: lent.generation }, cell))
+    }
+
+    pub(super) fn is_lent(&self, place: Place) -> bool {
+        let slot = &self.slots[place.slot];
+        slot.generation == place.generation && slot.is_lent
+    }
+
+    /// The cell of a place for its worker, and what callers have used up.
+    pub(super) fn take_back(
+        &mut self,
+        place: Place,
+        remains: &mut Remains,
+    ) -> Option<Box<dyn Cell>> {
+        let slot = &mut self.slots[place.slot];
+        if slot.generation != place.generation {
+            return None;
+        }
+        slot.is_called = false;
+        remains.0.append(&mut slot.spent);
+        slot.cell.take()
+    }
+
+    /// A caller is done with a place, whose cell is there again, or is not. Its worker goes on resting where it can.
+    pub(super) fn is_back(&mut self, shared: &Shared, place: Place, now: Instant) {
+        self.slots[place.slot].is_lent = false;
+        let has_chores = !self.slots[place.slot].spent.is_empty()
+            || self.spares.due(now).is_some_and(|at| at <= now);
+        let rest = self.slots[place.slot].rest;
+        let rests_on = rest.is_some() && self.may_rest(place);
+        if rests_on {
+            self.offer(place.slot);
+        }
+        if !rests_on || (has_chores && rest == Some(Rest::Waiting)) {
+            shared.bells[place.slot].notify_all();
+        }
+    }
+}
