@@ -71,7 +71,14 @@ pub const GOALS: &[Goal] = &[
     goal("payload/native/1GiB/pipe", "the same, in terms of a pipe's"),
     goal("peers/procspawn/warm", "a warm call, so many times less than procspawn's pool"),
     goal("peers/procspawn/fresh", "a fresh call, so many times less than procspawn's"),
-    goal("peers/python/warm", "a warm call, so many times less than the best pool of Python's"),
+    goal(
+        "peers/python/warm",
+        "a warm call by a pool, so many times less than by the best of Python's",
+    ),
+    goal(
+        "peers/procspawn/one-processor",
+        "the same beside procspawn's, where caller and worker have one processor",
+    ),
     goal("crash_to_next/spare", "a fault and the next success with a spare"),
     goal("crash_to_next/spare/hot", "the same beside a warm call, where the spare is hot"),
     goal("queue/100", "cost of a task among 100, beside one among 1000"),

@@ -50,7 +50,7 @@ fn line(goal: &Goal, row: Option<&Row>) -> String {
     let Some(row) = row else {
         let why = goal.otherwise.map(str::to_owned).or_else(|| reason(goal.question));
         let why = why.unwrap_or_else(|| "no bench has told it in this run".to_owned());
-        return format!("| {} | – | – | – | – | not measured: {why} |", goal.words);
+        return format!("| {} | – | – | – | – | not measured here: {why} |", goal.words);
     };
     let result = if row.sense.is_met(row.figure, row.goal) {
         "met".to_owned()

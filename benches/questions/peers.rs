@@ -5,22 +5,31 @@
 //! `SANDTRAP_PYTHON`, a Python that has what it needs.
 #![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
+mod driver;
+
 use std::env;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
-use sandtrap::{Loaded, Payload, Program, Reuse, Runtime, Task, Wall};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use sandtrap::{Loaded, Order, Payload, PoolSettings, Program, Reuse, Runtime, Task, Wall};
 use sandtrap_benches::notebook::not_measured;
 use sandtrap_benches::{Figures, is_quick, tell, tell_beside, tell_gain};
 use sandtrap_tests::guests;
+
+use driver::Driver;
 
 /// The works, and how many of each are done in one turn.
 const WORKS: [(&str, usize); 3] = [("fresh", 5), ("warm", 50), ("crash", 3)];
 
 /// Those written in Python.
 const PYTHONS: [&str; 5] = ["multiprocessing", "concurrent.futures", "loky", "pebble", "bombsquad"];
+
+/// Ours, beside which the others' are held.
+const POOL: &str = "sandtrap-pool";
 
 /// Python's pools.
 const POOLS: [&str; 4] = ["multiprocessing", "concurrent.futures", "loky", "pebble"];
@@ -36,15 +45,10 @@ struct Peer {
 }
 
 pub(crate) fn ask() {
-    let mut peers = vec![ours("sandtrap-native", Wall::Native), ours("sandtrap-wasm", Wall::Wasm)];
+    let mut peers =
+        vec![ours("sandtrap-native", Wall::Native), ours("sandtrap-wasm", Wall::Wasm), our_pool()];
     peers.extend(others());
-    let rounds = if is_quick() { 5 } else { 9 };
-    for round in 0..rounds {
-        for place in 0..peers.len() {
-            let at = (round + place) % peers.len();
-            peers[at].turn();
-        }
-    }
+    take_turns(&mut peers);
     for (at, (work, _)) in WORKS.iter().enumerate() {
         let figures: Vec<Figures> = peers.iter_mut().filter_map(|peer| peer.figures(at)).collect();
         let question = format!("peers/{work}");
@@ -59,6 +63,41 @@ pub(crate) fn ask() {
         }
         goals(work, &native, &figures);
     }
+    // Where a caller and its worker run is kept by each thread, and by what it starts: this one is for nothing else.
+    let asked = thread::spawn(on_one_processor).join();
+    asked.expect("this question is answered like the others");
+}
+
+fn take_turns(peers: &mut [Peer]) {
+    let rounds = if is_quick() { 5 } else { 9 };
+    for round in 0..rounds {
+        for place in 0..peers.len() {
+            let at = (round + place) % peers.len();
+            peers[at].turn();
+        }
+    }
+}
+
+/// A pool of one and its caller, with one processor for both: nobody is woken on another one, which would be most of it.
+fn on_one_processor() {
+    const GOAL: &str = "peers/procspawn/one-processor";
+    let mut first = CpuSet::new();
+    first.set(0).expect("every machine has a first processor");
+    if let Err(error) = sched_setaffinity(Pid::from_raw(0), &first) {
+        return not_measured(GOAL, &format!("the first processor is not ours: {error}"));
+    }
+    let Some(other) = driven("procspawn") else {
+        return not_measured(GOAL, "procspawn is not here");
+    };
+    let mut peers = [our_pool(), other];
+    take_turns(&mut peers);
+    let warm = |peer: &mut Peer| peer.figures(1);
+    let [ours, other] = peers.each_mut().map(warm);
+    if let (Some(ours), Some(other)) = (ours, other) {
+        tell("peers/one-processor", &ours);
+        tell("peers/one-processor", &other);
+        tell_gain(GOAL, &ours, &other, 3.0);
+    }
 }
 
 /// What was promised beside others.
@@ -71,8 +110,8 @@ fn goals(work: &str, native: &Figures, figures: &[Figures]) {
     }
     let pools = POOLS.iter().filter_map(|name| of(name));
     let best = pools.min_by(|one, other| one.median.total_cmp(&other.median));
-    if let ("warm", Some(best)) = (work, best) {
-        tell_gain("peers/python/warm", native, best, 20.0);
+    if let ("warm", Some(best), Some(pool)) = (work, best, of(POOL)) {
+        tell_gain("peers/python/warm", pool, best, 20.0);
     }
 }
 
@@ -126,18 +165,39 @@ fn ours(name: &'static str, wall: Wall) -> Peer {
     })
 }
 
+/// This project's pool of one process, which is kept.
+fn our_pool() -> Peer {
+    let program = Program::file(guests::native("calls")).within(Wall::Native);
+    let runtime = Runtime::new().expect("a runtime");
+    let loaded = runtime.load(program).expect("the guest is built");
+    let keep = Some(Reuse { max_tasks: u64::MAX, ..Reuse::default() });
+    let pool = loaded.pool(PoolSettings { keep, ..PoolSettings::with_workers(1) });
+    let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
+    Peer::new(POOL, move |work, count| {
+        let count = if work == "warm" { count } else { 0 };
+        let time = || {
+            let began = Instant::now();
+            let report = pool.run(Order::new(echo.clone()));
+            report.verdict.is_completed().then(|| began.elapsed().as_secs_f64())
+        };
+        (0..count).map_while(|_| time()).collect()
+    })
+}
+
 /// Whoever is here. Of whoever isn't, it is said how to get it.
 fn others() -> Vec<Peer> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
-    let built = env::var_os("SANDTRAP_PEERS").map_or(folder.join("target/release"), PathBuf::from);
+    let folder = folder();
     let python = env::var_os("SANDTRAP_PYTHON").unwrap_or("python3".into());
     let mut found = Vec::new();
     for name in ["procspawn", "extism"] {
-        let how =
-            format!("cd benches/peers && cargo build --release --features {name} --bin {name}");
-        match Driver::start(Command::new(built.join(name))) {
-            Some(driver) => found.push(driver.peer(name)),
-            None => missing(name, &how),
+        match driven(name) {
+            Some(peer) => found.push(peer),
+            None => missing(
+                name,
+                &format!(
+                    "cd benches/peers && cargo build --release --features {name} --bin {name}"
+                ),
+            ),
         }
     }
     for name in PYTHONS {
@@ -150,6 +210,17 @@ fn others() -> Vec<Peer> {
     }
     found.extend(whole_commands());
     found
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+}
+
+/// One of those that are programs of `benches/peers`, if it is built.
+fn driven(name: &'static str) -> Option<Peer> {
+    let built =
+        env::var_os("SANDTRAP_PEERS").map_or(folder().join("target/release"), PathBuf::from);
+    Driver::start(Command::new(built.join(name))).map(|driver| driver.peer(name))
 }
 
 fn missing(name: &str, how: &str) {
@@ -201,48 +272,4 @@ fn whole_commands() -> Vec<Peer> {
         }))
     })
     .collect()
-}
-
-/// A program that is told what to do, and says how long each took.
-struct Driver {
-    child: Child,
-    tell: ChildStdin,
-    hear: BufReader<ChildStdout>,
-}
-
-impl Driver {
-    fn start(mut command: Command) -> Option<Self> {
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().ok()?;
-        let (tell, hear) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
-        let mut driver = Self { child, tell, hear };
-        driver.line().starts_with("ready").then_some(driver)
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        // A driver that has ended says nothing more.
-        let _ = self.hear.read_line(&mut line);
-        line
-    }
-
-    fn peer(mut self, name: &'static str) -> Peer {
-        Peer::new(name, move |work, count| {
-            if writeln!(self.tell, "{work} {count}").is_err() {
-                return Vec::new();
-            }
-            let line = self.line();
-            line.split_whitespace()
-                .filter_map(|time| Some(time.parse::<f64>().ok()? / 1e9))
-                .collect()
-        })
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sandtrap_fuzz::{Heard, StopReason, hear};
+use sandtrap_fuzzed::{Heard, StopReason, hear};
 use sandtrap_protocol::{Codec, ErrorReport, FromGuest, Level, PanicReport, VERSION, encode_with};
 
 /// Reads the talk out of the fuzzer's bytes: an order each, and what belongs to it.

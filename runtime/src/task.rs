@@ -2,6 +2,7 @@
 
 #[path = "task/id.rs"]
 mod id;
+#[path = "task/value.rs"]
 mod value;
 
 use std::ffi::OsString;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use super::{CompileArgs, GrantArgs, LimitArgs, PayloadArgs, ProcessLimitArgs, StartArg, values};
+use super::{PayloadArgs, PolicyArgs, StartArg, values};
 
 pub(crate) const EXAMPLE: &str = "\
 Example:
@@ -103,14 +103,5 @@ pub(crate) struct BatchArgs {
     pub(crate) payloads: PayloadArgs,
 
     #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) process_limits: ProcessLimitArgs,
-
-    #[command(flatten)]
-    pub(crate) grants: GrantArgs,
-
-    #[command(flatten)]
-    pub(crate) compile: CompileArgs,
+    pub(crate) policy: PolicyArgs,
 }

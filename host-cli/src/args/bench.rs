@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use sandtrap::Value;
 
-use super::{CompileArgs, GrantArgs, LimitArgs, ProcessLimitArgs, values};
+use super::{PolicyArgs, values};
 
 pub(crate) const EXAMPLE: &str = "\
 Examples:
@@ -87,14 +87,5 @@ pub(crate) struct BenchArgs {
     pub(crate) quiet: bool,
 
     #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) process_limits: ProcessLimitArgs,
-
-    #[command(flatten)]
-    pub(crate) grants: GrantArgs,
-
-    #[command(flatten)]
-    pub(crate) compile: CompileArgs,
+    pub(crate) policy: PolicyArgs,
 }

@@ -7,7 +7,7 @@ use sandtrap::{ByteSize, Cpus, Limits, OnMemoryLimit, parse_duration, show_durat
 
 use super::values;
 
-/// The limits that mean something behind either wall.
+/// The limits, those first that mean something behind either wall.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct LimitArgs {
@@ -48,19 +48,7 @@ pub(crate) struct LimitArgs {
     #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     #[arg(default_value = size_text(Limits::default().result))]
     result: ByteSize,
-}
 
-/// The choices, as they are called on the command line.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum OnMemoryLimitArg {
-    Trap,
-    Refuse,
-}
-
-/// The limits of what only a whole program can do.
-#[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Limits")]
-pub(crate) struct ProcessLimitArgs {
     /// Processes alive at the same time
     #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
     #[arg(default_value = Limits::default().processes.to_string())]
@@ -96,8 +84,14 @@ pub(crate) struct ProcessLimitArgs {
     scratch_files: u32,
 }
 
+/// The choices, as they are called on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OnMemoryLimitArg {
+    Trap,
+    Refuse,
+}
+
 impl LimitArgs {
-    /// The limits of a call.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             memory: self.memory,
@@ -107,25 +101,17 @@ impl LimitArgs {
             },
             wall: self.wall,
             cpu: self.cpu,
+            cpus: self.cpus,
             fuel: self.fuel,
             stack: self.stack,
             output: self.output,
             result: self.result,
-            ..Limits::default()
-        }
-    }
-
-    /// The limits of a whole program.
-    pub(crate) fn limits_with(&self, process: &ProcessLimitArgs) -> Limits {
-        Limits {
-            processes: process.processes,
-            threads: process.threads,
-            cpus: process.cpus,
-            open_files: process.open_files,
-            file_bytes: process.file_bytes,
-            scratch: process.scratch.unwrap_or(Limits::default().scratch),
-            scratch_files: process.scratch_files,
-            ..self.limits()
+            processes: self.processes,
+            threads: self.threads,
+            open_files: self.open_files,
+            file_bytes: self.file_bytes,
+            scratch: self.scratch.unwrap_or(Limits::default().scratch),
+            scratch_files: self.scratch_files,
         }
     }
 }
@@ -149,14 +135,11 @@ mod tests {
     struct Line {
         #[command(flatten)]
         limits: LimitArgs,
-        #[command(flatten)]
-        process: ProcessLimitArgs,
     }
 
     #[test]
     fn without_flags_the_limits_are_the_librarys_defaults() {
         let line = Line::parse_from(["x"]);
-        assert_eq!(line.limits.limits_with(&line.process), Limits::default());
         assert_eq!(line.limits.limits(), Limits::default());
     }
 
@@ -182,6 +165,6 @@ mod tests {
             scratch: ByteSize::mib(12),
             scratch_files: 13,
         };
-        assert_eq!(line.limits.limits_with(&line.process), expected);
+        assert_eq!(line.limits.limits(), expected);
     }
 }

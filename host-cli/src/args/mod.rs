@@ -7,6 +7,7 @@ mod grants;
 mod host;
 mod limits;
 mod payloads;
+mod policy;
 mod report;
 mod streams;
 mod values;
@@ -21,10 +22,9 @@ use sandtrap::{Label, Start, Value, Wall};
 pub(crate) use batch::{BatchArgs, ReuseArg};
 pub(crate) use bench::BenchArgs;
 pub(crate) use compile::CompileArgs;
-pub(crate) use grants::GrantArgs;
 pub(crate) use host::{DoctorArgs, ManArgs, SelftestArgs};
-pub(crate) use limits::{LimitArgs, ProcessLimitArgs};
 pub(crate) use payloads::PayloadArgs;
+pub(crate) use policy::PolicyArgs;
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
 pub(crate) use streams::{InputArgs, StreamArgs, Target};
 pub(crate) use values::argument;
@@ -143,16 +143,7 @@ pub(crate) struct RunArgs {
     pub(crate) within: Option<WallArg>,
 
     #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) process_limits: ProcessLimitArgs,
-
-    #[command(flatten)]
-    pub(crate) grants: GrantArgs,
-
-    #[command(flatten)]
-    pub(crate) compile: CompileArgs,
+    pub(crate) policy: PolicyArgs,
 
     /// Print the limits and permissions that would hold, and run nothing
     #[arg(
@@ -229,13 +220,7 @@ pub(crate) struct CallArgs {
     pub(crate) payloads: PayloadArgs,
 
     #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-
-    #[command(flatten)]
-    pub(crate) grants: GrantArgs,
-
-    #[command(flatten)]
-    pub(crate) compile: CompileArgs,
+    pub(crate) policy: PolicyArgs,
 
     /// Print the limits and permissions that would hold, and call nothing
     #[arg(

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use sandtrap::{Codec, Payload, Policy, Program};
+use sandtrap::{Codec, Payload, Program};
 
 use super::call::{read, serves};
 use super::inspect::unreadable;
@@ -18,7 +18,7 @@ const NOTHING: u8 = 1;
 
 /// Measures, and prints the figures in the form that is wanted.
 pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<u8> {
-    let policy = policy(args)?;
+    let policy = args.policy.policy("bench", None)?;
     let pace = pace(args)?;
     let guests = match Guests::find(&args.guests) {
         Ok(guests) => guests,
@@ -43,7 +43,7 @@ pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<u8> {
         crash,
         echo: args.echo.clone(),
         shape: &shape,
-        runtime: &|places| args.compile.runtime_for(places),
+        runtime: &|places| args.policy.compile.runtime_for(places),
         pace,
         quick: args.quick,
         guards_cost: !args.no_guards_cost,
@@ -69,14 +69,6 @@ fn pace(args: &BenchArgs) -> Result<Pace, clap::Error> {
         }
         rounds => Ok(Pace { rounds: rounds.unwrap_or(usual), turn: Duration::from_millis(turn) }),
     }
-}
-
-fn policy(args: &BenchArgs) -> Result<Policy, clap::Error> {
-    let limits = args.limits.limits_with(&args.process_limits);
-    limits.check().map_err(|error| misuse("bench", error))?;
-    let permissions = args.grants.permissions().map_err(|error| misuse("bench", error))?;
-    let (trust, compile) = (args.compile.trust(), args.compile.limits());
-    Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
 }
 
 /// What is done in each call.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use sandtrap::{Codec, Entry, Payload, Policy, ProgramKind, Report, Task, Wall};
+use sandtrap::{Codec, Entry, Payload, ProgramKind, Report, Task, Wall};
 
 use super::session::Session;
 use crate::args::{CallArgs, misuse};
@@ -22,8 +22,8 @@ const MOST_CHECKED: u64 = 16 * 1024 * 1024;
 /// Calls the function, prints what it returns, and gives the exit code of the verdict.
 pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
     if args.show_policy {
-        let policy = policy(args, Wall::Wasm)?;
-        streams::print(&render::policy(&policy, Some(Wall::Wasm)))?;
+        let policy = args.policy.policy("call", None)?;
+        streams::print(&render::policy(&policy, None))?;
         return Ok(0);
     }
     let (Some(file), Some(function)) = (&args.program, &args.function) else {
@@ -36,7 +36,7 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
         Entry::Call { .. } => Some(Wall::Wasm),
         Entry::Invoke { .. } | Entry::Command { .. } => None,
     };
-    let policy = policy(args, wall.unwrap_or(Wall::Wasm))?;
+    let policy = args.policy.policy("call", wall)?;
     let program = super::run::program(file.clone(), wall, policy)
         .payloads(args.payloads.payloads.clone())
         .started_by(args.start.start());
@@ -44,7 +44,7 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
         streams: &args.streams,
         report: &args.report,
         diagnosis: &args.diagnosis,
-        compile: &args.compile,
+        compile: &args.policy.compile,
         items: if args.stream { Items::Printed } else { Items::Unheard },
     };
     let report = session.carry_out(program, task)?;
@@ -52,14 +52,6 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
         streams::print(&result(&report)?)?;
     }
     Ok(exit_code::of(&report.verdict))
-}
-
-fn policy(args: &CallArgs, wall: Wall) -> Result<Policy, clap::Error> {
-    let limits = args.limits.limits();
-    limits.check_behind(wall).map_err(|error| misuse("call", error))?;
-    let permissions = args.grants.permissions().map_err(|error| misuse("call", error))?;
-    let (trust, compile) = (args.compile.trust(), args.compile.limits());
-    Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
 }
 
 fn task(args: &CallArgs, file: &Path, function: &str) -> anyhow::Result<Task> {

@@ -17,8 +17,8 @@ use crate::streams::Items;
 
 /// Runs the program and gives the exit code of its verdict.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    let policy = policy(args)?;
     let wall = args.within.map(Wall::from);
+    let policy = args.policy.policy("run", wall)?;
     if args.show_policy {
         streams::print(&render::policy(&policy, wall))?;
         return Ok(0);
@@ -36,23 +36,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         streams: &args.streams,
         report: &args.report,
         diagnosis: &args.diagnosis,
-        compile: &args.compile,
+        compile: &args.policy.compile,
         items: Items::Unheard,
     };
     let report = session.carry_out(program, task)?;
     Ok(exit_code::of(&report.verdict))
-}
-
-fn policy(args: &RunArgs) -> Result<Policy, clap::Error> {
-    let limits = args.limits.limits_with(&args.process_limits);
-    let checked = match args.within {
-        Some(wall) => limits.check_behind(wall.into()),
-        None => limits.check(),
-    };
-    checked.map_err(|error| misuse("run", error))?;
-    let permissions = args.grants.permissions().map_err(|error| misuse("run", error))?;
-    let (trust, compile) = (args.compile.trust(), args.compile.limits());
-    Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
 }
 
 /// The file that a name means here.

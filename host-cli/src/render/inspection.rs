@@ -67,6 +67,9 @@ fn runs(found: &Inspection) -> String {
         Some(module) => {
             format!("by `sandtrap call`, with `--memory {}` or more", flag(module))
         }
+        None if found.component.as_ref().is_some_and(|facts| facts.role != Role::Command) => {
+            "by `sandtrap call`".to_owned()
+        }
         None => format!("behind the {wall} wall"),
     }
 }

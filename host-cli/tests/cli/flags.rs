@@ -120,11 +120,17 @@ fn the_policy_shows_what_was_asked_for_and_no_secrets() {
 
 #[test]
 fn the_policy_of_a_call_can_be_asked_for_without_a_program() {
-    let line = "call --show-policy --memory 64MiB --wall 250ms";
+    let line = "call --show-policy --memory 64MiB --wall 250ms --threads 5";
     let ran = finish(sandtrap(line.split_whitespace()));
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
-    for row in ["memory       64 MiB", "wall         250 ms", "in           wasm"] {
-        assert!(ran.text().lines().any(|line| line.trim() == row), "no `{row}` in\n{}", ran.text());
+    for row in
+        ["memory       64 MiB", "wall         250 ms", "threads      5", "in           found out"]
+    {
+        assert!(
+            ran.text().lines().any(|line| line.trim().starts_with(row)),
+            "no `{row}` in\n{}",
+            ran.text()
+        );
     }
     finish(sandtrap(["call", "--memory", "64MiB"])).assert_refused(2);
 }

@@ -169,6 +169,11 @@ fn a_function_of_a_component_takes_and_returns_json() {
     let words = "the component exports `test:counts/from-one@1.0.0#next`, `area`";
     assert!(ran.stderr.contains(words), "{}", ran.stderr);
 
+    let looked = finish(sandtrap(["inspect", text_of(file.path())]));
+    assert!(looked.text().contains("runs        by `sandtrap call`\n"), "{}", looked.text());
+    let ran = finish(sandtrap(["run", text_of(file.path())]));
+    assert!(ran.stderr.contains("`area`: call one of its functions instead"), "{}", ran.stderr);
+
     let line = json!({"program": text_of(file.path()), "function": "next", "input": null});
     let tasks = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(tasks.path(), format!("{line}\n{line}\n")).unwrap();

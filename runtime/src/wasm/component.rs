@@ -3,6 +3,8 @@
 //! A component waits in its host calls for whatever it likes, so its store is driven as a future, by the
 //! guest's own thread: a guest that is to end is dropped where it waits.
 
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::types::Types;
 use wasmtime::component::{Component, Instance, InstancePre};
 use wasmtime::{Error, Store, format_err};
 use wasmtime_wasi::WasiView as _;
@@ -57,8 +59,8 @@ impl ComponentCode {
         let ty = component.component_type();
         let exports: Vec<String> =
             ty.exports(component.engine()).map(|(name, _)| name.to_owned()).collect();
-        let is_command = check_exports(name, &exports);
         let is_callable = has_functions(component);
+        let is_command = check_exports(name, &exports, is_callable);
         if !is_callable {
             is_command.clone()?;
         }
@@ -178,7 +180,7 @@ fn drive<T>(
 }
 
 /// A component that is something else than a command is refused with what it is.
-fn check_exports(name: &str, exports: &[String]) -> Result<(), LoadError> {
+fn check_exports(name: &str, exports: &[String], is_callable: bool) -> Result<(), LoadError> {
     let is_run = |export: &String| {
         let version = export.strip_prefix(RUN).and_then(|rest| rest.strip_prefix('@'));
         version.is_some_and(|version| version.starts_with(VERSION))
@@ -186,9 +188,10 @@ fn check_exports(name: &str, exports: &[String]) -> Result<(), LoadError> {
     if exports.iter().any(is_run) {
         return Ok(());
     }
-    let exported = match exports.is_empty() {
-        true => "it exports nothing".to_owned(),
-        false => format!("it exports {}", list(exports)),
+    let exported = match (exports, is_callable) {
+        ([], _) => "it exports nothing".to_owned(),
+        (_, false) => format!("it exports {}", list(exports)),
+        (_, true) => format!("it exports {}: call one of its functions instead", list(exports)),
     };
     let fault = format!("is no command: it lacks the export `{RUN}@{VERSION}x`; {exported}");
     Err(source::refused(name, &fault))
@@ -227,7 +230,20 @@ pub(super) fn obstacle(
     let parts =
         Parts::of(binary).map_err(|error| refused(format!("is not a valid component: {error}")))?;
     parts.check().map_err(refused)?;
-    features::check("component", binary).map_err(refused)?;
-    check_exports(name, exports)?;
+    let types = features::check("component", binary).map_err(refused)?;
+    if !exports.iter().any(|export| is_or_has_function(&types, export)) {
+        check_exports(name, exports, false)?;
+    }
     check_imports(name, imports)
+}
+
+/// Whether this export can be called, or is an interface with a function.
+fn is_or_has_function(types: &Types, export: &str) -> bool {
+    let is_function = |ty: &ComponentEntityType| matches!(ty, ComponentEntityType::Func(_));
+    match types.component_item_for_export(export).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(interface)) => {
+            types[interface].exports.values().any(|item| is_function(&item.ty))
+        }
+        ty => ty.is_some_and(|ty| is_function(&ty)),
+    }
 }

@@ -3,6 +3,7 @@
 //! The engine's own message says at which byte it gave up. Here the module is validated again with all
 //! features there are, and then without each of those that are off: what it can't do without, it uses.
 
+use wasmparser::types::Types;
 use wasmparser::{Validator, WasmFeatures};
 
 /// What is off, and what it is called.
@@ -41,12 +42,10 @@ fn is_valid(bytes: &[u8], features: WasmFeatures) -> bool {
     Validator::new_with_features(features).validate_all(bytes).is_ok()
 }
 
-/// Whether a module or component is valid with what there is, and if not, why it is refused.
-pub(super) fn check(kind: &str, bytes: &[u8]) -> Result<(), String> {
-    match Validator::new_with_features(offered()).validate_all(bytes) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(fault(kind, bytes, error.message())),
-    }
+/// The types of a module or component that is valid with what there is. Of another one, why it is refused.
+pub(super) fn check(kind: &str, bytes: &[u8]) -> Result<Types, String> {
+    let valid = Validator::new_with_features(offered()).validate_all(bytes);
+    valid.map_err(|error| fault(kind, bytes, error.message()))
 }
 
 fn offered() -> WasmFeatures {

@@ -47,7 +47,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         streams::print(&settings.to_toml())?;
         return Ok(0);
     }
-    let policy = policy(args)?;
+    let policy = args.policy.policy("batch", None)?;
     let (done, file) = match &args.resume {
         Some(path) => outlet::resume(path).map(|(done, file)| (done, Some(file)))?,
         None => (HashMap::new(), None),
@@ -66,7 +66,7 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     let programs = if settings.pool.keep.is_some() { MOST_PROGRAMS } else { 1 };
     let places = workers.saturating_mul(programs);
     let crew = Crew {
-        runtime: args.compile.runtime_for(u32::try_from(places).unwrap_or(u32::MAX))?,
+        runtime: args.policy.compile.runtime_for(u32::try_from(places).unwrap_or(u32::MAX))?,
         settings,
         policy,
         start: args.start.start(),
@@ -261,14 +261,6 @@ fn settings(args: &BatchArgs) -> anyhow::Result<ExecutorSettings> {
         settings.retry.get_or_insert_default().attempts = retries.saturating_add(1);
     }
     Ok(settings)
-}
-
-fn policy(args: &BatchArgs) -> Result<Policy, clap::Error> {
-    let limits = args.limits.limits_with(&args.process_limits);
-    limits.check().map_err(|error| misuse("batch", error))?;
-    let permissions = args.grants.permissions().map_err(|error| misuse("batch", error))?;
-    let (trust, compile) = (args.compile.trust(), args.compile.limits());
-    Ok(Policy { limits, permissions, guards: args.grants.guards(), trust, compile })
 }
 
 /// The lines, and how many there are, where that is known.

@@ -1,5 +1,8 @@
 //! The host's end of the channel, held out to a fuzzer: the library's own files of it and the words they use, without
 //! the walls. So nothing has to be public for this, and no engine has to be built.
+//!
+//! A member of the workspace of the library, not of the fuzzer's: whoever changes those files finds out here what they
+//! need now.
 #![allow(dead_code, unused_imports, reason = "a part of the library, which uses the rest")]
 
 macro_rules! of_the_library {
@@ -21,6 +24,7 @@ of_the_library! {
     permissions = "../../runtime/src/permissions.rs",
     quantity = "../../runtime/src/quantity.rs",
     signals = "../../runtime/src/signals.rs",
+    start = "../../runtime/src/start.rs",
     task = "../../runtime/src/task.rs",
     trace = "../../runtime/src/trace.rs",
     trust = "../../runtime/src/trust.rs",
@@ -57,7 +61,8 @@ pub fn hear(bytes: &[u8], piece: usize, limit: u64, is_call: bool) -> Heard {
     };
     let limits = Limits { result: ByteSize::bytes(limit), ..Limits::default() };
     let (task, stdout, began) = (TaskId::named("fuzzed"), Capture::Keep, Instant::now());
-    let attempt = Attempt { task: &task, entry: &entry, limits: &limits, stdout, began, silence: None };
+    let attempt =
+        Attempt { task: &task, entry: &entry, limits: &limits, stdout, began, silence: None };
     let mut witness = Witness::of(&attempt, Turn::Only);
     let (mut stop, mut events) = (None, Vec::new());
     for piece in bytes.chunks(piece.max(1)) {

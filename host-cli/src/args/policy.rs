@@ -1,0 +1,33 @@
+//! The flags that bound a guest, whichever verb runs it.
+
+use sandtrap::{Policy, Wall};
+
+use super::compile::CompileArgs;
+use super::grants::GrantArgs;
+use super::limits::LimitArgs;
+use super::misuse;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyArgs {
+    #[command(flatten)]
+    limits: LimitArgs,
+
+    #[command(flatten)]
+    grants: GrantArgs,
+
+    #[command(flatten)]
+    pub(crate) compile: CompileArgs,
+}
+
+impl PolicyArgs {
+    /// What they say together, behind this wall or, where the guest's content says which, behind any. Limits that fight
+    /// are wrong usage of the verb.
+    pub(crate) fn policy(&self, verb: &str, wall: Option<Wall>) -> Result<Policy, clap::Error> {
+        let limits = self.limits.limits();
+        let checked = wall.map_or_else(|| limits.check(), |wall| limits.check_behind(wall));
+        checked.map_err(|error| misuse(verb, error))?;
+        let permissions = self.grants.permissions().map_err(|error| misuse(verb, error))?;
+        let (trust, compile) = (self.compile.trust(), self.compile.limits());
+        Ok(Policy { limits, permissions, guards: self.grants.guards(), trust, compile })
+    }
+}
