@@ -47,6 +47,8 @@ struct Facts {
     is_late: AtomicBool,
     /// The thread on which the last task began.
     thread: Mutex<Option<ThreadId>>,
+    /// Whether the guest that ran last has ended since.
+    last: Mutex<Arc<AtomicBool>>,
 }
 
 impl Acted {
@@ -91,6 +93,11 @@ impl Acted {
         self.facts.is_late.store(true, Ordering::SeqCst);
     }
 
+    /// Has the guest that ran last end while it has no task, without anybody being called.
+    pub fn end_last(&self) {
+        lock(&self.facts.last).store(true, Ordering::SeqCst);
+    }
+
     /// The thread on which the last task began.
     pub fn thread(&self) -> Option<ThreadId> {
         *lock(&self.facts.thread)
@@ -127,7 +134,8 @@ impl Acted {
         self.facts.opened.fetch_add(1, Ordering::SeqCst);
         self.facts.alive.fetch_add(1, Ordering::SeqCst);
         let wall = self.clone();
-        Ok(Box::new(ActedCell { wall, kept, tasks: 0, is_gone: false, opened: Instant::now() }))
+        let (has_ended, opened) = (Arc::default(), Instant::now());
+        Ok(Box::new(ActedCell { wall, kept, tasks: 0, is_gone: false, has_ended, opened }))
     }
 }
 
@@ -170,6 +178,7 @@ struct ActedCell {
     kept: bool,
     tasks: u64,
     is_gone: bool,
+    has_ended: Arc<AtomicBool>,
     opened: Instant,
 }
 
@@ -187,6 +196,7 @@ impl Cell for ActedCell {
         assert!(self.is_usable(), "a cell was used again that may not be");
         self.tasks += 1;
         *lock(&self.wall.facts.thread) = Some(thread::current().id());
+        *lock(&self.wall.facts.last) = Arc::clone(&self.has_ended);
         let words = words(attempt.entry);
         let word = words.first().map_or("ok", String::as_str);
         lock(&self.wall.facts.began).push(words.get(1).cloned().unwrap_or_default());
@@ -211,7 +221,8 @@ impl Cell for ActedCell {
     }
 
     fn is_usable(&self) -> bool {
-        !self.is_gone && (self.kept || self.tasks == 0)
+        let is_there = !self.is_gone && !self.has_ended.load(Ordering::SeqCst);
+        is_there && (self.kept || self.tasks == 0)
     }
 
     fn vitals(&self) -> Vitals {

@@ -18,6 +18,7 @@ use crate::telemetry::Happening;
 use super::places::{Begun, Next};
 use super::shared::Shared;
 use super::slots::Place;
+use super::state::State;
 use super::ticket::{Done, Promise, Ticket, wait_for_ever};
 use super::worker::Ran;
 
@@ -62,34 +63,27 @@ impl Shared {
             left = self.source.open(false).ok();
         }
         let has_cell = left.is_some();
-        let mut state = self.lock();
-        let is_given = is_unread && state.give_back(self, place, has_cell);
-        let is_ours = is_given || state.finish(self, place, done, has_cell);
-        self.notify_calm(&state);
-        self.release(state);
-        if is_ours {
-            self.hand_back(place, left, spent);
-        }
-    }
-
-    /// Gives the worker back what is left.
-    fn hand_back(&self, place: Place, left: Option<Box<dyn Cell>>, spent: Option<Box<dyn Cell>>) {
         let is_used_up = left.as_ref().is_some_and(|cell| self.used_up(cell.vitals()).is_some());
         let mut state = self.lock();
-        let slot = &mut state.slots[place.slot];
-        let is_gone = left.is_none();
-        slot.cell = left;
-        slot.spent.extend(spent);
-        slot.is_called |= is_used_up;
-        if is_gone
-            && self.settings.keep.is_some()
-            && let Some(spare) = state.spares.take()
-        {
+        let is_given = is_unread && state.give_back(self, place, has_cell);
+        if is_given || state.finish(self, place, done, has_cell) {
+            state.slots[place.slot].is_called |= is_used_up;
+            state.slots[place.slot].spent.extend(spent);
+            self.hand_back(&mut state, place, left);
+        }
+        self.notify_calm(&state);
+        self.release(state);
+    }
+
+    /// Gives the worker back what is left, before anything is told: whoever hears of it may want the worker at once.
+    fn hand_back(&self, state: &mut State, place: Place, left: Option<Box<dyn Cell>>) {
+        let is_wanted = left.is_none() && self.settings.keep.is_some() && !state.is_over(place);
+        state.slots[place.slot].cell = left;
+        if is_wanted && let Some(spare) = state.spares.take() {
             state.is_ready(self, place);
             state.slots[place.slot].cell = Some(spare);
         }
         state.is_back(self, place, Instant::now());
-        self.release(state);
     }
 
     /// The wall has panicked: the worker ends as if that had been on its own thread.

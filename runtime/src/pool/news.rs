@@ -1,8 +1,8 @@
 //! What is told of a pool, in the order in which it happened.
 //!
 //! Nothing is told under the lock. Were each thread to tell what it saw, a task could be told to run before it was told to
-//! wait. So one of them tells it all, and again what the others leave behind meanwhile. A callback that uses the pool
-//! itself leaves its news behind in the same way.
+//! wait. So one of them at a time tells what there is, and what the others leave behind meanwhile is told by the next one
+//! that has news, or by the supervisor. A callback that uses the pool itself leaves its news behind in the same way.
 
 use std::mem;
 
@@ -15,8 +15,8 @@ const MOST_LEFT: usize = 1000;
 #[derive(Default)]
 pub(super) struct News {
     untold: Vec<Happening>,
-    /// Somebody is telling, and will look again.
-    telling: bool,
+    /// So many are telling.
+    tellers: usize,
 }
 
 impl News {
@@ -26,22 +26,23 @@ impl News {
 
     /// Whether this thread is the one to tell it.
     pub(super) fn is_ours(&self) -> bool {
-        let least = if self.telling { MOST_LEFT } else { 1 };
+        let least = if self.tellers > 0 { MOST_LEFT } else { 1 };
         self.untold.len() >= least
     }
 
-    /// What this thread is to tell, until [`News::told`] has no more for it.
+    /// What this thread is to tell, and then say so: [`News::told`].
     pub(super) fn take(&mut self) -> Option<Vec<Happening>> {
         self.is_ours().then(|| {
-            self.telling = true;
+            self.tellers += 1;
             mem::take(&mut self.untold)
         })
     }
 
-    /// All is told. Gives what has happened meanwhile.
-    pub(super) fn told(&mut self) -> Option<Vec<Happening>> {
-        self.telling = false;
-        self.take()
+    /// It is told. Says whether something has happened meanwhile that somebody has to be found for: nobody tells for ever,
+    /// as he has a task to run.
+    pub(super) fn told(&mut self) -> bool {
+        self.tellers -= 1;
+        self.is_ours()
     }
 }
 
@@ -63,10 +64,10 @@ mod tests {
             news.add(started(worker));
             assert_eq!(news.take(), None, "another one tells");
         }
-        assert_eq!(news.told(), Some(vec![started(2), started(3)]));
-        assert_eq!(news.told(), None);
+        assert!(news.told(), "somebody has to tell the rest");
         news.add(started(4));
-        assert_eq!(news.take(), Some(vec![started(4)]));
+        assert_eq!(news.take(), Some(vec![started(2), started(3), started(4)]));
+        assert!(!news.told());
     }
 
     #[test]

@@ -106,21 +106,27 @@ impl State {
     }
 
     /// Calls a worker that waits for a task, if there is one: the one that has waited for the shortest time, whose memory is
-    /// the nearest.
+    /// the nearest. If that one can't take it, it [hands the call on](Self::hand_on).
     pub(super) fn call_one(&mut self, shared: &Shared) {
         if let Some(slot) = self.idle.pop() {
             shared.bells[slot].notify_all();
         }
     }
 
-    /// Has workers without a task look after spares, and after their own guest if it has ended.
+    /// A worker leaves that may have been called for a task: somebody else is called.
+    pub(super) fn hand_on(&mut self, shared: &Shared) {
+        if self.has_waiting() {
+            self.call_one(shared);
+        }
+    }
+
+    /// A guest has ended, here or among the spares: each worker looks after its own, now or when it has no task, and nobody
+    /// is called or lent a cell before.
     pub(super) fn look_after_guests(&mut self, shared: &Shared) {
+        (self.idle, self.away) = (Vec::new(), Vec::new());
         for (slot, bell) in self.slots.iter_mut().zip(&shared.bells) {
-            // Who runs a guest sees its end himself.
-            slot.is_called |= slot.cell.as_ref().is_some_and(|cell| !cell.is_usable());
-            if slot.rest == Some(Rest::Waiting) {
-                bell.notify_all();
-            }
+            slot.is_called = true;
+            bell.notify_all();
         }
     }
 

@@ -215,6 +215,8 @@ impl Shared {
                 let _ = thread.join();
             }
         }
+        // What the last one of them has left behind.
+        self.release(self.lock());
     }
 
     pub(super) fn status(&self) -> PoolStatus {
@@ -266,18 +268,17 @@ impl Shared {
             }
         }
         if let Some(news) = news {
-            self.tell_all(news);
+            self.tell_all(&news);
         }
     }
 
-    /// Tells what has happened, and then what has happened meanwhile.
-    fn tell_all(&self, news: Vec<Happening>) {
-        let mut untold = Some(news);
-        while let Some(news) = untold {
-            for happening in &news {
-                self.settings.telemetry.tell(happening);
-            }
-            untold = self.lock().news.told();
+    /// Tells what has happened. What has happened meanwhile is told by whoever comes next, at the latest by the supervisor.
+    fn tell_all(&self, news: &[Happening]) {
+        for happening in news {
+            self.settings.telemetry.tell(happening);
+        }
+        if self.lock().news.told() {
+            self.watch.notify_one();
         }
     }
 

@@ -266,6 +266,7 @@ impl Shared {
             state.stumbled(self, place);
             self.notify_calm(&state);
         }
+        state.hand_on(self);
         self.release(state);
     }
 
@@ -278,6 +279,7 @@ impl Shared {
                 state.tell(self, || Happening::WorkerRecycled { worker, why });
             }
         }
+        state.hand_on(self);
         self.release(state);
     }
 
@@ -310,6 +312,7 @@ impl Shared {
         if !state.is_over(place) {
             state.buried(self, place);
         }
+        state.hand_on(self);
         self.release(state);
     }
 

@@ -1,6 +1,7 @@
 //! What happens above the walls, told as it happens: to a callback, and from there to whoever counts.
 //!
-//! Nothing is told while a lock is held, so a callback may ask the pool or the executor whatever it wants.
+//! Nothing is told while a lock is held, so a callback may ask the pool or the executor whatever it wants, and give it work.
+//! It may not wait for that: the worker whose turn it is may be the one that tells.
 
 mod counted;
 mod logged;
@@ -186,8 +187,8 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Tells a callback. What happens in one pool is told in its order, by one thread at a time, which may be any of those
-    /// that something happened on; so it should be quick. Where a thousand things wait to be told, whoever has one more
-    /// tells them besides, in no order.
+    /// that something happened on: so it should be quick, and not wait for a task. Where a thousand things wait to be told,
+    /// whoever has one more tells them besides, in no order.
     pub fn to(listener: impl Fn(&Happening) + Send + Sync + 'static) -> Self {
         Self { listener: Some(Arc::new(listener)) }
     }

@@ -164,3 +164,22 @@ fn a_task_that_was_cancelled_is_no_death_of_its_worker() {
     assert!(began.elapsed() < LONG);
     assert_eq!(pool.status().workers[0].crashes, 0);
 }
+
+#[test]
+fn s11_a_worker_that_finds_its_guest_gone_calls_another_one_for_the_task_it_was_called_for() {
+    let wall = Acted::new();
+    let restart = RestartSettings { first: LONG, most: LONG, ..RestartSettings::default() };
+    let settings = PoolSettings { restart, workers: 2, ..PoolSettings::default() };
+    let pool = pool(&wall, PoolSettings { keep: Some(Reuse::default()), ..settings });
+    // The next death of this place is not made good for an hour.
+    pool.run(call("fault"));
+    while count(&pool, WorkerState::Idle) < 2 {
+        std::thread::yield_now();
+    }
+    // It came to rest last, so it is the first to be called.
+    pool.run(call("ok"));
+    wall.end_last();
+    let ticket = pool.try_submit(call("ok")).unwrap();
+    assert_eq!(label(&ticket.wait()), "completed");
+    assert_eq!(label(&pool.run(call("ok"))), "completed");
+}

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use sandtrap::{Happening, PoolSettings, TaskId, Telemetry};
+use sandtrap::{Happening, Pool, PoolSettings, TaskId, Telemetry};
 use sandtrap_tests::acted::Acted;
 
-use super::{pool, task};
+use super::{Told, label, pool, task};
 
 /// How far each task is, by what was told of it; and all that was told out of its turn.
 #[derive(Default)]
@@ -57,37 +57,33 @@ fn no_task_is_told_to_run_before_it_was_told_to_wait() {
 
 #[test]
 fn a_callback_that_gives_the_pool_work_hears_of_it_afterwards() {
-    let (wall, told) = (Acted::new(), Arc::new(Mutex::new(Vec::new())));
-    let held = Arc::new(Mutex::new(None));
-    let (ear, giver) = (Arc::clone(&told), Arc::clone(&held));
-    let telemetry = Telemetry::to(move |happening| {
-        ear.lock().unwrap().push(happening.name());
-        if matches!(happening, Happening::TaskFinished { .. })
-            && let Some((pool, order)) = giver.lock().unwrap().take()
+    let (wall, told) = (Acted::new(), Told::default());
+    let held: Arc<Mutex<Option<Pool>>> = Arc::default();
+    let (giver, given) = (Arc::clone(&held), Arc::new(Mutex::new(None)));
+    let gift = Arc::clone(&given);
+    let hears = told.telemetry();
+    let gives = Telemetry::to(move |happening| {
+        if let Happening::TaskFinished { .. } = happening
+            && let Some(pool) = giver.lock().unwrap().take()
         {
-            let pool: sandtrap::Pool = pool;
-            let ticket = pool.submit(order).unwrap();
-            // Its worker leaves its news to this thread, so that the report can be waited for here.
-            assert_eq!(super::label(&ticket.wait()), "completed");
-            ear.lock().unwrap().push("answered");
+            *gift.lock().unwrap() = Some((pool.submit(task("ok")).unwrap(), pool));
         }
     });
-    let pool = pool(&wall, PoolSettings { telemetry, ..PoolSettings::with_workers(2) });
+    let telemetry = gives.and(hears);
+    let pool = pool(&wall, PoolSettings { telemetry, ..PoolSettings::with_workers(1) });
     let ticket = pool.try_submit(task("gate")).unwrap();
     wall.wait_for(1);
-    *held.lock().unwrap() = Some((pool, task("ok")));
+    *held.lock().unwrap() = Some(pool);
     wall.let_go();
-    assert_eq!(super::label(&ticket.wait()), "completed");
-    let names = loop {
-        let names: Vec<_> =
-            told.lock().unwrap().iter().copied().filter(|n| !n.starts_with("worker")).collect();
-        if names.iter().filter(|name| **name == "task.finished").count() == 2 {
-            break names;
-        }
+    assert_eq!(label(&ticket.wait()), "completed");
+    while given.lock().unwrap().is_none() {
         std::thread::yield_now();
-    };
-    let expected = ["queued", "started", "finished", "queued", "started", "finished"];
-    let mut expected: Vec<_> = expected.iter().map(|name| format!("task.{name}")).collect();
-    expected.insert(3, "answered".to_owned());
-    assert_eq!(names, expected);
+    }
+    let (ticket, pool) = given.lock().unwrap().take().unwrap();
+    assert_eq!(label(&ticket.wait()), "completed");
+    drop(pool);
+    let mut names = told.names();
+    names.retain(|name| name.starts_with("task."));
+    let each = ["task.queued", "task.started", "task.finished"];
+    assert_eq!(names, [each, each].concat());
 }
