@@ -171,13 +171,20 @@ fn s11_a_worker_that_finds_its_guest_gone_calls_another_one_for_the_task_it_was_
     let restart = RestartSettings { first: LONG, most: LONG, ..RestartSettings::default() };
     let settings = PoolSettings { restart, workers: 2, ..PoolSettings::default() };
     let pool = pool(&wall, PoolSettings { keep: Some(Reuse::default()), ..settings });
+    let both = [call("gate"), call("gate")].map(|gate| pool.try_submit(gate).unwrap());
+    wall.wait_for(2);
+    wall.let_go();
+    both.into_iter().for_each(|ticket| drop(ticket.wait()));
     // The next death of this place is not made good for an hour.
     pool.run(call("fault"));
-    while count(&pool, WorkerState::Idle) < 2 {
-        std::thread::yield_now();
+    // As soon as it has come to rest it is the first to be called, and so again after each task.
+    let is_first = |pool: &Pool| {
+        let workers = pool.status().workers;
+        workers.iter().any(|worker| (worker.crashes, worker.tasks) == (1, 3))
+    };
+    while !is_first(&pool) {
+        pool.run(call("ok"));
     }
-    // It came to rest last, so it is the first to be called.
-    pool.run(call("ok"));
     wall.end_last();
     let ticket = pool.try_submit(call("ok")).unwrap();
     assert_eq!(label(&ticket.wait()), "completed");
