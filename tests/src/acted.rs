@@ -4,7 +4,7 @@
 //! `waits` ends when it is stopped, `deaf` goes on until [`Acted::let_go`], `gate` until the same but listens to a stop,
 //! `panics` panics in the wall itself, `flaky` faults until it was begun as often as [`Acted::flaky_for`] says,
 //! `stuck` waits until it is stopped, as often as [`Acted::stuck_for`] says, and then ends well, `doomed` the same and then faults,
-//! `hungry` runs out of memory below 128 MiB.
+//! `hungry` runs out of memory below 128 MiB, `pours` writes a mebibyte.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -235,6 +235,11 @@ impl ActedCell {
     fn act(&self, word: &str, stop: &StopHandle) -> Evidence {
         match word {
             "ok" | "leaves" => exit(0),
+            "pours" => {
+                let mut poured = exit(0);
+                poured.output.stdout = Some(vec![b'x'; 1024 * 1024]);
+                poured
+            }
             "error" | "exit" => exit(3),
             "fault" => death(Signal::Segv, Sender::Kernel),
             "abort" => death(Signal::Abrt, Sender::Itself),

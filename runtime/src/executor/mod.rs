@@ -237,7 +237,7 @@ impl Executor {
 
     /// Takes in how an attempt ended; says after which time there is another one.
     fn settle(&self, journey: &mut Journey<'_>, done: Done, attempt: u32) -> Option<Duration> {
-        let Done { report, worker } = done;
+        let Done { report, worker, .. } = done;
         self.desk.heard_marks(&report);
         let (label, now) = (report.verdict.label(), Instant::now());
         journey.history.push(AttemptSummary {

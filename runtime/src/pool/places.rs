@@ -232,7 +232,7 @@ impl State {
         slot.restart = Some(restart);
         slot.empty_since.get_or_insert(now);
         self.tell(shared, || Happening::WorkerFailedToStart { why: error.to_string() });
-        while tell && let Some((_, waiting, _)) = self.next() {
+        while tell && let Some((_, waiting, _)) = self.next_of_all() {
             let (order, promise) = waiting.into_parts();
             let report = shared.source.unrun(&order, error.clone().into_evidence());
             self.answer(shared, promise, report, None);

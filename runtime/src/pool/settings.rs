@@ -25,6 +25,10 @@ pub struct PoolSettings {
     pub queue: usize,
     /// What the inputs of those that wait may hold.
     pub queue_bytes: ByteSize,
+    /// What reports may hold that are there and that nobody has taken yet. While they hold more, only those tasks begin that
+    /// somebody waits for (or asks for: [`Ticket::is_ready`](crate::Ticket::is_ready)), or whose ticket was dropped; the others
+    /// go on when they hold no more than half of it.
+    pub unread: ByteSize,
     /// How soon and how often workers that died are started again.
     pub restart: RestartSettings,
     /// A worker that is this late after its task's wall time, or after it was told to stop, is told to stop, and given up
@@ -35,7 +39,7 @@ pub struct PoolSettings {
 }
 
 impl Default for PoolSettings {
-    /// One worker for each processor, four waiting tasks for each worker, 64 MiB of inputs.
+    /// One worker for each processor, four waiting tasks for each worker, 64 MiB of inputs, 256 MiB of reports.
     fn default() -> Self {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         Self::with_workers(workers)
@@ -52,6 +56,7 @@ impl PoolSettings {
             spares: 0,
             queue: workers.saturating_mul(4),
             queue_bytes: ByteSize::mib(64),
+            unread: ByteSize::mib(256),
             restart: RestartSettings::default(),
             patience: Duration::from_secs(5),
             telemetry: Telemetry::default(),
@@ -133,6 +138,8 @@ pub struct PoolStatus {
     pub waiting: usize,
     /// What their inputs hold.
     pub waiting_bytes: u64,
+    /// What reports hold that are there and that nobody has taken.
+    pub unread_bytes: u64,
     /// Guests that are ready beyond those of the workers.
     pub spares: usize,
     /// How its workers' deaths have left it.

@@ -15,6 +15,7 @@ use crate::policy::restart::Restart;
 use crate::rejection::Rejection;
 use crate::telemetry::Happening;
 
+use super::holding::Unread;
 use super::queue::Key;
 use super::settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState};
 use super::slots::{Place, Slot};
@@ -26,6 +27,7 @@ use super::worker;
 
 /// What a pool's threads share.
 pub(crate) struct Shared {
+    pub(super) unread: Arc<Unread>,
     pub(super) source: Source,
     pub(crate) settings: PoolSettings,
     pub(crate) chance: Chance,
@@ -54,7 +56,8 @@ impl Shared {
     pub(super) fn new(source: Source, settings: PoolSettings) -> Arc<Self> {
         let state = State::new(&settings);
         let bells = state.slots.iter().map(|_| Condvar::new()).collect();
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            unread: Unread::of(me.clone()),
             source,
             settings,
             chance: Chance::new(),
@@ -226,6 +229,7 @@ impl Shared {
             workers: state.slots.iter().map(Slot::status).collect(),
             waiting: state.queue.waiting() + state.returned.len(),
             waiting_bytes: state.queue.bytes(),
+            unread_bytes: self.unread_bytes(),
             spares: state.spares.count(),
             condition,
             finished: state.finished,

@@ -48,6 +48,9 @@ pub(crate) struct State {
     /// cell that may be lent.
     pub(super) idle: Vec<usize>,
     pub(super) away: Vec<usize>,
+    /// Whether only those tasks begin that somebody waits for, and who they are.
+    pub(super) holds_back: bool,
+    pub(super) hurried: BTreeSet<Key>,
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
     /// What is to be given once the lock is free.
@@ -114,6 +117,8 @@ impl State {
             next_waiter: 0,
             idle: Vec::new(),
             away: Vec::new(),
+            holds_back: false,
+            hurried: BTreeSet::new(),
             watched_at: None,
             outbox: Outbox::default(),
             news: News::default(),
@@ -164,11 +169,12 @@ impl State {
         report: Report,
         worker: Option<u64>,
     ) {
-        self.keep(shared, promise, Box::new(Done { report, worker }));
+        self.keep(shared, promise, Box::new(Done { report, worker, hold: None }));
     }
 
     /// Puts a report into the outbox: the only way a promise is kept.
-    pub(super) fn keep(&mut self, shared: &Shared, promise: Arc<Promise>, done: Box<Done>) {
+    pub(super) fn keep(&mut self, shared: &Shared, promise: Arc<Promise>, mut done: Box<Done>) {
+        done.hold = Some(self.count_unread(shared, &done.report));
         self.finished += 1;
         let (worker, report) = (done.worker, &done.report);
         let (label, took) = (report.verdict.label(), report.usage.wall);
@@ -194,11 +200,25 @@ impl State {
 
     /// Whether a task waits for a worker.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.returned.is_empty() || self.queue.waiting() > 0
+        let queued = if self.holds_back { self.hurried.len() } else { self.queue.waiting() };
+        !self.returned.is_empty() || queued > 0
+    }
+
+    /// The next task that may begin, and how often it came back.
+    pub(super) fn next(&mut self) -> Option<(Key, Waiting, u8)> {
+        if !self.holds_back || !self.returned.is_empty() {
+            return self.next_of_all();
+        }
+        while let Some(key) = self.hurried.pop_first() {
+            if let Some(waiting) = self.take_out(&key) {
+                return Some((key, waiting, 0));
+            }
+        }
+        None
     }
 
     /// Takes the next task out of the queue, and says how often it came back.
-    pub(super) fn next(&mut self) -> Option<(Key, Waiting, u8)> {
+    pub(super) fn next_of_all(&mut self) -> Option<(Key, Waiting, u8)> {
         let first = self.returned.pop_front();
         let (key, waiting, returns) = match first {
             Some(returned) => returned,
@@ -240,7 +260,7 @@ impl State {
 
     pub(super) fn reject_waiting(&mut self, shared: &Shared, why: &Rejection) -> usize {
         let mut count = 0;
-        while let Some((_, waiting, _)) = self.next() {
+        while let Some((_, waiting, _)) = self.next_of_all() {
             self.reject(shared, waiting, why);
             count += 1;
         }

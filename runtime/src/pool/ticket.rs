@@ -13,14 +13,17 @@ use crate::isolation::{StopGuard, StopHandle};
 use crate::report::Report;
 use crate::task::TaskId;
 
+use super::holding::Hold;
 use super::queue::Key;
 use super::shared::Shared;
 
 /// A report, and the worker that the task ran on, if it ran.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) report: Report,
     pub(crate) worker: Option<u64>,
+    /// Counts it as long as nobody takes it.
+    pub(super) hold: Option<Hold>,
 }
 
 /// Where a report is put, once. There is one for each task that waits, so it is small.
@@ -78,6 +81,17 @@ impl Promise {
             State::Taken => {}
         }
         None
+    }
+
+    /// Whether its report will be taken at once: somebody waits for it, or nobody ever will.
+    pub(super) fn is_never_left_lying(&self) -> bool {
+        matches!(*self.state(), State::Awaited(_) | State::Taken)
+    }
+
+    /// Nobody wants it any more. Says whether the task is still to come.
+    fn let_go(&self) -> bool {
+        let before = std::mem::replace(&mut *self.state(), State::Taken);
+        matches!(before, State::Alone | State::Awaited(_))
     }
 
     fn is_kept(&self) -> bool {
@@ -157,17 +171,28 @@ impl Ticket {
 
     /// Waits for the report.
     pub fn wait(self) -> Report {
-        wait_for_ever(|waker| self.promise.take(waker)).report
+        wait_for_ever(|waker| self.poll_done(waker)).report
     }
 
     /// The report, once; until then this waker is woken for it.
     pub(crate) fn poll_done(&self, waker: &Waker) -> Option<Done> {
-        self.promise.take(waker)
+        let done = self.promise.take(waker);
+        if done.is_none() {
+            self.hurry();
+        }
+        done
+    }
+
+    /// Somebody waits for it, or nobody ever will.
+    fn hurry(&self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.hurry(&self.key);
+        }
     }
 
     /// Waits for the report until a time, and gives the ticket back if it isn't there then.
     pub fn wait_until(self, time: Instant) -> Result<Report, Self> {
-        match Sleeper::wait_for(Some(time), |waker| self.promise.take(waker)) {
+        match Sleeper::wait_for(Some(time), |waker| self.poll_done(waker)) {
             Some(done) => Ok(done.report),
             None => Err(self),
         }
@@ -175,7 +200,11 @@ impl Ticket {
 
     /// Whether the report is there.
     pub fn is_ready(&self) -> bool {
-        self.promise.is_kept()
+        let is_ready = self.promise.is_kept();
+        if !is_ready {
+            self.hurry();
+        }
+        is_ready
     }
 
     /// Ends the task: one that waits is reported at once, one that runs as soon as it has ended.
@@ -209,6 +238,16 @@ impl Ticket {
             waker.wake();
         } else {
             *state = State::Awaited(waker);
+            drop(state);
+            self.hurry();
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.promise.let_go() {
+            self.hurry();
         }
     }
 }
@@ -217,7 +256,7 @@ impl Future for Ticket {
     type Output = Report;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Report> {
-        match self.promise.take(context.waker()) {
+        match self.poll_done(context.waker()) {
             Some(done) => Poll::Ready(done.report),
             None => Poll::Pending,
         }
@@ -228,7 +267,7 @@ impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticket")
             .field("task", &self.task)
-            .field("is_ready", &self.is_ready())
+            .field("is_ready", &self.promise.is_kept())
             .finish()
     }
 }

@@ -209,7 +209,7 @@ impl Shared {
             None => (cell, None),
         };
         let (report, is_unread) = self.run(&mut used, &order, &limits, &stop);
-        let done = Box::new(Done { report, worker: None });
+        let done = Box::new(Done { report, worker: None, hold: None });
         let goes_on = self.settings.keep.is_some() && used.is_usable() && !order.alone;
         let (left, spent) = if goes_on { (Some(used), None) } else { (own, Some(used)) };
         Ran { done, is_unread, left, spent }

@@ -6,6 +6,7 @@ mod here;
 mod kept;
 mod order;
 mod queue;
+mod unread;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -21,6 +21,7 @@ pub(super) const KEYS: &[Row] = &[
     ("pool", "workers", Number(|draft| &mut draft.all.pool.workers)),
     ("pool", "queue", Number(|draft| &mut draft.all.pool.queue)),
     ("pool", "queue_bytes", Size(|draft| &mut draft.all.pool.queue_bytes)),
+    ("pool", "unread_bytes", Size(|draft| &mut draft.all.pool.unread)),
     ("pool", "patience", Time(|draft| &mut draft.all.pool.patience)),
     ("pool", "keep", Flag(|draft| &mut draft.keeps)),
     ("pool", "keep_tasks", Tasks(|draft| &mut draft.keep.max_tasks)),
