@@ -140,12 +140,16 @@ fn ours(name: &'static str, wall: Wall) -> Peer {
     };
     let runtime = Runtime::new().expect("a runtime");
     let loaded = runtime.load(Program::file(path).within(wall)).expect("the guest is built");
-    let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
+    let bytes = vec![7_u8; 64];
+    let echo = Task::invoke_with("echo", Payload::typed(&bytes).expect("bytes"));
     let crash = Task::invoke("overflows", &u64::MAX).expect("a number");
     let mut kept = loaded.keep(Reuse::default()).ok();
     let works = move |loaded: &Loaded, work: &str| match work {
         "fresh" => loaded.run(&echo).verdict.is_completed(),
-        "warm" => kept.as_mut().is_some_and(|kept| kept.run(&echo).verdict.is_completed()),
+        // Others give a value, too.
+        "warm" => kept.as_mut().is_some_and(|kept| {
+            kept.call::<_, Vec<u8>>("echo", &bytes).is_ok_and(|back| back == bytes)
+        }),
         "crash" => {
             !loaded.run(&crash).verdict.is_completed() && loaded.run(&echo).verdict.is_completed()
         }

@@ -1,23 +1,31 @@
 //! What does a call of 64 bytes cost in a process that is kept, beside two processes that play ping-pong over pipes, and
 //! beside two threads that spin on shared memory? In a process that stands ready for one call? After a crash?
 //!
-//! Both ends of a kept process wait for the channel, and are woken for each message: so a hot call is the same as a parked one.
+//! A hot call finds its guest watching, on another processor. In a parked one both ends sleep, for they have one processor
+//! for the two of them: so has the ping-pong over pipes. What a caller gets is a value; a task with its report is told beside.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use sandtrap::{
     Kept, Loaded, Order, Payload, Pool, PoolSettings, Program, Reuse, Runtime, Task, Wall,
 };
-use sandtrap_benches::notebook::Sense;
+use sandtrap_benches::notebook::{Sense, not_measured};
 use sandtrap_benches::{
     Case, Figures, in_turns, is_quick, tell, tell_beside, tell_ratio, tell_value,
 };
 use sandtrap_tests::guests;
 
 const BYTES: usize = 64;
+
+/// So many bytes.
+const NUMBERS: [f64; 8] = [0.5, 1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5];
+
+/// So often a partner looks for the ball before it sleeps: a few hundred microseconds.
+const LOOKS: u32 = 20_000;
 
 /// By this word this program plays the other end.
 pub(crate) const PONG: &str = "pong";
@@ -26,12 +34,16 @@ pub(crate) const PONG: &str = "pong";
 const NEXT: f64 = 300.0;
 
 pub(crate) fn ask() {
-    let program = Program::file(guests::native("stays")).within(Wall::Native);
-    let loaded = Runtime::new().expect("a runtime").load(program).expect("the guest is built");
-    parked(&loaded);
+    parked();
+    let loaded = load();
     let warm = hot(&loaded);
     spare(&loaded, &warm);
     after_a_crash(&loaded);
+}
+
+fn load() -> Loaded {
+    let program = Program::file(guests::native("stays")).within(Wall::Native);
+    Runtime::new().expect("a runtime").load(program).expect("the guest is built")
 }
 
 fn echo() -> Task {
@@ -47,52 +59,132 @@ fn settings(keeps: bool, spares: usize) -> PoolSettings {
     PoolSettings { keep: keeps.then_some(reuse), spares, ..PoolSettings::with_workers(1) }
 }
 
-/// Both ends wait for each message.
-fn parked(loaded: &Loaded) {
-    let (mut partner, mut kept, task) = (Partner::start(), keep(loaded), echo());
-    let pool = loaded.pool(settings(true, 0));
-    let [pipes, warm, pooled] = in_turns(
+/// Sends numbers there and gets them back: 64 bytes each way.
+fn turn(kept: &mut Kept) {
+    let back: [f64; 8] = kept.call("numbers", &NUMBERS).expect("it answers");
+    assert!(back == NUMBERS);
+}
+
+/// Both ends wait for each message, on one processor.
+fn parked() {
+    let Some(_here) = Pinned::here() else {
+        return not_measured(
+            "warm_call/native/parked",
+            "taskset is not here: apt install util-linux",
+        );
+    };
+    let loaded = load();
+    let (mut partner, mut kept, mut reported) = (Partner::start(), keep(&loaded), keep(&loaded));
+    let (task, pool) = (echo(), loaded.pool(settings(true, 0)));
+    let [pipes, warm, run, pooled] = in_turns(
         "warm_call/native/parked",
         [
             Case::new("pipe-ping-pong", || partner.ping()),
-            Case::new("kept", || assert!(kept.run(&task).verdict.is_completed())),
+            Case::new("kept", || turn(&mut kept)),
+            Case::new("kept-with-report", || {
+                assert!(reported.run(&task).verdict.is_completed());
+            }),
             Case::new("kept-in-a-pool", || {
                 assert!(pool.run(Order::new(task.clone())).verdict.is_completed());
             }),
         ],
     );
     tell_ratio("warm_call/native/parked", &warm, &pipes, 1.2);
+    tell_beside("warm_call/native/parked/report", &run, &pipes);
     tell_beside("warm_call/native/pool", &pooled, &pipes);
 }
 
-/// Beside two that watch the same memory. Gives what such a call costs.
+/// Beside two that watch the same memory. Gives what a task costs there, with its report.
 fn hot(loaded: &Loaded) -> Figures {
-    let (mut kept, task) = (keep(loaded), echo());
-    let (ball, stop) = (AtomicU32::new(0), AtomicU32::new(0));
-    // One after the other: there may be no more than two processors, and each of them takes both.
-    let [warm] = in_turns(
-        "warm_call/native/hot",
-        [Case::new("kept", || assert!(kept.run(&task).verdict.is_completed()))],
-    );
-    let [spun] = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while stop.load(Ordering::Relaxed) == 0 {
-                let _ = ball.compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed);
-                std::hint::spin_loop();
-            }
-        });
-        let round = || {
-            ball.store(1, Ordering::Release);
-            while ball.load(Ordering::Acquire) == 1 {
-                std::hint::spin_loop();
-            }
-        };
-        let figures = in_turns("warm_call/native/hot", [Case::new("spin-ping-pong", round)]);
-        stop.store(1, Ordering::Relaxed);
+    let (mut kept, mut reported, task) = (keep(loaded), keep(loaded), echo());
+    let ball = Ball::default();
+    let [spun, warm, run] = std::thread::scope(|scope| {
+        let partner = scope.spawn(|| ball.is_returned_until_it_is_over());
+        let figures = in_turns(
+            "warm_call/native/hot",
+            [
+                Case::new("spin-ping-pong", || ball.ping(partner.thread())),
+                Case::new("kept", || turn(&mut kept)),
+                Case::new("kept-with-report", || {
+                    assert!(reported.run(&task).verdict.is_completed());
+                }),
+            ],
+        );
+        ball.is_over.store(true, Ordering::SeqCst);
+        partner.thread().unpark();
         figures
     });
     tell_ratio("warm_call/native/hot", &warm, &spun, 2.0);
-    warm
+    tell_beside("warm_call/native/hot/report", &run, &spun);
+    run
+}
+
+/// What two threads throw to each other in memory. Whoever waits for it for long sleeps: there may be no more than two
+/// processors, and the other cases have their turns, too.
+#[derive(Default)]
+struct Ball {
+    is_there: AtomicBool,
+    sleeps: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl Ball {
+    fn ping(&self, partner: &Thread) {
+        self.is_there.store(true, Ordering::SeqCst);
+        if self.sleeps.load(Ordering::SeqCst) {
+            partner.unpark();
+        }
+        while self.is_there.load(Ordering::Acquire) {
+            std::hint::spin_loop();
+        }
+    }
+
+    fn is_returned_until_it_is_over(&self) {
+        let mut looks = 0;
+        while !self.is_over.load(Ordering::SeqCst) {
+            if self.is_there.load(Ordering::Acquire) {
+                self.is_there.store(false, Ordering::Release);
+                looks = 0;
+            } else if looks < LOOKS {
+                std::hint::spin_loop();
+                looks += 1;
+            } else {
+                self.sleeps.store(true, Ordering::SeqCst);
+                if !self.is_there.load(Ordering::SeqCst) && !self.is_over.load(Ordering::SeqCst) {
+                    std::thread::park();
+                }
+                self.sleeps.store(false, Ordering::SeqCst);
+                looks = 0;
+            }
+        }
+    }
+}
+
+/// As long as it lives, this thread and all that it starts have one processor.
+struct Pinned(String);
+
+impl Pinned {
+    fn here() -> Option<Self> {
+        let told = taskset(&["-p"])?;
+        let mask = told.rsplit(' ').next()?.trim().to_owned();
+        let all = taskset(&["-cp"])?;
+        let first = all.rsplit(' ').next()?.trim().split([',', '-']).next()?.to_owned();
+        taskset(&["-cp", &first])?;
+        Some(Self(mask))
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let _ = taskset(&["-p", &self.0]);
+    }
+}
+
+/// Asks or changes on which processors this thread runs, which is the first of its program.
+fn taskset(words: &[&str]) -> Option<String> {
+    let own = std::process::id().to_string();
+    let told = Command::new("taskset").args(words).arg(own).output().ok()?;
+    told.status.success().then(|| String::from_utf8_lossy(&told.stdout).into_owned())
 }
 
 /// A call in a process that nobody has used or will use: started before it is timed.

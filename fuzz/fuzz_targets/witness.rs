@@ -30,7 +30,7 @@ impl Script<'_> {
     fn frame(&mut self, kind: u8) -> FromGuest {
         let id = u64::from(kind / 16 % 3);
         let codec = [Codec::Raw, Codec::Typed, Codec::Json][usize::from(kind / 64 % 3)];
-        match kind % 15 {
+        match kind % 16 {
             0 => FromGuest::Hello { version: VERSION + u16::from(kind > 240) },
             1 => FromGuest::Error(ErrorReport { message: self.text(), chain: vec![self.text()] }),
             2 => FromGuest::Panic(PanicReport {
@@ -49,6 +49,7 @@ impl Script<'_> {
             11 => FromGuest::DeviceOutOfMemory { requested: id << 40 },
             12 => FromGuest::Idempotent(vec![self.text()]),
             13 => FromGuest::Beat,
+            14 => FromGuest::Lane,
             _ => FromGuest::Fatal,
         }
     }
@@ -61,7 +62,7 @@ impl Script<'_> {
                 continue;
             }
             let frame = self.frame(order);
-            let tail = if (5..=10).contains(&(order % 15)) { self.bytes() } else { Vec::new() };
+            let tail = if (5..=10).contains(&(order % 16)) { self.bytes() } else { Vec::new() };
             let begin = talk.len();
             talk.extend(encode_with(&frame, &tail).unwrap_or_default());
             // One in four is changed at one place.

@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 use crate::call::{call, clone_and_call, exit, number};
 use crate::view;
 use crate::wire::{
-    ARENA, BORN_INTO, BY_DESCRIPTOR, Board, EXECUTES, FILTER, FIRST, Head, KEEPS_ADMIN, MOST_DOORS, OWN_PIDS, OWN_RULES,
+    ARENA, BORN_INTO, BY_DESCRIPTOR, Board, EXECUTES, FILTER, FIRST, Head, KEEPS_ADMIN, LANE, MOST_DOORS, OWN_PIDS, OWN_RULES,
     PLACES, PROC, PROGRAM, RESTRICT, RULES, Rlimit, SCRATCH, TRACE, UNTRACED_IS_FINE, step,
 };
 
@@ -149,7 +149,7 @@ impl Order {
     }
 
     fn places(&self) -> usize {
-        PLACES + usize::from(self.has(ARENA))
+        PLACES + usize::from(self.has(ARENA)) + usize::from(self.has(LANE))
     }
 }
 
@@ -259,7 +259,7 @@ impl Order {
         Ok(())
     }
 
-    /// 0 to 3 are the guest's, and 4 if it has an arena; everything else is closed, at the exec at the latest.
+    /// 0 to 3 are the guest's, and the next ones if it has an arena or a lane; everything else is closed, at the exec at the latest.
     fn place_descriptors(&self, _: &Board) -> Result<(), i32> {
         const CLOSE_AT_EXEC: usize = 4;
         for place in 0..self.places() {

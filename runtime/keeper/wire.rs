@@ -56,6 +56,9 @@ pub(crate) const ARENA: u32 = 2048;
 /// The task keeps the capability that the keeper has for making namespaces: it will make tasks out of itself.
 pub(crate) const KEEPS_ADMIN: u32 = 4096;
 
+/// The order brings one descriptor more, behind those of the task: the next of its own.
+pub(crate) const LANE: u32 = 8192;
+
 /// The beginning of an order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

@@ -191,23 +191,30 @@ impl Payload {
 
     /// Reads the value. Bytes and text are read out of any codec, raw ones included.
     pub fn read<T: DeserializeOwned + 'static>(&self) -> Result<T, ValueError> {
-        let fail = |why: &dyn fmt::Display| {
-            let (ty, codec, length) = (type_name::<T>(), self.codec.name(), self.length());
-            ValueError(format!("{length} bytes of {codec} are no `{ty}`: {why}"))
-        };
-        let bytes = &**self.whole().map_err(|why| ValueError(why.to_owned()))?;
-        match self.codec {
-            Codec::Raw => {
-                as_bytes(bytes).ok_or_else(|| fail(&"raw bytes are read as bytes or text only"))
-            }
-            // The same bytes, but copied whole.
-            Codec::Typed if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() => {
-                let whole = typed_bytes(bytes).map_err(|fault| fail(&fault))?;
-                as_bytes(whole).ok_or_else(|| fail(&"they are no bytes"))
-            }
-            Codec::Typed => typed_from_slice(bytes).map_err(|fault| fail(&fault)),
-            Codec::Json => serde_json::from_slice(bytes).map_err(|error| fail(&error)),
+        read(self.codec, self.whole().map_err(|why| ValueError(why.to_owned()))?)
+    }
+}
+
+/// Reads a value that was written in this codec.
+pub(crate) fn read<T: DeserializeOwned + 'static>(
+    codec: Codec,
+    bytes: &[u8],
+) -> Result<T, ValueError> {
+    let fail = |why: &dyn fmt::Display| {
+        let (ty, codec, length) = (type_name::<T>(), codec.name(), bytes.len());
+        ValueError(format!("{length} bytes of {codec} are no `{ty}`: {why}"))
+    };
+    match codec {
+        Codec::Raw => {
+            as_bytes(bytes).ok_or_else(|| fail(&"raw bytes are read as bytes or text only"))
         }
+        // The same bytes, but copied whole.
+        Codec::Typed if TypeId::of::<T>() == TypeId::of::<Vec<u8>>() => {
+            let whole = typed_bytes(bytes).map_err(|fault| fail(&fault))?;
+            as_bytes(whole).ok_or_else(|| fail(&"they are no bytes"))
+        }
+        Codec::Typed => typed_from_slice(bytes).map_err(|fault| fail(&fault)),
+        Codec::Json => serde_json::from_slice(bytes).map_err(|error| fail(&error)),
     }
 }
 

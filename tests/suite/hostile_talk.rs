@@ -55,6 +55,23 @@ impl Script {
         self
     }
 
+    /// Writes so often into its lane.
+    pub(super) fn shares(mut self, count: u32, at: usize, bytes: &[u8]) -> Self {
+        self.0.push(b'm');
+        self.0.extend_from_slice(&count.to_le_bytes());
+        self.0.extend_from_slice(&(at as u32).to_le_bytes());
+        self.0.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    /// Waits for so many bytes of its host.
+    pub(super) fn waits(mut self, bytes: u32) -> Self {
+        self.0.push(b'w');
+        self.0.extend_from_slice(&bytes.to_le_bytes());
+        self
+    }
+
     pub(super) fn hangs(mut self) -> Self {
         self.0.push(b'h');
         self

@@ -28,6 +28,7 @@ mod house_rules;
 mod isolated;
 mod kept;
 mod kept_ends;
+mod kept_lane;
 mod kept_native;
 mod kept_walls;
 mod labels;

@@ -46,6 +46,7 @@ fn frames() -> Vec<Vec<u8>> {
         (FromGuest::Fatal, b""),
         (FromGuest::DeviceOutOfMemory { requested: 1 << 40 }, b""),
         (FromGuest::Idempotent(vec!["f".into()]), b""),
+        (FromGuest::Lane, b""),
     ]
     .map(|(frame, tail)| encode_with(&frame, tail).unwrap())
     .into()

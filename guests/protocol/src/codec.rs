@@ -6,7 +6,7 @@ use core::fmt;
 
 use serde::Serialize;
 
-use crate::frame::{FromGuest, Tail, ToGuest};
+use crate::frame::{Codec, FromGuest, Tail, ToGuest};
 
 /// The longest frame without a value, not counting its length. Testimony is words for people; a guest that needs
 /// more than this for them is not testifying but filling the host's memory.
@@ -118,5 +118,17 @@ pub fn decode_to_guest(bytes: &[u8]) -> Result<(ToGuest<'_>, usize), FrameFault>
     match postcard::take_from_bytes::<ToGuest<'_>>(bytes) {
         Ok((frame, tail)) => Ok((frame, bytes.len() - tail.len())),
         Err(_) => Err(FrameFault::Malformed),
+    }
+}
+
+/// Where these bytes are one Return and nothing else: its call, its codec, and its value.
+pub fn only_return(bytes: &[u8]) -> Option<(u64, Codec, &[u8])> {
+    let (length, body) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
+    if u32::from_le_bytes(*length) as usize != body.len() {
+        return None;
+    }
+    match postcard::take_from_bytes::<FromGuest>(body) {
+        Ok((FromGuest::Return { id, codec }, value)) => Some((id, codec, value)),
+        _ => None,
     }
 }

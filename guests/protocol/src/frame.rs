@@ -85,6 +85,8 @@ pub enum FromGuest {
     Idempotent(Vec<String>),
     /// The guest is warm, and forks from now on for each order that comes; see [`crate::Birth`]. Nothing may follow.
     Warm,
+    /// The guest has taken the lane that it was offered. The last word of its greeting, or never said; see [`crate::Lane`].
+    Lane,
 }
 
 /// What a host sends.
@@ -224,7 +226,8 @@ impl FromGuest {
             | Self::Fatal
             | Self::DeviceOutOfMemory { .. }
             | Self::Idempotent(_)
-            | Self::Warm => Tail::None,
+            | Self::Warm
+            | Self::Lane => Tail::None,
             Self::Log { .. } | Self::Progress { .. } => Tail::Text,
             Self::Return { .. }
             | Self::ErrorValue { .. }
@@ -236,7 +239,7 @@ impl FromGuest {
     /// The same, from the first byte of a frame. `None` for what is no frame.
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
-            0..=4 | 11..=16 => Some(Tail::None),
+            0..=4 | 11..=17 => Some(Tail::None),
             8 | 9 => Some(Tail::Text),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,

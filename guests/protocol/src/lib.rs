@@ -12,6 +12,7 @@ mod birth;
 mod codec;
 mod decoder;
 mod frame;
+mod lane;
 mod typed;
 
 pub use birth::{
@@ -20,12 +21,14 @@ pub use birth::{
 };
 pub use codec::{
     Frame, FrameFault, LENGTH_BYTES, MAX_FRAME, MAX_HEAD, decode_to_guest, encode, encode_into,
-    encode_with, head_into,
+    encode_with, head_into, only_return,
 };
 pub use decoder::{Decoder, Heard};
 pub use frame::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, ToGuest};
+pub use lane::{Came, Hope, LANE_BYTES, LANE_MOST, LANE_VARIABLE, Laid, Lane, Tally, Way};
 pub use typed::{
-    TypedFault, typed_bytes, typed_bytes_around, typed_bytes_to_vec, typed_from_slice, typed_to_vec,
+    TypedFault, typed_bytes, typed_bytes_around, typed_bytes_to_vec, typed_from_slice, typed_into,
+    typed_to_vec,
 };
 
 /// The version of the channel that this crate speaks.

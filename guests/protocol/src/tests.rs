@@ -1,7 +1,7 @@
 //! The bytes of every frame, and what becomes of bytes that are none.
 
 use super::*;
-use crate::codec::{decode_to_guest, encode, encode_into, encode_with, head_into};
+use crate::codec::{decode_to_guest, encode, encode_into, encode_with, head_into, only_return};
 use crate::frame::{Codec, ErrorReport, Level, PanicReport, ToGuest};
 use alloc::vec;
 
@@ -36,6 +36,7 @@ fn golden() -> Vec<(FromGuest, &'static [u8], &'static [u8])> {
         (FromGuest::Placed { at: 4096, length: 300 }, b"", b"\x05\0\0\0\x0c\x80\x20\xac\x02"),
         (FromGuest::Fatal, b"", b"\x01\0\0\0\x0d"),
         (FromGuest::Warm, b"", b"\x01\0\0\0\x10"),
+        (FromGuest::Lane, b"", b"\x01\0\0\0\x11"),
     ]
 }
 
@@ -174,4 +175,17 @@ fn a_small_frame_is_read_and_written_without_a_copy_or_an_allocation() {
     assert_eq!((heard, taken.count_total), (Ok(()), 0));
     // What counts does count.
     assert_eq!(allocation_counter::measure(|| drop(vec![7; 64])).count_total, 1);
+}
+
+#[test]
+fn one_return_and_nothing_else_is_known_as_that() {
+    for (frame, tail, bytes) in golden() {
+        let expected = match frame {
+            FromGuest::Return { id, codec } => Some((id, codec, tail)),
+            _ => None,
+        };
+        assert_eq!(only_return(bytes), expected, "{frame:?}");
+        assert_eq!(only_return(&[bytes, b"x"].concat()), None, "{frame:?}");
+        assert_eq!(only_return(&bytes[..bytes.len() - 1]), None, "{frame:?}");
+    }
 }

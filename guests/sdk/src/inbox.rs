@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sandtrap_protocol::{Codec, LENGTH_BYTES, MAX_HEAD, Tail, ToGuest, decode_to_guest};
+use sandtrap_protocol::{Codec, Hope, LENGTH_BYTES, MAX_HEAD, Tail, ToGuest, decode_to_guest};
 
 use crate::blob::Blob;
+use crate::serve::{self, Function};
 use crate::wire;
 
 /// Small calls lie in here as a whole, several of them if the host is quick.
@@ -16,7 +17,7 @@ pub(crate) enum Order {
     /// It greets.
     Hello,
     /// It calls a function.
-    Call { id: u64, codec: Codec, time_left: u64, function: String, input: Blob },
+    Call { id: u64, codec: Codec, time_left: u64, function: Named, input: Blob },
     /// It answers a question: with a value, or with words that say why there is none.
     Reply { id: u64, is_result: bool, codec: Codec, value: Vec<u8> },
     /// It waits no longer for this call.
@@ -26,6 +27,9 @@ pub(crate) enum Order {
     /// What is not known here.
     Other,
 }
+
+/// A function that is called: one that there is, or the name of one that there isn't.
+pub(crate) type Named = Result<&'static Function, String>;
 
 /// Bytes that have come and were not read.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub(crate) struct Inbox {
     placed: Option<(u64, u64)>,
     /// Looked at while something else went on, and not what was looked for.
     seen: Vec<Order>,
+    /// Whether it is worth while to watch for a call.
+    hope: Hope,
 }
 
 static INBOX: Mutex<Option<Inbox>> = Mutex::new(None);
@@ -44,7 +50,7 @@ static INBOX: Mutex<Option<Inbox>> = Mutex::new(None);
 /// Waits for the next order. `None` where no more will come.
 pub(crate) fn next() -> Option<Order> {
     with(|inbox| match inbox.seen.is_empty() {
-        true => inbox.read(),
+        true => inbox.next(),
         false => Some(inbox.seen.remove(0)),
     })
 }
@@ -86,7 +92,14 @@ fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
 
 impl Inbox {
     fn new() -> Self {
-        Self { room: vec![0; ROOM].into(), begin: 0, end: 0, placed: None, seen: Vec::new() }
+        Self {
+            room: vec![0; ROOM].into(),
+            begin: 0,
+            end: 0,
+            placed: None,
+            seen: Vec::new(),
+            hope: Hope::default(),
+        }
     }
 
     /// Whether a frame has begun to come.
@@ -114,6 +127,18 @@ impl Inbox {
         true
     }
 
+    /// Reads what comes next where nothing is owed to us: a call, wherever the host sends it.
+    fn next(&mut self) -> Option<Order> {
+        if self.begin == self.end {
+            self.begin = 0;
+            self.end = wire::receive_call(&mut self.room, &mut self.hope);
+            if self.end == 0 {
+                return None;
+            }
+        }
+        self.read()
+    }
+
     fn read(&mut self) -> Option<Order> {
         if !self.fill(LENGTH_BYTES) {
             return None;
@@ -139,7 +164,7 @@ impl Inbox {
         let order = match frame {
             ToGuest::Hello { .. } => Order::Hello,
             ToGuest::Call { id, codec, time_left, function } => {
-                let (function, input) = (function.to_owned(), Blob::default());
+                let (function, input) = (serve::named(function), Blob::default());
                 Order::Call { id, codec, time_left, function, input }
             }
             ToGuest::HostReply { id, is_result, codec } => {

@@ -46,6 +46,8 @@ mod blob;
 mod context;
 mod host;
 mod inbox;
+#[cfg(target_os = "linux")]
+mod lane;
 mod memory;
 mod outcome;
 mod people;

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::blob::Blob;
 use crate::context::Context;
-use crate::inbox::{self, Order};
-use crate::testify::{error_report, error_said, greet, say, say_value, start};
+use crate::inbox::{self, Named, Order};
+use crate::testify::{error_report, error_said, greet, say, say_last, say_value, start};
 use crate::{people, value};
 
 /// How many names a message lists.
@@ -139,6 +139,10 @@ pub fn serve_host(warm_up: fn(), functions: &'static [Function]) -> bool {
     if !idempotent.is_empty() {
         say(&FromGuest::Idempotent(idempotent));
     }
+    #[cfg(target_os = "linux")]
+    if crate::lane::is_taken() {
+        say(&FromGuest::Lane);
+    }
     if !is_forked {
         warm_up();
     }
@@ -177,7 +181,7 @@ pub(crate) fn go_on() -> bool {
                 CALLS.fetch_add(1, Ordering::Relaxed);
                 let end = Instant::now().checked_add(Duration::from_micros(time_left));
                 let mut context = Context { id, codec, end, has_host: true };
-                answer(&function, input, &mut context);
+                answer(function, input, &mut context);
             }
             Order::Shutdown => break,
             // A host of another version ends this guest when it hears of ours.
@@ -193,15 +197,23 @@ pub(crate) fn is_not_first() -> bool {
     CALLS.load(Ordering::Relaxed) > 1
 }
 
-fn answer(name: &str, input: Blob, context: &mut Context) {
-    let functions = FUNCTIONS.get().copied().unwrap_or_default();
+/// The function of this name, if there is one.
+pub(crate) fn named(name: &str) -> Named {
+    functions().iter().find(|function| function.name == name).ok_or_else(|| name.to_owned())
+}
+
+fn functions() -> &'static [Function] {
+    FUNCTIONS.get().copied().unwrap_or_default()
+}
+
+fn answer(function: Named, input: Blob, context: &mut Context) {
     let codec = context.codec;
-    let settled = match functions.iter().find(|function| function.name == name) {
-        Some(function) => {
+    let settled = match function {
+        Ok(function) => {
             let mut call = Call { function: function.name, codec, input };
             (function.run)(&mut call, context)
         }
-        None => Settled::Failed { report: unknown(name, functions), value: None },
+        Err(name) => Settled::Failed { report: unknown(&name, functions()), value: None },
     };
     // What the task wrote belongs before its result. A closed stdout is no reason to die of something else.
     let _ = std::io::stdout().flush();
@@ -229,7 +241,7 @@ fn say_result(id: u64, codec: Codec, mut bytes: Blob) {
             Err(not_placed) => bytes = not_placed,
         }
     }
-    say_value(&result, &bytes);
+    say_last(&result, &bytes);
 }
 
 fn unknown(name: &str, functions: &[Function]) -> ErrorReport {

@@ -125,6 +125,14 @@ pub(crate) fn say_value(frame: &FromGuest, value: &[u8]) {
     }
 }
 
+/// The same of the last word about a call.
+pub(crate) fn say_last(frame: &FromGuest, value: &[u8]) {
+    let mut buffer = [0; 64];
+    if let Ok(head) = head_into(frame, value.len(), &mut buffer) {
+        wire::send_last(head, value);
+    }
+}
+
 /// The same of a frame with text, which is cut to what fits.
 pub(crate) fn say_text(frame: &FromGuest, text: &str) {
     let text = &text[..text.floor_char_boundary(LONGEST_TEXT)];

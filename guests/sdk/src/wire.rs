@@ -7,13 +7,17 @@
 #[cfg(target_os = "linux")]
 pub(crate) use process::descriptor;
 #[cfg(unix)]
-pub(crate) use process::{open, receive, receive_all, send, try_receive};
+pub(crate) use process::{open, receive, receive_all, receive_call, send, send_last, try_receive};
 
 #[cfg(all(target_family = "wasm", not(target_env = "p2")))]
-pub(crate) use module::{open, receive, receive_all, send, try_receive};
+pub(crate) use module::{
+    open, receive, receive_all, receive_call, send, send as send_last, try_receive,
+};
 
 #[cfg(any(target_env = "p2", windows))]
-pub(crate) use nowhere::{open, receive, receive_all, send, try_receive};
+pub(crate) use nowhere::{
+    open, receive, receive_all, receive_call, send, send as send_last, try_receive,
+};
 
 #[cfg(unix)]
 mod process {
@@ -25,7 +29,30 @@ mod process {
     use std::os::unix::net::UnixStream;
     use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-    use sandtrap_protocol::CHANNEL_VARIABLE;
+    use sandtrap_protocol::{CHANNEL_VARIABLE, Hope};
+
+    #[cfg(target_os = "linux")]
+    use crate::lane;
+    #[cfg(not(target_os = "linux"))]
+    use no_lane as lane;
+
+    /// Elsewhere there is no host that would offer one.
+    #[cfg(not(target_os = "linux"))]
+    mod no_lane {
+        pub(super) fn open() {}
+
+        pub(super) fn heard(_: usize) {}
+
+        pub(super) fn said_elsewhere(_: usize) {}
+
+        pub(super) fn answer(_: &[u8], _: &[u8]) -> bool {
+            false
+        }
+
+        pub(super) fn receive(_: &mut [u8], _: &mut sandtrap_protocol::Hope) -> Option<usize> {
+            None
+        }
+    }
 
     /// A frame of so many bytes is sent in one call of the system, head and tail together.
     const SMALL: usize = 1024;
@@ -46,6 +73,7 @@ mod process {
     /// Takes the descriptor that the host left for us, if we have a host.
     pub(crate) fn open() {
         crate::arena::open();
+        lane::open();
         CHANNEL.get_or_init(|| {
             let number = std::env::var(CHANNEL_VARIABLE).ok()?.parse().ok()?;
             // SAFETY: the variable is set by the host alone, which made this descriptor for us; nobody
@@ -67,8 +95,21 @@ mod process {
 
     /// Sends a frame. The host may have hung up; that is no reason to die of something else.
     pub(crate) fn send(head: &[u8], tail: &[u8]) {
-        let Some(mut channel) = channel() else { return };
+        let Some(channel) = channel() else { return };
         let _turn = turn();
+        write(channel, head, tail);
+    }
+
+    /// Sends the last word about a call, in the lane if the host looks there.
+    pub(crate) fn send_last(head: &[u8], tail: &[u8]) {
+        let Some(channel) = channel() else { return };
+        let _turn = turn();
+        if !lane::answer(head, tail) {
+            write(channel, head, tail);
+        }
+    }
+
+    fn write(mut channel: &File, head: &[u8], tail: &[u8]) {
         let length = head.len() + tail.len();
         if length <= SMALL {
             let mut buffer = [0; SMALL];
@@ -78,6 +119,12 @@ mod process {
         } else if channel.write_all(head).is_ok() {
             let _ = channel.write_all(tail);
         }
+        lane::said_elsewhere(length);
+    }
+
+    /// Waits for what the host sends next, where it sends calls, too.
+    pub(crate) fn receive_call(buffer: &mut [u8], hope: &mut Hope) -> usize {
+        lane::receive(buffer, hope).unwrap_or_else(|| receive(buffer))
     }
 
     /// Waits for what the host sends next. Gives 0 where nothing more will come.
@@ -85,7 +132,10 @@ mod process {
         let Some(mut channel) = channel() else { return 0 };
         loop {
             match channel.read(buffer) {
-                Ok(count) => return count,
+                Ok(count) => {
+                    lane::heard(count);
+                    return count;
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return 0,
             }
@@ -100,6 +150,7 @@ mod process {
         let socket = UnixStream::from(channel.as_fd().try_clone_to_owned().ok()?);
         socket.set_nonblocking(true).ok()?;
         let count = channel.read(buffer).ok();
+        lane::heard(count.unwrap_or(0));
         // It worked a moment ago.
         let _ = socket.set_nonblocking(false);
         count
@@ -110,6 +161,7 @@ mod process {
         into.reserve_exact(missing);
         let channel = channel();
         let read = channel.map(|channel| channel.take(missing as u64).read_to_end(into));
+        lane::heard(missing);
         matches!(read, Some(Ok(count)) if count == missing)
     }
 }
@@ -142,6 +194,11 @@ mod module {
         // SAFETY: the host writes into exactly these bytes, and only during this call.
         let count = unsafe { host::receive(buffer.as_mut_ptr(), buffer.len()) };
         count.min(buffer.len())
+    }
+
+    /// The same: a module has no lane.
+    pub(crate) fn receive_call(buffer: &mut [u8], _: &mut sandtrap_protocol::Hope) -> usize {
+        receive(buffer)
     }
 
     /// The same: here nothing has to be waited for.
@@ -184,6 +241,10 @@ mod nowhere {
     pub(crate) fn send(_: &[u8], _: &[u8]) {}
 
     pub(crate) fn receive(_: &mut [u8]) -> usize {
+        0
+    }
+
+    pub(crate) fn receive_call(_: &mut [u8], _: &mut sandtrap_protocol::Hope) -> usize {
         0
     }
 

@@ -162,6 +162,12 @@ impl Outbox {
         self.frame(&call, input)
     }
 
+    /// All there is to be sent, if it is one small piece.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        let front = self.parts.front().filter(|part| self.parts.len() == 1 && part.rest.is_none());
+        front.map(|part| &*part.bytes)
+    }
+
     /// What is to be sent next. Empty if nothing is.
     pub(crate) fn front(&self) -> &[u8] {
         self.parts.front().map_or(&[], |part| &part.bytes)

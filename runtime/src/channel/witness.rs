@@ -67,6 +67,8 @@ struct Talk {
     /// What it has placed is more than it may.
     is_too_much: bool,
     placed: Option<Placed>,
+    /// Whether it was offered a lane, and whether it has taken it.
+    lane: Option<bool>,
     /// Takes the result.
     vessel: Vessel,
 }
@@ -167,6 +169,16 @@ impl Witness {
         self.talk.room = bytes;
     }
 
+    /// The guest was offered a lane with its start, and may say that it has taken it.
+    pub(crate) fn has_offered_lane(&mut self) {
+        self.talk.lane = Some(false);
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_taken_lane(&self) -> bool {
+        self.talk.lane == Some(true)
+    }
+
     /// Where the result lies, if it was not sent. What the testimony has of it then is its codec.
     pub(crate) fn placed(&self) -> Option<Placed> {
         self.talk.placed
@@ -234,7 +246,10 @@ impl Talk {
         let placing = self.placing.take();
         self.has_begun |= !matches!(
             frame,
-            FromGuest::Hello { .. } | FromGuest::Functions(_) | FromGuest::Idempotent(_)
+            FromGuest::Hello { .. }
+                | FromGuest::Functions(_)
+                | FromGuest::Idempotent(_)
+                | FromGuest::Lane
         );
         match frame {
             FromGuest::Hello { version } if version != VERSION => {
@@ -309,6 +324,12 @@ impl Talk {
             FromGuest::Warm if self.warms_up => self.is_warm = true,
             FromGuest::Warm => {
                 return Some("a guest that is warm, and was to be called".to_owned());
+            }
+            FromGuest::Lane if self.lane == Some(false) && !self.has_begun => {
+                self.lane = Some(true);
+            }
+            FromGuest::Lane => {
+                return Some("a lane that was not offered, or is taken too late".to_owned());
             }
             FromGuest::Placed { at, length } => {
                 if at.checked_add(length).is_none_or(|end| end > self.room) {

@@ -95,6 +95,7 @@ fn every_breach_is_named() {
             vec![hello(), functions(), idempotent("resize"), idempotent("resize")],
             "not of those listed before",
         ),
+        (vec![hello(), functions(), FromGuest::Lane], "a lane that was not offered"),
         (vec![hello(), value(), result(1)], "value without its error"),
         (vec![hello(), value(), value()], "value without its error"),
         (vec![hello(), result(1), host.clone()], "after the result"),
@@ -104,6 +105,32 @@ fn every_breach_is_named() {
         assert_eq!(hear(&mut witness, &frames), Some(StopReason::Protocol), "{frames:?}");
         let broken = witness.finish().broken.unwrap();
         assert!(broken.contains(words), "{frames:?}: {broken}");
+    }
+}
+
+#[test]
+fn a_lane_that_was_offered_is_taken_once_and_with_the_greeting() {
+    let functions = || FromGuest::Functions(vec!["resize".into()]);
+    for (frames, is_taken) in [
+        (vec![hello(), functions(), FromGuest::Lane, result(1)], true),
+        (vec![hello(), FromGuest::Lane, result(1)], true),
+        (vec![hello(), functions(), result(1)], false),
+    ] {
+        let mut witness = called(ByteSize::mib(1), Turn::Only);
+        witness.has_offered_lane();
+        assert_eq!(hear(&mut witness, &frames), None, "{frames:?}");
+        assert_eq!(witness.has_taken_lane(), is_taken, "{frames:?}");
+    }
+    for frames in [
+        vec![FromGuest::Lane],
+        vec![hello(), FromGuest::Lane, FromGuest::Lane],
+        vec![hello(), FromGuest::Lane, functions()],
+        vec![hello(), FromGuest::Beat, FromGuest::Lane],
+        vec![hello(), result(1), FromGuest::Lane],
+    ] {
+        let mut witness = called(ByteSize::mib(1), Turn::Only);
+        witness.has_offered_lane();
+        assert_eq!(hear(&mut witness, &frames), Some(StopReason::Protocol), "{frames:?}");
     }
 }
 

@@ -4,12 +4,22 @@ use std::sync::Arc;
 
 use crate::evidence::Step;
 use crate::finding::{Finding, Probe};
-use crate::isolation::{Image, Isolation, LoadError};
+use crate::isolation::{Brief, Cell, Image, Isolation, LoadError, Quick};
 use crate::task::Program;
 
 /// There is nothing to be tried.
 pub(crate) fn probe() -> Vec<Finding> {
     vec![Finding::missing(Probe::Kernel, "the native wall needs Linux")]
+}
+
+/// There is nobody.
+pub(crate) fn has_lane(_: &dyn Cell) -> bool {
+    false
+}
+
+/// There is nobody to be called.
+pub(crate) fn quick<'c>(_: &'c mut dyn Cell, _: &Brief<'_>) -> Quick<'c> {
+    Quick::NotHere
 }
 
 /// Refuses programs.

@@ -1,4 +1,4 @@
-//! A bell: rung from any thread, heard by whoever polls it, and by one more who wants to be called.
+//! A bell: rung from any thread, heard by whoever polls it, and by others who want to be called.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,6 +15,8 @@ use super::refusals;
 pub(super) struct Bell {
     counter: EventFd,
     called: OnceLock<Wake>,
+    /// Whoever serves the process at the moment, away from its descriptors.
+    startled: OnceLock<Wake>,
 }
 
 impl Bell {
@@ -22,15 +24,14 @@ impl Bell {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let counter = EventFd::from_flags(flags);
         let counter = counter.map_err(|errno| refusals::at_plan(&errno.into()))?;
-        Ok(Self { counter, called: OnceLock::new() })
+        Ok(Self { counter, called: OnceLock::new(), startled: OnceLock::new() })
     }
 
     pub(super) fn ring(&self) {
         // It fails only when it has been rung 2^64 times.
         let _ = self.counter.write(1);
-        if let Some(call) = self.called.get() {
-            call();
-        }
+        let [first, second] = [self.startled.get(), self.called.get()];
+        first.into_iter().chain(second).for_each(|call| call());
     }
 
     /// Forgets that it was rung.
@@ -43,6 +44,11 @@ impl Bell {
     pub(super) fn call(&self, who: Wake) {
         // Whoever came first stays.
         let _ = self.called.set(who);
+    }
+
+    /// The same for whoever serves the process, and does not always listen.
+    pub(super) fn startle(&self, who: Wake) {
+        let _ = self.startled.set(who);
     }
 }
 

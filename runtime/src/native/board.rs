@@ -1,34 +1,21 @@
 //! The page that a keeper and its host both have in their memory.
-//!
-//! # Safety
-//!
-//! The mapping holds atomic integers only and lives as long as its owner; the file behind it is sealed at its
-//! size, so it can't be cut short under us.
-#![expect(unsafe_code, reason = "shared memory; see the contract at each block")]
 
 use std::fs::File;
 use std::io;
-use std::num::NonZero;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use super::page::Page;
 use super::wire;
 
 /// The host's side of it.
 pub(super) struct Board {
     file: File,
-    page: NonNull<wire::Board>,
+    page: Page<wire::Board>,
 }
-
-// SAFETY: the page is plain shared memory of atomic integers; any thread may use and release it.
-unsafe impl Send for Board {}
-// SAFETY: the same.
-unsafe impl Sync for Board {}
 
 /// What became of a launch, as the child wrote it down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +34,7 @@ impl Board {
         file.set_len(size_of::<wire::Board>() as u64)?;
         let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
         fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
-        let length = NonZero::new(size_of::<wire::Board>()).ok_or(io::ErrorKind::InvalidInput)?;
-        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: a new mapping wherever the kernel wants it, of a file that can't shrink.
-        let address = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, &file, 0) }?;
-        let board = Self { file, page: address.cast() };
+        let board = Self { page: Page::of(&file, 0)?, file };
         for (place, instruction) in board.page().instructions.iter().zip(filter) {
             place.store(packed(instruction), Ordering::Relaxed);
         }
@@ -61,9 +44,7 @@ impl Board {
     }
 
     fn page(&self) -> &wire::Board {
-        // SAFETY: the mapping is as large as a board, aligned to a page, and lives as long as `self`; every
-        // value of its integers is valid.
-        unsafe { self.page.as_ref() }
+        &self.page
     }
 
     /// Where the thread that watches leaves its number, and its last will.
@@ -95,13 +76,6 @@ impl Board {
 impl AsFd for Board {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
-    }
-}
-
-impl Drop for Board {
-    fn drop(&mut self) {
-        // SAFETY: it was mapped with this length by `new`, and nobody borrows from it any more.
-        let _ = unsafe { munmap(self.page.cast(), size_of::<wire::Board>()) };
     }
 }
 

@@ -30,8 +30,10 @@ use super::holdings::Holdings;
 use super::host_oom::HostKills;
 use super::image::Prepared;
 use super::keeper::Role;
+use super::lane::OurLane;
 use super::process::{Leash, NotStarted, Order, Process};
 use super::pump::{Finish, Pump, Talk, Until};
+use super::quick::{LOUD, Pace};
 use super::{refusals, stdin};
 
 const GONE: &str =
@@ -41,14 +43,16 @@ const GONE: &str =
 pub(super) struct NativeCell {
     image: Arc<Prepared>,
     opened: Instant,
-    tasks_run: u64,
+    pub(super) tasks_run: u64,
     /// Whether its process goes on with the next call.
     stays: bool,
-    process: Option<Process>,
+    pub(super) process: Option<Process>,
     /// Where what it says is read into, call after call.
-    piece: Vec<u8>,
+    pub(super) piece: Vec<u8>,
     /// What is left of one that has ended: its group, which is removed with the cell, when its report is on its way.
     remains: Option<Process>,
+    /// For its quick calls.
+    pub(super) pace: Pace,
 }
 
 /// What there is for an attempt before it begins.
@@ -72,6 +76,7 @@ impl NativeCell {
             process: None,
             piece: Vec::new(),
             remains: None,
+            pace: Pace::default(),
         }
     }
 
@@ -157,7 +162,12 @@ impl NativeCell {
     ) -> Result<Evidence, Refusal> {
         let image = Arc::clone(&self.image);
         let (arguments, stdin) = command(attempt, &image.arguments_of_calls)?;
-        let at_hand = match self.at_hand(attempt)? {
+        let begun = self.pace.begun.take();
+        let found = match begun {
+            None => self.at_hand(attempt)?,
+            Some(_) => self.process.take().map_or(Found::Gone, |it| Found::Waiting(Box::new(it))),
+        };
+        let at_hand = match found {
             Found::Waiting(process) => Some(*process),
             Found::Nobody => None,
             Found::Gone => {
@@ -166,19 +176,26 @@ impl NativeCell {
             }
         };
         let was_there = at_hand.is_some();
-        self.tasks_run += 1;
+        self.tasks_run += u64::from(begun.is_none());
         let turn = if self.stays { Turn::OneOfMany(self.tasks_run) } else { Turn::Only };
         // What can't be sent is refused before there is a process.
-        let sent = Outbox::of(attempt, turn).map_err(LoadError::into_refusal)?;
+        let sent = match begun {
+            None => Outbox::of(attempt, turn).map_err(LoadError::into_refusal)?,
+            Some(_) => Outbox::default(),
+        };
         let host_kills = HostKills::so_far();
         let leash = match &at_hand {
             Some(process) => process.leash.clone(),
             None => Leash::new()?,
         };
         let _tied = callers.tie(&leash.stop);
-        let (process, before) = match at_hand {
+        let (mut process, before) = match at_hand {
             Some(process) => {
-                let before = Before::of(&process);
+                self.listen_anew(&process, begun.is_some());
+                let before = match &begun {
+                    None => Before::of(&process),
+                    Some(begun) => Before::of_begun(&process, begun.began.elapsed()),
+                };
                 (process, before)
             }
             None => {
@@ -206,22 +223,44 @@ impl NativeCell {
         let streams = Streams::new(attempt);
         let mut witness = Witness::of(attempt, turn).storing_in(self.image.results_in.clone());
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
+        if process.offer.is_some() {
+            witness.has_offered_lane();
+        }
         let piece = std::mem::take(&mut self.piece);
         let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
         let until = if self.stays { Until::Answered } else { Until::Gone };
-        let mut served = Pump::new(attempt, &process, until, before.cpu).run(talk);
+        let pump = Pump::new(attempt, &process, until, before.cpu).going_on(begun);
+        let mut served = pump.run(talk);
         if let Some(unsent) = served.unsent.take() {
             return Err(unsent.into_refusal());
         }
         self.piece = std::mem::take(&mut served.piece);
         let (finish, is_unread) = (served.finish, served.is_unread);
+        if finish == Finish::Answered {
+            process.settle_lane(served.witness.has_taken_lane());
+        }
         let mut evidence = gathering::all(attempt, &process, served, before, host_kills);
         // One that ends at its start, by itself, would do so with every task.
         let was_well = self.tasks_run > 1 || matches!(evidence.ending, Ending::Signalled(_));
         let was_stopped = evidence.stopped_by_us.is_some();
+        let has_written = evidence.usage.stdout_bytes + evidence.usage.stderr_bytes > 0;
+        self.pace.loud = if has_written { LOUD } else { self.pace.loud.saturating_sub(1) };
         evidence.unread = was_there && was_well && is_unread && !was_stopped;
         self.put_away(process, &evidence, finish, before.cpu);
         Ok(evidence)
+    }
+
+    /// Where its calls may be quick, if they may.
+    pub(super) fn lane(&self) -> Option<&OurLane> {
+        self.process.as_ref()?.lane.as_ref()
+    }
+
+    /// From here on its streams are this task's, unless that has begun already: nobody has asked for the words of those
+    /// before it.
+    fn listen_anew(&mut self, process: &Process, is_begun: bool) {
+        if std::mem::take(&mut self.pace.unheard) && !is_begun {
+            process.forget_output();
+        }
     }
 
     /// Keeps a process that may go on.

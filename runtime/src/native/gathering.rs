@@ -35,6 +35,13 @@ impl Before {
     }
 }
 
+impl Before {
+    /// The same of one whose call was begun so long ago: it can't have used more than that for it, for it is alone.
+    pub(super) fn of_begun(process: &Process, ago: Duration) -> Self {
+        Self { cpu: process.cpu().saturating_sub(ago), oom_kills: 0 }
+    }
+}
+
 /// Kills in a group of which a process may survive some. Nothing survives those of a process that is alone.
 fn oom_kills(process: &Process) -> u64 {
     let group = process.group.as_deref().filter(|_| process.may_have_children());

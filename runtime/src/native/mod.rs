@@ -5,7 +5,8 @@
 //! * namespaces of its own (users, processes, mounts, network, IPC, names, groups), and a root with the system's
 //!   folders to read, a few devices, and what was granted;
 //! * its arguments, and the environment variables that were granted (and the channel's number);
-//! * descriptors 0 to 3: stdin (empty unless given), stdout, stderr, the channel;
+//! * descriptors 0 to 3: stdin (empty unless given), stdout, stderr, the channel; and memory that it shares with us, where
+//!   that was asked for (`arena`) or it is kept (`lane`);
 //! * a process group and a session without a terminal, every signal at its default and none blocked;
 //! * no capabilities and no new privileges, ever;
 //! * the system calls of its profile, and no others (`filter`);
@@ -38,6 +39,7 @@ mod instruction;
 mod keeper;
 mod killing;
 mod landlock;
+mod lane;
 mod lately;
 mod leftovers;
 mod mappings;
@@ -45,11 +47,13 @@ mod memory;
 mod mounts;
 mod news;
 mod oom_kills;
+mod page;
 mod plan;
 mod prepared;
 mod probe;
 mod process;
 mod pump;
+mod quick;
 mod refusals;
 mod share;
 mod standing;
@@ -76,6 +80,7 @@ use crate::isolation::{Image, Isolation, LoadError};
 use crate::task::Program;
 
 pub(crate) use probe::{probe, tiny_program};
+pub(crate) use quick::{has_lane, quick};
 
 use group::Site;
 use image::NativeImage;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use libc::c_uint;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use sandtrap_protocol::{ARENA_VARIABLE, Birth, CHANNEL_VARIABLE, START_FORK, START_VARIABLE};
+use sandtrap_protocol::{
+    ARENA_VARIABLE, Birth, CHANNEL_VARIABLE, LANE_VARIABLE, START_FORK, START_VARIABLE,
+};
 
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::Permissions;
@@ -25,7 +27,7 @@ use super::wire::{self, Head, Rlimit};
 /// The guest's number for its end of the channel.
 const CHANNEL_DESCRIPTOR: u8 = 3;
 
-/// And for its arena.
+/// And for its arena; behind that comes its lane.
 const ARENA_DESCRIPTOR: u8 = 4;
 
 /// What is to be started, and under what.
@@ -38,6 +40,7 @@ pub(super) struct Plan {
     texts: Vec<u8>,
     descriptors: [OwnedFd; wire::PLACES],
     arena: Option<OwnedFd>,
+    lane: Option<OwnedFd>,
     pub(super) group: Option<Arc<Group>>,
     pub(super) caps_address_space: bool,
     /// What it has of its own in the cage in which it will be.
@@ -73,6 +76,7 @@ impl Plan {
         limits: &Limits,
         group: Option<Arc<Group>>,
         arena: Option<&Arena>,
+        lane: Option<BorrowedFd<'_>>,
     ) -> io::Result<(Self, Ends)> {
         let mut texts = Vec::with_capacity(1024);
         add(&mut texts, start.program.as_os_str())?;
@@ -86,12 +90,17 @@ impl Plan {
             add(&mut texts, OsStr::new(&format!("{ARENA_VARIABLE}={ARENA_DESCRIPTOR}")))?;
             variables += 1;
         }
+        if lane.is_some() {
+            let number = ARENA_DESCRIPTOR + u8::from(arena.is_some());
+            add(&mut texts, OsStr::new(&format!("{LANE_VARIABLE}={number}")))?;
+            variables += 1;
+        }
         if start.warms_up {
             add(&mut texts, OsStr::new(&format!("{START_VARIABLE}={START_FORK}")))?;
             variables += 1;
         }
         // These variables are the host's: a grant of the same name would give the guest two.
-        let ours = [CHANNEL_VARIABLE, ARENA_VARIABLE, START_VARIABLE];
+        let ours = [CHANNEL_VARIABLE, ARENA_VARIABLE, LANE_VARIABLE, START_VARIABLE];
         let is_own = |key: &OsString| ours.iter().any(|name| key == name);
         let granted = start.permissions.env.iter().filter(|(key, _)| !is_own(key));
         for (key, value) in granted {
@@ -117,6 +126,7 @@ impl Plan {
             texts,
             descriptors,
             arena: arena.transpose()?,
+            lane: lane.map(|it| it.try_clone_to_owned()).transpose()?,
             group,
             caps_address_space,
             view: None,
@@ -175,6 +185,7 @@ impl Plan {
             flags: flags
                 | if birth { wire::BORN_INTO } else { 0 }
                 | if self.arena.is_some() { wire::ARENA } else { 0 }
+                | if self.lane.is_some() { wire::LANE } else { 0 }
                 | own.map_or(0, |it| it.flags),
             rlimits: self.rlimits.len() as u32,
             arguments: self.arguments,
@@ -193,7 +204,7 @@ impl Plan {
         }
         order.extend(&self.texts);
         order.extend(options.as_bytes());
-        let places = self.descriptors.iter().chain(&self.arena);
+        let places = self.descriptors.iter().chain(&self.arena).chain(&self.lane);
         let descriptors = places.map(|descriptor| descriptor.as_fd()).chain(doors);
         Some((order, descriptors.chain(own.into_iter().flat_map(View::descriptors)).collect()))
     }

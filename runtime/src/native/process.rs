@@ -2,6 +2,9 @@
 //!
 //! Who drops it ends it, and waits until it is gone: nothing of it is left then.
 
+mod calls;
+
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use super::group::Group;
 use super::holdings::Holdings;
 use super::image::Prepared;
 use super::keeper::{Job, Launched, NotLaunched, Role};
+use super::lane::{Offer, OurLane};
 use super::lately::Lately;
 use super::news::News;
 use super::plan::{Ends, Plan, Start, caps_address_space};
@@ -37,6 +41,8 @@ const ORDERS_FILES: u32 = 16;
 
 /// How long the end of a process that was killed is waited for.
 const GRACE: Duration = Duration::from_millis(500);
+
+pub(super) use calls::PIPE_BYTES;
 
 /// Where its channel and its end stand among its news.
 const CHANNEL: usize = 2;
@@ -96,6 +102,12 @@ pub(super) struct Process {
     pub(super) ends: Ends,
     /// What it shares with us for large values.
     pub(super) arena: Option<Arena>,
+    /// A lane that it may take with its greeting.
+    pub(super) offer: Option<Offer>,
+    /// The one that it has taken.
+    pub(super) lane: Option<OurLane>,
+    /// How many bytes it was sent over its channel.
+    sent: Cell<u64>,
     pub(super) leash: Leash,
     pub(super) family: Arc<Family>,
     pub(super) group: Option<Arc<Group>>,
@@ -147,8 +159,12 @@ impl Process {
         let input = input.filter(|_| image.shares_memory);
         let arena = input.map(|input| Arena::new(input, limits.result.as_u64()));
         let arena = arena.transpose().map_err(|error| refusals::at_plan(&error))?;
-        let (mut plan, ends) = Plan::new(start, stdin, &bounds, group.clone(), arena.as_ref())
-            .map_err(|error| refusals::at_plan(&error))?;
+        let offer = (stays && role == Role::Task).then(Offer::new);
+        let offer = offer.transpose().map_err(|error| refusals::at_plan(&error))?;
+        let lane = offer.as_ref().map(|offer| offer.file().as_fd());
+        let (mut plan, ends) =
+            Plan::new(start, stdin, &bounds, group.clone(), arena.as_ref(), lane)
+                .map_err(|error| refusals::at_plan(&error))?;
         if leash.stop.reason().is_some() {
             // Stopped before there was anything to kill.
             return Err(NotStarted::Stopped);
@@ -187,6 +203,9 @@ impl Process {
             launched,
             ends,
             arena,
+            offer,
+            lane: None,
+            sent: Cell::new(0),
             leash,
             family,
             group,

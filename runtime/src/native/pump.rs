@@ -5,6 +5,7 @@
 //! of the watching thread. Everything is drained at all times, and nothing is sent that would have to wait, so no
 //! guest can be stuck on us.
 
+mod lanes;
 mod talk;
 
 use std::io::{self, Read as _, Write as _};
@@ -25,6 +26,7 @@ use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
 
+pub(super) use lanes::most;
 pub(super) use talk::{Served, Talk};
 
 /// One read takes at most what a pipe holds. Most guests write less, and room is made when it is needed.
@@ -63,6 +65,18 @@ pub(super) struct Pump<'a> {
     sent: usize,
     /// Whether it ended with something unread.
     has_left_some: bool,
+    /// The call, if it lies in the lane already.
+    begun: Option<Begun>,
+    /// Whether it was laid there.
+    is_laid: bool,
+}
+
+/// A call that was laid into the lane, and is served here because its answer did not come there in order.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) began: Instant,
+    /// What came there.
+    pub(super) message: Option<Vec<u8>>,
 }
 
 /// How long a process is served.
@@ -126,6 +140,8 @@ impl<'a> Pump<'a> {
             killed: false,
             sent: 0,
             has_left_some: false,
+            begun: None,
+            is_laid: false,
         }
     }
 
@@ -134,9 +150,18 @@ impl<'a> Pump<'a> {
     pub(super) fn run(mut self, mut talk: Talk<'_>) -> Served {
         let mut open = [true; 3];
         let mut looks_without_it = 0;
-        if talk.outbox.is_empty() && self.until != Until::Warm {
+        let is_begun = self.begun.is_some();
+        if talk.outbox.is_empty() && self.until != Until::Warm && !is_begun {
             // Nothing will be sent: a guest that waits for a call finds the end. It may be gone already.
             let _ = self.process.ends.channel.shutdown(Shutdown::Write);
+        }
+        if self.until == Until::Answered
+            && let Some(reason) = self.serve_lane(&mut talk)
+        {
+            self.process.leash.stop.stop(reason);
+        }
+        if self.has_answered(&mut talk, open) {
+            return talk.over(Finish::Answered, false);
         }
         loop {
             talk.desk.collect(&mut talk.outbox);
@@ -176,10 +201,7 @@ impl<'a> Pump<'a> {
             while open[source as usize] && self.read(source, &mut talk) == Piece::Taken {}
         }
         self.look_into_scratch();
-        // Behind the call of one that is called once comes a word that it may leave unread while it works.
-        let is_called_again = self.until == Until::Answered;
-        let is_all_left = self.has_left_some && self.sent <= MOST_AT_ONCE && talk.is_silent();
-        let is_unread = self.sent == 0 || (is_called_again && is_all_left);
+        let is_unread = self.is_unread(&talk);
         talk.over(Finish::Ended { is_lost: looks_without_it == MOST_LOOKS }, is_unread)
     }
 
@@ -322,6 +344,7 @@ impl<'a> Pump<'a> {
                 Ok(count) => {
                     self.sent += count;
                     outbox.sent(count);
+                    self.process.was_sent(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -197,6 +197,28 @@ pub(super) fn send(pid: pid_t, signal: c_int) {
     }
 }
 
+/// The processor on which this thread runs.
+pub(super) fn processor() -> u32 {
+    // SAFETY: takes nothing.
+    unsafe { libc::sched_getcpu() }.cast_unsigned()
+}
+
+/// Sleeps for as long as a word that others have in their memory, too, is this one; until it is woken, and not longer than
+/// so.
+pub(super) fn sleep_on(word: &AtomicU32, is: u32, most: Duration) {
+    let tv_sec = libc::time_t::try_from(most.as_secs()).unwrap_or(libc::time_t::MAX);
+    let time = libc::timespec { tv_sec, tv_nsec: most.subsec_nanos().into() };
+    let (operation, none) = (libc::FUTEX_WAIT, std::ptr::null::<u32>());
+    // SAFETY: the word and the time are there during the call, and are only read.
+    unsafe { libc::syscall(libc::SYS_futex, word, operation, is, &time, none, 0) };
+}
+
+/// Wakes whoever sleeps on the word.
+pub(super) fn wake(word: &AtomicU32) {
+    // SAFETY: the kernel looks for those who sleep at this address, and writes nothing.
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, 1) };
+}
+
 /// Takes over a descriptor that a system call has just made.
 pub(super) fn adopt(raw: c_int) -> OwnedFd {
     // SAFETY: callers pass the fresh result of a call that makes a descriptor; nobody else owns it.

@@ -51,6 +51,15 @@ pub fn typed_to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, postcar
     Ok(bytes)
 }
 
+/// The same into a place that is there already. `None` where it has no room.
+pub fn typed_into<'b, T: Serialize + ?Sized>(value: &T, place: &'b mut [u8]) -> Option<&'b [u8]> {
+    let shape = Shape::default();
+    let length = postcard::to_slice(&write::Traced { value, shape: &shape }, place).ok()?.len();
+    let (all, _) = place.split_at_mut_checked(length + FINGERPRINT)?;
+    all[length..].copy_from_slice(&shape.fingerprint());
+    Some(all)
+}
+
 /// Reads a value that was written as this type.
 pub fn typed_from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, TypedFault> {
     let (body, fingerprint) =

@@ -2,8 +2,9 @@
 //!
 //! It knows no rules: the input of the first call is a script, and each of its steps is done as it stands. A step is a
 //! letter and its fields: `s` length bytes: say; `r` count length bytes: say again and again; `z` length: try to change
-//! the size of the memory that is shared, and go on; `x` code: exit; `h`: hang. Lengths, counts and codes have four
-//! bytes, little-endian; that of `z` has eight.
+//! the size of the memory that is shared, and go on; `m` count place length bytes: write there into its lane, again and
+//! again; `w` length: wait for so many bytes of the host; `x` code: exit; `h`: hang. Lengths, counts, places and codes have
+//! four bytes, little-endian; that of `z` has eight.
 #![cfg_attr(
     not(target_env = "p2"),
     expect(unsafe_code, reason = "an inherited descriptor, and imported functions")
@@ -33,6 +34,18 @@ fn main() {
                 }
             }
             b'z' => raw::resize(take(&mut rest, 8)),
+            b'm' => {
+                let (count, at) = (number(&mut rest), number(&mut rest));
+                let length = number(&mut rest);
+                let bytes = take(&mut rest, length);
+                for _ in 0..count {
+                    raw::share(at, bytes);
+                }
+            }
+            b'w' => {
+                let (wanted, mut heard) = (number(&mut rest), Vec::new());
+                while heard.len() < wanted && raw::receive(&mut heard) {}
+            }
             b'x' => std::process::exit(number(&mut rest) as i32),
             _ => loop {
                 std::hint::black_box(0);
@@ -69,6 +82,7 @@ mod raw {
     use std::io::{Read as _, Write as _};
     use std::mem::ManuallyDrop;
     use std::os::fd::FromRawFd as _;
+    use std::os::unix::fs::FileExt as _;
 
     fn channel() -> ManuallyDrop<File> {
         // SAFETY: the host left this descriptor, and it is never closed here.
@@ -87,6 +101,13 @@ mod raw {
         // SAFETY: the host left this descriptor, and it is never closed here.
         let arena = ManuallyDrop::new(unsafe { File::from_raw_fd(4) });
         assert!(arena.set_len(length).is_err(), "its size is not fixed");
+    }
+
+    pub(super) fn share(at: usize, bytes: &[u8]) {
+        let number = std::env::var("SANDTRAP_LANE").ok().and_then(|number| number.parse().ok());
+        // SAFETY: the host left this descriptor, and it is never closed here.
+        let lane = number.map(|number| ManuallyDrop::new(unsafe { File::from_raw_fd(number) }));
+        assert!(lane.is_some_and(|lane| lane.write_all_at(bytes, at as u64).is_ok()), "no lane");
     }
 
     pub(super) fn send(bytes: &[u8]) {
@@ -114,6 +135,8 @@ mod raw {
     }
 
     pub(super) fn resize(_: &[u8]) {}
+
+    pub(super) fn share(_: usize, _: &[u8]) {}
 
     pub(super) fn send(bytes: &[u8]) {
         // SAFETY: the host reads exactly these bytes, and only during this call.

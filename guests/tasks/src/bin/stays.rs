@@ -22,6 +22,12 @@ fn echo(bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// 64 bytes there and back.
+#[task]
+fn numbers(all: [f64; 8]) -> [f64; 8] {
+    all
+}
+
 #[task]
 fn returns(bytes: usize) -> Vec<u8> {
     vec![7; bytes]
@@ -178,6 +184,7 @@ fn spin() -> ! {
 sandtrap_guest::serve!(
     next,
     echo,
+    numbers,
     returns,
     holds,
     touches,

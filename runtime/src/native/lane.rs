@@ -1,0 +1,302 @@
+//! Our end of a lane: a call is laid into memory that is shared with a process that is kept, and its answer is looked for
+//! there for a moment. What takes longer is heard the ordinary way, and so is everything but an answer.
+//!
+//! What lies there is its guest's to change at any time. It is read once, bounded by its place, and heard like everything
+//! that comes over the channel; who lies there spoils his own call, and keeps nobody longer than [`MOST`].
+
+use std::cell::{Cell, OnceCell};
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use sandtrap_protocol::{Came, Hope, LANE_BYTES, Laid, Lane, Tally};
+
+use crate::limits::Limits;
+
+use super::page::Page;
+use super::sys;
+
+/// How long both ends watch it before they sleep.
+const WATCH: Duration = Duration::from_micros(50);
+
+/// How long an answer is looked for there. Meanwhile nobody drains what the guest writes.
+pub(super) const MOST: Duration = Duration::from_millis(1);
+
+/// After so many calls on one processor, this end watches all the same: two that want to run at once are parted by the
+/// kernel, if there is another processor that has nothing to do. Later after more of them.
+const TOGETHER: u32 = 16;
+const MOST_TOGETHER: u32 = 1 << 14;
+const PARTING: Duration = Duration::from_micros(200);
+
+/// Memory that a guest may take as a lane.
+#[derive(Debug)]
+pub(super) struct Offer(File);
+
+impl Offer {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+        let file = File::from(memfd_create(c"sandtrap-lane", flags)?);
+        file.set_len(LANE_BYTES as u64)?;
+        seal(&file, SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW)?;
+        Ok(Self(file))
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.0
+    }
+
+    /// The guest has taken it. So many bytes were sent over the channel by now.
+    pub(super) fn taken(self, limits: &Limits, sent: u64) -> io::Result<OurLane> {
+        let lane: Page<Lane> = Page::of(&self.0, 0)?;
+        lane.to_guest.sent_elsewhere(sent, &lane.to_host);
+        // Its share of the processors is for work.
+        let watch = if limits.cpus.is_none() { WATCH } else { Duration::ZERO };
+        lane.to_guest.open(u32::try_from(watch.as_micros()).unwrap_or(u32::MAX));
+        let shared = Arc::new(Shared { lane, is_over: AtomicBool::new(false) });
+        let together = Cell::new((0, TOGETHER));
+        Ok(OurLane {
+            shared,
+            watch,
+            tally: Cell::default(),
+            hope: Cell::default(),
+            together,
+            patience: Cell::default(),
+            known: Cell::default(),
+        })
+    }
+
+    /// The guest wants none: nobody shall write there, for what is written could be mapped as code.
+    pub(super) fn withdrawn(self) {
+        // It fails where somebody has mapped it without a word; he had no need for code of others.
+        let _ = seal(&self.0, SealFlag::F_SEAL_WRITE);
+    }
+}
+
+fn seal(file: &File, seals: SealFlag) -> io::Result<()> {
+    fcntl(file, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(())
+}
+
+/// A lane in use.
+pub(super) struct OurLane {
+    shared: Arc<Shared>,
+    watch: Duration,
+    tally: Cell<Tally>,
+    hope: Cell<Hope>,
+    /// How many calls were made with both on one processor, and after how many that is to be changed.
+    together: Cell<(u32, u32)>,
+    /// For how long the answer to the call at hand is watched for.
+    patience: Cell<Duration>,
+    /// What the guest had sent over the channel when it was called.
+    known: Cell<u64>,
+}
+
+/// What whoever ends a call has, too.
+struct Shared {
+    lane: Page<Lane>,
+    is_over: AtomicBool,
+}
+
+impl OurLane {
+    /// Wakes whoever waits here, and lets nobody wait any more: the process has ended, or shall end.
+    pub(super) fn alarm(&self) -> impl Fn() + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            shared.is_over.store(true, Ordering::SeqCst);
+            sys::wake(shared.lane.to_host.ring());
+        }
+    }
+
+    /// Whether it is of no use any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.shared.is_over.load(Ordering::SeqCst)
+    }
+
+    /// So many bytes went over the channel by now.
+    pub(super) fn sent_elsewhere(&self, bytes: u64) {
+        let Lane { to_guest, to_host } = &*self.shared.lane;
+        if to_guest.sent_elsewhere(bytes, to_host) {
+            sys::wake(to_guest.ring());
+        }
+    }
+
+    /// Whether its guest has not taken the last call that was laid down.
+    pub(super) fn is_unread(&self) -> bool {
+        self.tally.get().is_unread(&self.shared.lane.to_host)
+    }
+
+    /// The answer will not be looked for here.
+    pub(super) fn looks_away(&self) {
+        self.shared.lane.to_guest.looks_away();
+    }
+
+    /// Lays a call down, if its guest looks for one here. Its answer has to be waited for then.
+    pub(super) fn lay(&self, head: &[u8], tail: &[u8]) -> bool {
+        let Lane { to_guest, to_host } = &*self.shared.lane;
+        if self.is_over() || !to_host.is_looking() {
+            return false;
+        }
+        let processor = sys::processor();
+        self.decide(to_host.is_on(processor));
+        self.known.set(to_host.elsewhere());
+        let mut tally = self.tally.get();
+        let laid = tally.lay(to_guest, to_host, (head, tail), processor);
+        self.tally.set(tally);
+        if laid == Laid::Asleep {
+            sys::wake(to_guest.ring());
+        }
+        laid != Laid::Nowhere
+    }
+
+    /// For how long the next answer is watched for: not at all where the guest can't run meanwhile, or has kept us waiting
+    /// lately.
+    fn decide(&self, is_together: bool) {
+        let (count, most) = self.together.get();
+        let parts = is_together && count >= most && !self.watch.is_zero();
+        self.together.set(match (parts, is_together) {
+            (true, _) => (0, (2 * most).min(MOST_TOGETHER)),
+            (false, true) => (count + 1, most),
+            (false, false) => (0, TOGETHER),
+        });
+        let patience = match (parts, is_together) {
+            (true, _) => PARTING,
+            (false, true) => Duration::ZERO,
+            (false, false) => {
+                let mut hope = self.hope.get();
+                let watches = hope.watches();
+                self.hope.set(hope);
+                if watches { self.watch } else { Duration::ZERO }
+            }
+        };
+        self.patience.set(patience);
+    }
+
+    /// Waits for the answer to the call that was laid down, for this long at most. What came lies in `into` then. Says
+    /// also when the wait began, if the clock was looked at for it.
+    pub(super) fn wait(&self, most: Duration, into: &mut [u8]) -> (Option<usize>, Option<Instant>) {
+        let Lane { to_guest, to_host } = &*self.shared.lane;
+        let (patience, began) = (self.patience.get(), OnceCell::new());
+        let (watches, mut has_time) = (!patience.is_zero(), true);
+        let known = self.known.get();
+        let mut tally = self.tally.get();
+        let mut is_first = true;
+        let came = tally.wait(
+            to_guest,
+            to_host,
+            |bytes| bytes != known,
+            || {
+                // What is there soon is found without a clock.
+                if !watches || std::mem::take(&mut is_first) {
+                    return watches;
+                }
+                let passed = began.get_or_init(Instant::now).elapsed();
+                has_time = passed < patience;
+                has_time && passed < most && !self.is_over()
+            },
+            |word, bell| {
+                let left = most.saturating_sub(began.get_or_init(Instant::now).elapsed());
+                let goes_on = !left.is_zero() && !self.is_over();
+                if goes_on {
+                    sys::sleep_on(word, bell, left);
+                }
+                goes_on
+            },
+        );
+        if watches && patience == self.watch {
+            let mut hope = self.hope.get();
+            hope.learn(has_time);
+            self.hope.set(hope);
+        }
+        if came != Came::Message {
+            return (None, began.get().copied());
+        }
+        let count = tally.take(to_guest, to_host, into);
+        self.tally.set(tally);
+        (Some(count), began.get().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> OurLane {
+        Offer::new().unwrap().taken(&Limits::default(), 0).unwrap()
+    }
+
+    #[test]
+    fn a_lane_that_nobody_wants_can_not_be_written_to_any_more() {
+        use std::os::unix::fs::FileExt as _;
+        let offer = Offer::new().unwrap();
+        let guests = offer.file().try_clone().unwrap();
+        guests.write_all_at(b"x", 0).unwrap();
+        assert!(guests.set_len(0).is_err() && guests.set_len(1 << 20).is_err());
+        offer.withdrawn();
+        assert!(guests.write_all_at(b"x", 0).is_err());
+    }
+
+    #[test]
+    fn nothing_is_laid_for_a_guest_that_does_not_look() {
+        let ours = lane();
+        assert!(!ours.lay(b"call", b""));
+        ours.shared.lane.to_host.looks();
+        assert!(!ours.lay(&[0; LANE_BYTES], b""));
+        assert!(ours.lay(b"call", b""));
+    }
+
+    #[test]
+    fn an_alarm_ends_a_wait_in_every_state_and_all_waits_after_it() {
+        for patience in [Duration::ZERO, Duration::MAX] {
+            let ours = lane();
+            ours.shared.lane.to_host.looks();
+            assert!(ours.lay(b"call", b""));
+            ours.patience.set(patience);
+            let ring = std::thread::spawn(ours.alarm());
+            assert_eq!(ours.wait(Duration::MAX, &mut [0; 8]).0, None);
+            ring.join().unwrap();
+            assert!(!ours.lay(b"call", b"") && ours.is_over());
+        }
+    }
+
+    #[test]
+    fn a_wait_is_over_in_time_whatever_is_written_there() {
+        let (ours, is_done) = (lane(), AtomicBool::new(false));
+        let shared = Arc::clone(&ours.shared);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    shared.lane.to_host.ring();
+                    shared.lane.to_guest.looks();
+                }
+            });
+            for patience in [Duration::ZERO, WATCH] {
+                ours.patience.set(patience);
+                assert_eq!(ours.wait(MOST, &mut [0; 8]).0, None);
+            }
+            is_done.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn two_on_one_processor_sleep_at_once_and_try_to_part_now_and_then() {
+        let ours = lane();
+        let mut parted = Vec::new();
+        for call in 0..120 {
+            ours.decide(true);
+            if !ours.patience.get().is_zero() {
+                parted.push(call);
+            }
+        }
+        assert_eq!(parted, [16, 49, 114]);
+        ours.decide(false);
+        assert_eq!(ours.patience.get(), WATCH);
+        let slow = Limits { cpus: "0.5".parse().ok(), ..Limits::default() };
+        let ours = Offer::new().unwrap().taken(&slow, 0).unwrap();
+        ours.decide(false);
+        assert!(ours.patience.get().is_zero());
+    }
+}

@@ -1,0 +1,57 @@
+//! What a process that is kept is asked and told between its calls, and where those are made.
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use crate::native::news::News;
+
+use super::Process;
+
+/// What a pipe holds.
+pub(in crate::native) const PIPE_BYTES: usize = 64 * 1024;
+
+impl Process {
+    /// Its first call has been answered: it has taken its lane by then, or never will. Where something has to be counted
+    /// while it works, it is of no use.
+    pub(in crate::native) fn settle_lane(&mut self, is_taken: bool) {
+        let Some(offer) = self.offer.take() else { return };
+        if !is_taken || !self.sees_births || self.scratch.is_some() {
+            return offer.withdrawn();
+        }
+        let Ok(lane) = offer.taken(&self.limits, self.sent.get()) else { return };
+        self.leash.stop.on_stop_ever(lane.alarm());
+        self.launched.done.startle(Arc::new(lane.alarm()));
+        self.lane = Some(lane);
+    }
+
+    /// So many bytes more went over its channel: whoever looks in the lane need not go on.
+    pub(in crate::native) fn was_sent(&self, bytes: usize) {
+        self.sent.set(self.sent.get() + bytes as u64);
+        self.lane.iter().for_each(|lane| lane.sent_elsewhere(self.sent.get()));
+    }
+
+    /// Whether nothing whatever is to be heard of it, and it is at rest. Counts its rest anew then.
+    pub(in crate::native) fn is_quiet(&mut self) -> bool {
+        let news = self.news.as_ref().and_then(News::now);
+        let is_quiet = news.is_some_and(|heard| !heard.ready().contains(&true))
+            && self.leash.stop.reason().is_none()
+            && !self.is_restless();
+        if is_quiet {
+            self.rest(self.cpu());
+        }
+        is_quiet
+    }
+
+    /// Throws away what it has written to its streams, as far as that fits in them.
+    pub(in crate::native) fn forget_output(&self) {
+        let mut piece = [0; 4096];
+        for mut stream in [&self.ends.stdout, &self.ends.stderr] {
+            let mut left = PIPE_BYTES;
+            while left > 0
+                && let Ok(count @ 1..) = stream.read(&mut piece)
+            {
+                left = left.saturating_sub(count);
+            }
+        }
+    }
+}
