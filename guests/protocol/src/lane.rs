@@ -17,8 +17,9 @@ const WAY_BYTES: usize = 4096;
 /// The bytes of a lane.
 pub const LANE_BYTES: usize = 2 * WAY_BYTES;
 
-/// What stands before a message.
-const HEAD_BYTES: usize = 32;
+/// What stands before a message, in a part of the memory of its own: whoever watches it would take the message away from a
+/// writer who is not through with it.
+const HEAD_BYTES: usize = 64;
 /// What stands behind it, in a part of the memory that no processor holds for a message.
 const FOOT_BYTES: usize = 64;
 const WORDS: usize = (WAY_BYTES - HEAD_BYTES - FOOT_BYTES) / 8;
@@ -67,6 +68,7 @@ pub struct Way {
     bell: AtomicU32,
     /// 0 as long as the host does not use the lane; else by one more than how many microseconds its guest may watch it.
     patience: AtomicU32,
+    _head: [AtomicU32; (HEAD_BYTES - 32) / 4],
     words: [AtomicU64; WORDS],
     /// How many messages it has taken.
     taken: AtomicU32,
