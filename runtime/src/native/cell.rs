@@ -177,7 +177,10 @@ impl NativeCell {
         };
         let _tied = callers.tie(&leash.stop);
         let (process, before) = match at_hand {
-            Some(process) => {
+            Some(mut process) => {
+                if !self.stays {
+                    process.come_near();
+                }
                 let before = Before::of(&process);
                 (process, before)
             }

@@ -43,6 +43,7 @@ mod leftovers;
 mod mappings;
 mod memory;
 mod mounts;
+mod near;
 mod news;
 mod oom_kills;
 mod plan;

@@ -21,6 +21,7 @@ use crate::evidence::StopReason;
 use crate::isolation::Attempt;
 
 use super::family::Crowd;
+use super::near::Presence;
 use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
@@ -63,6 +64,8 @@ pub(super) struct Pump<'a> {
     sent: usize,
     /// Whether it ended with something unread.
     has_left_some: bool,
+    /// As long as it is held beside us.
+    near: Option<&'a Presence>,
 }
 
 /// How long a process is served.
@@ -126,6 +129,7 @@ impl<'a> Pump<'a> {
             killed: false,
             sent: 0,
             has_left_some: false,
+            near: process.launched.presence.as_ref(),
         }
     }
 
@@ -233,6 +237,12 @@ impl<'a> Pump<'a> {
         if now.saturating_duration_since(self.attempt.began) >= limits.wall {
             stop.stop(StopReason::WallTime);
         }
+        if let Some(near) = self.near
+            && near.is_left(now).is_none()
+        {
+            near.let_go(&self.process.family);
+            self.near = None;
+        }
         self.look_into_scratch();
         if self.most_cpu(now) >= limits.cpu.min(self.looked.1 + MOST_UNSEEN) {
             self.looked = (now, self.process.cpu().saturating_sub(self.before));
@@ -275,7 +285,8 @@ impl<'a> Pump<'a> {
         let wall = limits.wall.saturating_sub(now.saturating_duration_since(self.attempt.began));
         let threads = processors().min(limits.threads);
         let cpu = limits.cpu.saturating_sub(self.most_cpu(now)) / threads;
-        wall.min(self.silence_left(now)).min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
+        let held = self.near.map_or(MOST_LOOK, |near| near.is_left(now).unwrap_or_default());
+        wall.min(self.silence_left(now)).min(cpu.clamp(LEAST_LOOK, MOST_LOOK)).min(held)
     }
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
