@@ -22,6 +22,10 @@ impl Watch {
             return false;
         }
         self.sentence.get_or_insert(met);
+        if self.tracees.len() == 1 && self.group.is_some() {
+            // All that there is to be seen at its exit is seen.
+            tracing::see_no_exit(tid);
+        }
         sys::send(self.main, libc::SIGKILL);
         true
     }
