@@ -40,6 +40,7 @@ mod pool;
 mod pool_processes;
 mod pool_walls;
 mod probes;
+mod processors;
 mod result_files;
 mod soak;
 mod specification;

@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use crate::blob::Blob;
 use crate::context::Context;
 use crate::inbox::{self, Named, Order};
-use crate::testify::{error_report, error_said, greet, say, say_last, say_value, start};
+use crate::testify::{
+    error_report, error_said, greeting, say, say_last, say_value, start, start_with,
+};
 use crate::{people, value};
 
 /// How many names a message lists.
@@ -125,28 +127,38 @@ pub fn serve(warm_up: fn(), functions: &'static [Function]) -> ExitCode {
 /// that sent anything.
 pub fn serve_host(warm_up: fn(), functions: &'static [Function]) -> bool {
     let functions = FUNCTIONS.get_or_init(|| functions);
-    let is_forked = is_forked();
-    start();
-    if is_forked {
+    if is_forked() {
+        start();
         warm_up();
-        fork_on_order();
+        fork_on_order(&greeting(&offer(functions)));
+        let was_heard = go_on();
+        if was_heard {
+            end_fork();
+        }
+        return was_heard;
     }
+    // What it offers depends on what it was offered.
+    crate::wire::open();
+    start_with(&offer(functions));
+    warm_up();
+    go_on()
+}
+
+/// What there is to be called.
+fn offer(functions: &[Function]) -> Vec<FromGuest> {
     let names = |all: &mut dyn Iterator<Item = &Function>| -> Vec<String> {
         all.map(|function| function.name.to_owned()).collect()
     };
-    say(&FromGuest::Functions(names(&mut functions.iter())));
+    let mut offer = vec![FromGuest::Functions(names(&mut functions.iter()))];
     let idempotent = names(&mut functions.iter().filter(|function| function.idempotent));
     if !idempotent.is_empty() {
-        say(&FromGuest::Idempotent(idempotent));
+        offer.push(FromGuest::Idempotent(idempotent));
     }
     #[cfg(target_os = "linux")]
     if crate::lane::is_taken() {
-        say(&FromGuest::Lane);
+        offer.push(FromGuest::Lane);
     }
-    if !is_forked {
-        warm_up();
-    }
-    go_on()
+    offer
 }
 
 /// Whether its host wants forks of this guest.
@@ -157,11 +169,18 @@ fn is_forked() -> bool {
     false
 }
 
-/// From here on this is a task of its own, which greets its host.
-fn fork_on_order() {
+/// From here on this is a task of its own, which has greeted its host with these words.
+fn fork_on_order(greeting: &[u8]) {
     #[cfg(target_os = "linux")]
-    crate::zygote::fork_on_order();
-    greet();
+    crate::zygote::fork_on_order(greeting);
+    #[cfg(not(target_os = "linux"))]
+    let _ = greeting;
+}
+
+/// What the program has registered for its end is not this fork's to do: its warm guest goes on.
+fn end_fork() {
+    #[cfg(target_os = "linux")]
+    crate::zygote::end_fork();
 }
 
 /// What the host wants next. Of the last call's values nothing is left then.

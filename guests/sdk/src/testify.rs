@@ -25,20 +25,36 @@ const MOST_CAUSES: usize = 32;
 
 /// Greets the host and tells it of every panic from now on. `#[sandtrap_guest::main]` does it first.
 pub fn start() {
+    start_with(&[]);
+}
+
+/// The same, with more to be said at once: the host is woken for each message.
+pub(crate) fn start_with(more: &[FromGuest]) {
+    let mut is_said = false;
     STARTED.call_once(|| {
         wire::open();
-        greet();
+        wire::send(&greeting(more), &[]);
+        is_said = true;
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             say(&FromGuest::Panic(panic_report(info)));
             usual(info);
         }));
     });
+    if !is_said {
+        wire::send(&all_of(more), &[]);
+    }
 }
 
-/// The first word.
-pub(crate) fn greet() {
-    say(&FromGuest::Hello { version: VERSION });
+/// The first words.
+pub(crate) fn greeting(more: &[FromGuest]) -> Vec<u8> {
+    let mut bytes = all_of(&[FromGuest::Hello { version: VERSION }]);
+    bytes.extend(all_of(more));
+    bytes
+}
+
+fn all_of(frames: &[FromGuest]) -> Vec<u8> {
+    frames.iter().filter_map(|frame| encode(frame).ok()).flatten().collect()
 }
 
 /// What `main` may return: nothing, or a result whose error the host shall know.

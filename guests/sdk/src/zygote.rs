@@ -44,18 +44,18 @@ pub(crate) fn is_wanted() -> bool {
     is_wanted
 }
 
-/// Forks for every order. Returns in each child, which is to serve what comes over its own channel, and never in the
-/// guest that was warmed up, which ends with its host.
-pub(crate) fn fork_on_order() {
+/// Forks for every order. Returns in each child, which has greeted its host and is to serve what comes over its own channel,
+/// and never in the guest that was warmed up, which ends with its host.
+pub(crate) fn fork_on_order(greeting: &[u8]) {
     let Some(control) = wire::descriptor() else { end(BROKEN) };
     // What was written meanwhile belongs to no task.
-    let _ = std::io::stdout().flush();
-    // SAFETY: no stream in particular means all of the C library's; one that can't be written to keeps what it has.
-    unsafe { libc::fflush(std::ptr::null_mut()) };
+    flush();
     // SAFETY: children that nobody waits for vanish; the guest had no say in this before, and a child sets it back.
     let before = unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
     let Ok(own) = own_namespace() else { end(BROKEN) };
     testify::say(&FromGuest::Warm);
+    // What a child says first, all at once: the host is woken for each message.
+    let ready = [&[0; RECORD_BYTES][..], greeting].concat();
     let mut room = vec![0; BIRTH_BYTES + MOST_INSTRUCTIONS * INSTRUCTION];
     while let Some(order) = receive(control, &mut room) {
         match order.fork(own.as_fd()) {
@@ -63,14 +63,27 @@ pub(crate) fn fork_on_order() {
                 drop(own);
                 // SAFETY: what was there before; it may be a handler of the guest's own.
                 unsafe { libc::signal(libc::SIGCHLD, before) };
-                return order.become_task(control);
+                return order.become_task(control, &ready);
             }
-            Ok(false) => {}
+            Ok(false) => close(order.descriptors),
             Err(failure) => say(order.channel(), failure),
         }
     }
     // The host is gone, and nothing of the guest's is left to be done.
     end(0)
+}
+
+/// Ends a fork whose calls are over.
+pub(crate) fn end_fork() -> ! {
+    flush();
+    end(0)
+}
+
+/// Has written what was not written yet.
+fn flush() {
+    let _ = std::io::stdout().flush();
+    // SAFETY: no stream in particular means all of the C library's; one that can't be written to keeps what it has.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
 }
 
 fn end(code: c_int) -> ! {
@@ -87,7 +100,7 @@ fn own_namespace() -> Result<OwnedFd, Failure> {
     Ok(adopt(raw))
 }
 
-/// Says what failed, or that nothing did. A host that doesn't hear it has gone.
+/// Says what failed. A host that doesn't hear it has gone.
 fn say(channel: BorrowedFd<'_>, (step, errno): Failure) {
     let mut record = [0; RECORD_BYTES];
     record[..4].copy_from_slice(&step.to_ne_bytes());
@@ -100,6 +113,18 @@ fn say(channel: BorrowedFd<'_>, (step, errno): Failure) {
 fn adopt(raw: RawFd) -> OwnedFd {
     // SAFETY: callers pass what nobody else owns.
     unsafe { OwnedFd::from_raw_fd(raw) }
+}
+
+/// Closes them all, in one call where their numbers are in a row, as they mostly are.
+fn close(descriptors: Vec<OwnedFd>) {
+    let number = |one: Option<&OwnedFd>| one.map_or(0, |one| one.as_raw_fd() as c_uint);
+    let (first, last) = (number(descriptors.first()), number(descriptors.last()));
+    let is_next = |(at, one): (c_uint, &OwnedFd)| at == one.as_raw_fd() as c_uint;
+    let is_row = !descriptors.is_empty() && (first..).zip(&descriptors).all(is_next);
+    // SAFETY: all of them are ours, and nobody uses them any more: they are forgotten if this closes them.
+    if is_row && unsafe { libc::syscall(libc::SYS_close_range, first, last, 0_u32) } == 0 {
+        descriptors.into_iter().for_each(std::mem::forget);
+    }
 }
 
 fn checked(step: u32, answer: c_int) -> Result<(), Failure> {
@@ -131,16 +156,16 @@ impl Order<'_> {
     }
 
     /// What it says of itself is the last that it has of its order: nothing of the guest's own has run by then.
-    fn become_task(self, control: BorrowedFd<'_>) {
-        let outcome = self.put_on(control);
-        // The task's channel is where the orders came from, unless that has failed.
-        say(self.channel(), outcome.err().unwrap_or_default());
-        if outcome.is_err() {
+    fn become_task(self, control: BorrowedFd<'_>, ready: &[u8]) {
+        if let Err(failure) = self.put_on(control) {
+            say(self.channel(), failure);
             end(BROKEN)
         }
-        if self.birth.has_arena
-            && let Some(arena) = self.descriptors.into_iter().nth(BIRTH_PLACES)
-        {
+        // The task's channel is where the orders came from.
+        wire::send(ready, &[]);
+        if !self.birth.has_arena {
+            close(self.descriptors);
+        } else if let Some(arena) = self.descriptors.into_iter().nth(BIRTH_PLACES) {
             arena::adopt(arena);
         }
     }

@@ -190,8 +190,11 @@ impl NativeCell {
         };
         let _tied = callers.tie(&leash.stop);
         let (mut process, before) = match at_hand {
-            Some(process) => {
+            Some(mut process) => {
                 self.listen_anew(&process, begun.is_some());
+                if !self.stays {
+                    process.come_near();
+                }
                 let before = match &begun {
                     None => Before::of(&process),
                     Some(begun) => Before::of_begun(&process, begun.began.elapsed()),

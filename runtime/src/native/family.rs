@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sched::CpuSet;
 use nix::time::ClockId;
+use nix::unistd::Pid;
 
 use crate::evidence::StopReason;
 use crate::limits::Limits;
+
+use super::near::place;
 
 /// Of the clocks that the kernel keeps for a process, the one that counts all the time it ran.
 const SCHEDULED: libc::clockid_t = 2;
@@ -53,6 +57,15 @@ struct Members {
     alive: BTreeMap<i32, Duration>,
     /// What the dead had used.
     spent: Duration,
+    /// Where those may run that are held at one processor.
+    held: Option<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    all: CpuSet,
+    /// Whether they were let go already. One that was being born meanwhile may still be where its parent was.
+    is_over: bool,
 }
 
 impl Family {
@@ -110,6 +123,39 @@ impl Family {
     pub(super) fn is_gone(&self, pid: i32) -> bool {
         let members = self.members();
         members.alive.contains_key(&pid) && !std::path::Path::new(&format!("/proc/{pid}")).exists()
+    }
+
+    /// Its first process is at one processor from its birth on, or is put there now, until it is let go.
+    pub(super) fn hold(&self, first: Option<(i32, CpuSet)>, all: CpuSet) {
+        let mut members = self.members();
+        let is_there = first.is_none_or(|(pid, here)| {
+            members.alive.contains_key(&pid) && place(Pid::from_raw(pid), &here)
+        });
+        if is_there {
+            members.held = Some(Held { all, is_over: false });
+        }
+    }
+
+    /// Lets go whoever is held.
+    pub(super) fn let_go(&self) {
+        let Members { alive, held, .. } = &mut *self.members();
+        if let Some(Held { all, is_over }) = held
+            && !std::mem::replace(is_over, true)
+        {
+            for pid in alive.keys() {
+                place(Pid::from_raw(*pid), all);
+            }
+        }
+    }
+
+    /// The same, said by their tracer, at which these threads stand: nobody of them is held, or will be born so, any more.
+    pub(super) fn let_go_for_good(&self, standing: &[i32]) {
+        let Members { alive, held, .. } = &mut *self.members();
+        if let Some(Held { all, .. }) = held.take() {
+            for pid in alive.keys().chain(standing) {
+                place(Pid::from_raw(*pid), &all);
+            }
+        }
     }
 
     /// Processor time of all of them, the dead included.

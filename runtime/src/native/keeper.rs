@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 use crate::isolation::StopHandle;
@@ -21,12 +20,13 @@ use super::cage::enter::CageStep;
 use super::family::{Crowd, Family};
 use super::filter::Terms;
 use super::group::Group;
+use super::near::{Near, Presence, Seat};
 use super::plan::Plan;
 use super::prepared::{Cage, Prepared};
 use super::sys;
 use super::turns::{LOOK, Turns, is_over};
 use super::watched::Watched;
-use super::watchman::Watchman;
+use super::watchman::watch;
 use super::wire;
 
 /// How long a launch that was killed may take to end.
@@ -47,6 +47,8 @@ pub(super) enum Role {
 pub(super) struct Job {
     pub(super) role: Role,
     pub(super) own_pids: bool,
+    /// Whether somebody waits for it, beside whom it may be until it is let go.
+    pub(super) is_waited_for: bool,
     /// What its filter was made by.
     pub(super) terms: Terms,
     /// Whether a process that dies is to be asked where it was.
@@ -71,6 +73,8 @@ pub(super) struct Launched {
     pub(super) done: Arc<Bell>,
     pub(super) family: Arc<Family>,
     pub(super) watched: Receiver<Watched>,
+    /// It is being waited for.
+    pub(super) presence: Option<Presence>,
 }
 
 /// The task never reached its program.
@@ -90,13 +94,15 @@ pub(super) struct Keeper {
     socket: UnixStream,
     desk: Arc<Desk>,
     turn: Turns,
+    /// Who can be put beside a caller, if there is any choice.
+    near: Option<Arc<Near>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// What the launching and the watching thread share.
 #[derive(Debug)]
 pub(super) struct Desk {
-    board: Board,
+    pub(super) board: Board,
     gone: AtomicBool,
     jobs: Mutex<Jobs>,
 }
@@ -211,8 +217,22 @@ impl Keeper {
         let thread = std::thread::Builder::new().name("sandtrap-watch".into()).spawn(watch);
         let thread = thread.map_err(outside)?;
         let broke = || Err((None, io::Error::other("the watching thread broke")));
-        told.recv().unwrap_or_else(|_| broke())?;
-        Ok(Self { socket, desk, turn: Turns::default(), thread: Some(thread) })
+        let near = told.recv().unwrap_or_else(|_| broke())?.map(Arc::new);
+        Ok(Self { socket, desk, turn: Turns::default(), near, thread: Some(thread) })
+    }
+
+    /// Somebody, or the keeper itself, is about to make this.
+    pub(super) fn gather(&self, maker: Option<&Seat>, job: &Job) -> Option<Presence> {
+        let near = self.near.as_ref()?;
+        if !job.is_waited_for {
+            near.spread(maker);
+        }
+        job.is_waited_for.then(|| near.gather(maker, &job.family))
+    }
+
+    /// One that was made in advance is waited for from now on.
+    pub(super) fn bring(&self, launched: &Launched) -> Option<Presence> {
+        Some(self.near.as_ref()?.bring(launched.pid, &launched.family))
     }
 
     /// Whether it can't start anything any more.
@@ -237,6 +257,7 @@ impl Keeper {
         let Some(_turn) = self.turn.take(&stop, deadline) else {
             return Err(NotLaunched::Stopped);
         };
+        let presence = self.gather(None, &job);
         self.desk.board.clear();
         self.desk.jobs().launching = Some(job);
         let sent = self.send(&order, &descriptors).and_then(|()| self.answer(&stop, deadline));
@@ -267,7 +288,8 @@ impl Keeper {
             jobs.launched.push((outcome.pid, outcome.traced, job));
         }
         drop(jobs);
-        Ok(Launched { pid: outcome.pid, traced: outcome.traced, done, family, watched })
+        let (pid, traced) = (outcome.pid, outcome.traced);
+        Ok(Launched { pid, traced, done, family, watched, presence })
     }
 
     /// A fork of that zygote is ordered next. Tells of its birth, and of what was seen of it.
@@ -356,44 +378,5 @@ impl Drop for Keeper {
             // It panicked: there is nothing left to wait for.
             let _ = thread.join();
         }
-    }
-}
-
-/// The whole life of a watching thread.
-fn watch(
-    prepared: Prepared,
-    desk: &Arc<Desk>,
-    tell: &SyncSender<Result<(), (Option<CageStep>, io::Error)>>,
-) {
-    // No handler of the host's may run here: between clone and exec a child shares this thread's
-    // memory. This fails only for an invalid set, and the full set is none.
-    let inherited = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
-    let will = sys::LastWill::make(desk.board.watcher());
-    let started = match &will {
-        Ok(_) => prepared.start(),
-        Err(error) => Err((None, io::Error::new(error.kind(), error.to_string()))),
-    };
-    drop(prepared);
-    hear_of_children(inherited.ok());
-    let keeper = started.as_ref().ok().copied();
-    // Both only pass on what others wait for.
-    for thread in [Some(0), keeper].into_iter().flatten() {
-        sys::run_shortly(thread);
-    }
-    // The caller waits for exactly this answer.
-    let _ = tell.send(started.map(|_| ()));
-    if let Some(keeper) = keeper {
-        Watchman::new(keeper, Arc::clone(desk)).run();
-    }
-}
-
-/// What a process does is told by a signal, too. Where nobody handles it, it is nothing to a thread that doesn't block
-/// it; if this one did, another thread of the host's would be woken to throw it away, at each stop of each task. A host
-/// that blocks it in its own threads, to wait for it, blocks it here.
-fn hear_of_children(inherited: Option<SigSet>) {
-    let is_open = inherited.is_some_and(|mask| !mask.contains(Signal::SIGCHLD));
-    if is_open {
-        // The same as above.
-        let _ = SigSet::from_iter([Signal::SIGCHLD]).thread_unblock();
     }
 }

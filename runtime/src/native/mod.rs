@@ -45,6 +45,7 @@ mod leftovers;
 mod mappings;
 mod memory;
 mod mounts;
+mod near;
 mod news;
 mod oom_kills;
 mod page;

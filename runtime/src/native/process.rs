@@ -170,7 +170,10 @@ impl Process {
             return Err(NotStarted::Stopped);
         }
         let family = Arc::new(Family::default());
-        let launch = Launch { role, image, limits, deadline, leash: &leash, family: &family };
+        let is_asked = stays || is_early;
+        let is_waited_for = role != Role::Zygote && !is_asked;
+        let launch =
+            Launch { role, image, limits, deadline, is_waited_for, leash: &leash, family: &family };
         let (launched, standing) = match role {
             Role::Task | Role::Zygote => launch.run(&mut plan)?,
             Role::Fork => launch.fork(&plan, &ends.channel)?,
@@ -181,7 +184,6 @@ impl Process {
         let is_filtered =
             guards.iter().any(|it| it.name == "seccomp" && it.state == GuardState::InForce);
         guards.splice(0..0, group_guards);
-        let is_asked = stays || is_early;
         let holdings = is_asked.then(|| {
             let peak = group.as_deref().map(Group::peak_file);
             Holdings::of(launched.pid, peak.as_deref())
@@ -212,6 +214,13 @@ impl Process {
             guards,
             limits,
         })
+    }
+
+    /// Somebody waits for it from now on, until its only task is over.
+    pub(super) fn come_near(&mut self) {
+        if self.standing.may_hold {
+            self.launched.presence = self.standing.keeper.bring(&self.launched);
+        }
     }
 
     /// Whether this input lies in its arena now, and need not be sent.
@@ -326,6 +335,7 @@ pub(super) struct Launch<'a> {
     pub(super) limits: &'a Limits,
     /// When it is given up.
     pub(super) deadline: Option<Instant>,
+    pub(super) is_waited_for: bool,
     pub(super) leash: &'a Leash,
     pub(super) family: &'a Arc<Family>,
 }
@@ -367,6 +377,7 @@ impl Launch<'_> {
         Ok(Job {
             role: self.role,
             own_pids: standing.own_pids,
+            is_waited_for: self.is_waited_for && standing.may_hold,
             terms: standing.terms,
             backtrace: self.image.backtrace,
             caps_address_space: plan.caps_address_space,

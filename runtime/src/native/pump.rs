@@ -22,6 +22,7 @@ use crate::evidence::StopReason;
 use crate::isolation::Attempt;
 
 use super::family::Crowd;
+use super::near::Presence;
 use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
@@ -69,6 +70,8 @@ pub(super) struct Pump<'a> {
     begun: Option<Begun>,
     /// Whether it was laid there.
     is_laid: bool,
+    /// As long as it is held beside us.
+    near: Option<&'a Presence>,
 }
 
 /// A call that was laid into the lane, and is served here because its answer did not come there in order.
@@ -142,6 +145,7 @@ impl<'a> Pump<'a> {
             has_left_some: false,
             begun: None,
             is_laid: false,
+            near: process.launched.presence.as_ref(),
         }
     }
 
@@ -255,6 +259,12 @@ impl<'a> Pump<'a> {
         if now.saturating_duration_since(self.attempt.began) >= limits.wall {
             stop.stop(StopReason::WallTime);
         }
+        if let Some(near) = self.near
+            && near.is_left(now).is_none()
+        {
+            near.let_go(&self.process.family);
+            self.near = None;
+        }
         self.look_into_scratch();
         if self.most_cpu(now) >= limits.cpu.min(self.looked.1 + MOST_UNSEEN) {
             self.looked = (now, self.process.cpu().saturating_sub(self.before));
@@ -297,7 +307,8 @@ impl<'a> Pump<'a> {
         let wall = limits.wall.saturating_sub(now.saturating_duration_since(self.attempt.began));
         let threads = processors().min(limits.threads);
         let cpu = limits.cpu.saturating_sub(self.most_cpu(now)) / threads;
-        wall.min(self.silence_left(now)).min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
+        let held = self.near.map_or(MOST_LOOK, |near| near.is_left(now).unwrap_or_default());
+        wall.min(self.silence_left(now)).min(cpu.clamp(LEAST_LOOK, MOST_LOOK)).min(held)
     }
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {

@@ -55,6 +55,8 @@ pub(super) struct Standing {
     pub(super) last_filter: Vec<libc::sock_filter>,
     /// Whether each task is the first of a namespace for processes.
     pub(super) own_pids: bool,
+    /// Whether a task may be held where its caller is: its tracer hears of whatever could tell it so, and it reads it nowhere.
+    pub(super) may_hold: bool,
     pub(super) guards: Vec<Guard>,
     /// The program itself, where it is executed by descriptor.
     pub(super) program: Option<OwnedFd>,
@@ -131,7 +133,7 @@ impl Trial<'_> {
         // and a filter calls the tracer.
         let own_pids =
             namespaces.rest && !(lacks.tracing || lacks.own_pids || self.unfiltered.is_some());
-        let terms = image.terms.with_traced_kills(own_pids);
+        let terms = image.terms.with_tracer(own_pids);
         let forks = image.start == Start::Fork;
         if forks && !(own_pids && namespaces.user) {
             let reason = self
@@ -177,6 +179,7 @@ impl Trial<'_> {
             rules: rules.filter(|_| forks),
             last_filter: last_filter.unwrap_or_default(),
             own_pids,
+            may_hold: own_pids && !image.permissions.proc,
             guards,
             program: opened,
             may_execute_by_rules,

@@ -119,10 +119,19 @@ pub(super) fn said_of(tid: pid_t, file: &str) -> Option<Vec<u8>> {
 /// Some fields, of one moment: the kernel writes all of it anew for each read.
 fn fields<const N: usize>(tid: pid_t, names: [&str; N]) -> [Option<String>; N] {
     let status = said_of(tid, "status").unwrap_or_default();
-    // Its name may be anything.
-    let status = String::from_utf8_lossy(&status);
-    names.map(|name| {
-        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(value.trim().to_owned())
-    })
+    let (mut values, mut missing) = ([const { None }; N], N);
+    // Once through it: there are many lines, and this is asked on the way of every fork.
+    let mut lines = status.split(|byte| *byte == b'\n');
+    while missing > 0
+        && let Some(line) = lines.next()
+    {
+        for (name, value) in names.iter().zip(&mut values).filter(|(_, value)| value.is_none()) {
+            if let Some(rest) = line.strip_prefix(name.as_bytes()) {
+                // Its name may be anything.
+                *value = Some(String::from_utf8_lossy(rest).trim().to_owned());
+                missing -= 1;
+            }
+        }
+    }
+    values
 }

@@ -50,6 +50,15 @@ pub(super) fn set_options(tid: pid_t) {
     }
 }
 
+/// A stopped tracee is not to stop again at its exit.
+pub(super) fn see_no_exit(tid: pid_t) {
+    let options = c_long::from(TRACE_OPTIONS & !libc::PTRACE_O_TRACEEXIT);
+    // SAFETY: takes no address and an integer as data.
+    unsafe {
+        libc::ptrace(libc::PTRACE_SETOPTIONS, tid, 0, options);
+    }
+}
+
 /// The number that belongs to the event at which a tracee stands.
 pub(super) fn event_message(tid: pid_t) -> u64 {
     let mut message: libc::c_ulong = 0;

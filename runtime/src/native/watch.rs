@@ -164,6 +164,7 @@ impl Watch {
             0 => self.at_signal(tid, signal),
             libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
                 let born = tracing::event_message(tid) as pid_t;
+                self.family.let_go_for_good(&[tid, born]);
                 self.at_birth(tid, born);
                 self.take_in(born);
                 self.resume(tid, 0);
@@ -179,7 +180,7 @@ impl Watch {
                 self.at_exec();
                 self.resume(tid, 0);
             }
-            libc::PTRACE_EVENT_SECCOMP => self.at_kill(tid),
+            libc::PTRACE_EVENT_SECCOMP => self.at_call(tid),
             libc::PTRACE_EVENT_EXIT => {
                 self.at_exit(tid);
                 tracing::resume(tid, Resume::Freely, 0);

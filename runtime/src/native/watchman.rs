@@ -6,13 +6,18 @@
 //! first stop; whose it is stands on the board before it has run one instruction.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use libc::pid_t;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use super::bell::Bell;
+use super::cage::enter::CageStep;
 use super::keeper::{Desk, Job};
+use super::near::Near;
+use super::prepared::Prepared;
 use super::status::relations;
 use super::sys::{self, Waited};
 use super::tracing;
@@ -158,5 +163,47 @@ impl Running {
         // If the caller is gone, nobody wants it.
         let _ = self.tell_end.send(self.watch.finish());
         self.done.ring();
+    }
+}
+
+/// How the keeper was started: who can be put near whom then, or at which step it failed.
+pub(super) type Started = Result<Option<Near>, (Option<CageStep>, io::Error)>;
+
+/// The whole life of a watching thread.
+pub(super) fn watch(
+    prepared: Prepared,
+    desk: &Arc<Desk>,
+    tell: &SyncSender<Started>,
+) {
+    // No handler of the host's may run here: between clone and exec a child shares this thread's
+    // memory. This fails only for an invalid set, and the full set is none.
+    let inherited = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);
+    let will = sys::LastWill::make(desk.board.watcher());
+    let started = match &will {
+        Ok(_) => prepared.start(),
+        Err(error) => Err((None, io::Error::new(error.kind(), error.to_string()))),
+    };
+    drop(prepared);
+    hear_of_children(inherited.ok());
+    let keeper = started.as_ref().ok().copied();
+    // Both only pass on what others wait for.
+    for thread in [Some(0), keeper].into_iter().flatten() {
+        sys::run_shortly(thread);
+    }
+    // The caller waits for exactly this answer.
+    let _ = tell.send(started.map(Near::new));
+    if let Some(keeper) = keeper {
+        Watchman::new(keeper, Arc::clone(desk)).run();
+    }
+}
+
+/// What a process does is told by a signal, too. Where nobody handles it, it is nothing to a thread that doesn't block
+/// it; if this one did, another thread of the host's would be woken to throw it away, at each stop of each task. A host
+/// that blocks it in its own threads, to wait for it, blocks it here.
+fn hear_of_children(inherited: Option<SigSet>) {
+    let is_open = inherited.is_some_and(|mask| !mask.contains(Signal::SIGCHLD));
+    if is_open {
+        // The same as above.
+        let _ = SigSet::from_iter([Signal::SIGCHLD]).thread_unblock();
     }
 }

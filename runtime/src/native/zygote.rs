@@ -31,6 +31,7 @@ use crate::isolation::StopHandle;
 use super::bell::Bell;
 use super::group::Group;
 use super::keeper::{GRACE, Job, Launched, NotLaunched};
+use super::near::Seat;
 use super::plan::Plan;
 use super::process::{NotStarted, Process};
 use super::standing::Standing;
@@ -48,6 +49,7 @@ pub(super) struct Zygote {
     done: Arc<Bell>,
     control: UnixStream,
     turns: Turns,
+    seat: Seat,
     /// How many filters are on it.
     filters: u64,
     /// Whether somebody has seen that it has ended.
@@ -142,6 +144,7 @@ impl Zygote {
             done: Arc::clone(&process.launched.done),
             control: control.map_err(|error| refusals::at_plan(&error))?,
             turns: Turns::default(),
+            seat: Seat::of(pid),
             filters: state.filters,
             is_gone: AtomicBool::new(false),
             standing: Arc::clone(&process.standing),
@@ -199,6 +202,7 @@ impl Zygote {
         let entrance = plan.group.as_deref().map(Group::entrance).transpose().map_err(|error| {
             NotLaunched::Step(wire::step::GROUP, error.raw_os_error().unwrap_or_default())
         })?;
+        let presence = self.standing.keeper.gather(Some(&self.seat), &job);
         let (born, watched) = self.standing.keeper.expect_birth(self.pid, job);
         let sent = self.order(plan, entrance.flatten());
         let record = sent.and_then(|()| self.record(channel, &done, &stop, deadline));
@@ -211,7 +215,7 @@ impl Zygote {
                 let used = process.cpu();
                 process.rest(used);
                 drop((process, turn));
-                return Ok(Launched { pid, traced: true, done, family, watched });
+                return Ok(Launched { pid, traced: true, done, family, watched, presence });
             }
             (Ok(Record::Of(step, errno)), _) if step != 0 => NotLaunched::Step(named(step), errno),
             (Ok(Record::Stopped), _) => NotLaunched::Stopped,

@@ -98,6 +98,15 @@ fn surroundings() -> (u32, Vec<String>) {
     (std::process::id(), names.filter(|name| name.starts_with("SANDTRAP")).collect())
 }
 
+/// How many processors it may use: as one of its threads is told first, then its main thread, then another one.
+#[task]
+fn processors(is_first_a_thread: bool) -> [usize; 3] {
+    let asked = || std::thread::available_parallelism().map_or(0, usize::from);
+    let in_a_thread = || std::thread::spawn(asked).join().unwrap_or_default();
+    let first = if is_first_a_thread { in_a_thread() } else { asked() };
+    [first, asked(), in_a_thread()]
+}
+
 #[task]
 fn twice(text: String) -> String {
     text.repeat(2)
@@ -196,5 +205,5 @@ fn rages() {
 
 sandtrap_guest::serve!(
     warm_up; learnt, surroundings, twice, panics, aborts, exits, overflows, allocates, spins, floods, sleeps,
-    forks, faults, kills_itself, rages
+    forks, faults, kills_itself, rages, processors
 );

@@ -38,19 +38,19 @@ impl Terms {
     /// The terms of a guest with these grants.
     pub(super) fn of(permissions: &Permissions) -> Self {
         let (profile, net) = (permissions.profile, permissions.net);
-        Self { profile, net, launcher: Launcher::Inside { traced_kills: false, forks: false } }
+        Self { profile, net, launcher: Launcher::Inside { traced: false, forks: false } }
     }
 
-    /// The same, with SIGKILL left to the tracer or not.
-    pub(super) fn with_traced_kills(self, traced_kills: bool) -> Self {
-        Self { launcher: Launcher::Inside { traced_kills, forks: false }, ..self }
+    /// The same, with SIGKILL left to a tracer, who hears of some questions, too, or not.
+    pub(super) fn with_tracer(self, traced: bool) -> Self {
+        Self { launcher: Launcher::Inside { traced, forks: false }, ..self }
     }
 
     /// The same for a guest that is warmed up and forked.
     pub(super) fn with_forks(self) -> Self {
         match self.launcher {
-            Launcher::Inside { traced_kills, .. } => {
-                Self { launcher: Launcher::Inside { traced_kills, forks: true }, ..self }
+            Launcher::Inside { traced, .. } => {
+                Self { launcher: Launcher::Inside { traced, forks: true }, ..self }
             }
             Launcher::Outside => self,
         }

@@ -66,8 +66,8 @@ pub(super) enum Whom {
     Networked(&'static [Profile]),
     /// A launcher's child before its exec, and with it every guest: the filter can't tell them apart.
     Launched,
-    /// Where a tracer answers for kills.
-    KillsTraced,
+    /// Where there is a tracer, who answers for kills.
+    Traced,
     /// A guest that was warmed up, until a fork of it has put on the last filter.
     Warm,
 }
@@ -80,8 +80,8 @@ pub(in crate::native) enum Launcher {
     Outside,
     /// In a launcher, whose children inherit it.
     Inside {
-        /// Whether SIGKILL is left to the tracer: the first process of a namespace can't kill itself.
-        traced_kills: bool,
+        /// Whether there is one, and SIGKILL is left to him: the first process of a namespace can't kill itself.
+        traced: bool,
         /// Whether guests are warmed up and forked.
         forks: bool,
     },
@@ -180,8 +180,8 @@ impl Whom {
                 profiles.contains(&terms.profile) && terms.net == Network::Host
             }
             Self::Launched => matches!(terms.launcher, Launcher::Inside { .. }),
-            Self::KillsTraced => {
-                matches!(terms.launcher, Launcher::Inside { traced_kills: true, .. })
+            Self::Traced => {
+                matches!(terms.launcher, Launcher::Inside { traced: true, .. })
             }
             Self::Warm => matches!(terms.launcher, Launcher::Inside { forks: true, .. }),
         }

@@ -73,9 +73,9 @@ const MACHINES: [Machine; 2] = [Machine::X86_64, Machine::Aarch64];
 
 const LAUNCHERS: [Launcher; 4] = [
     Launcher::Outside,
-    Launcher::Inside { traced_kills: false, forks: false },
-    Launcher::Inside { traced_kills: true, forks: false },
-    Launcher::Inside { traced_kills: true, forks: true },
+    Launcher::Inside { traced: false, forks: false },
+    Launcher::Inside { traced: true, forks: false },
+    Launcher::Inside { traced: true, forks: true },
 ];
 
 fn all_terms() -> impl Iterator<Item = Terms> {

@@ -22,12 +22,18 @@ impl Watch {
             return false;
         }
         self.sentence.get_or_insert(met);
+        if self.tracees.len() == 1 && self.group.is_some() {
+            // All that there is to be seen at its exit is seen.
+            tracing::see_no_exit(tid);
+        }
         sys::send(self.main, libc::SIGKILL);
         true
     }
 
-    /// Somebody is about to kill. The kernel spares the first process of a namespace, but nobody else would.
-    pub(super) fn at_kill(&mut self, tid: pid_t) {
+    /// Somebody is about to kill: the kernel spares the first process of a namespace, but nobody else would. Or he asks
+    /// which processors he may use: all of them.
+    pub(super) fn at_call(&mut self, tid: pid_t) {
+        self.family.let_go_for_good(&[tid]);
         let (Some(registers), Some(tracee)) = (tracing::registers(tid), self.tracees.get(&tid))
         else {
             return self.resume(tid, 0);

@@ -140,7 +140,7 @@ fn a_launchers_child_gets_to_its_exec_and_a_guest_gains_nothing_else() {
 }
 
 #[test]
-fn kills_are_traced_only_where_somebody_traces_them() {
+fn kills_and_questions_are_traced_only_where_somebody_traces_them() {
     let itself = |signal| [7, signal, 0, 0, 0, 0];
     for (launcher, expected) in LAUNCHERS.into_iter().zip([Allow, Allow, Trace]) {
         let terms = Terms { launcher, ..plain(Compute) };
@@ -149,9 +149,10 @@ fn kills_are_traced_only_where_somebody_traces_them() {
         assert_eq!(asked(HERE, terms, "tgkill", [7, 7, 9, 0, 0, 0]), expected);
         assert_eq!(asked(HERE, terms, "kill", itself(6)), Allow);
         assert_eq!(asked(HERE, terms, "tgkill", [7, 9, 6, 0, 0, 0]), Allow);
+        assert_eq!(asked(HERE, terms, "sched_getaffinity", [0; 6]), expected);
     }
     let terms =
-        Terms { launcher: Launcher::Inside { traced_kills: true, forks: false }, ..plain(Process) };
+        Terms { launcher: Launcher::Inside { traced: true, forks: false }, ..plain(Process) };
     assert_eq!(asked(HERE, terms, "pidfd_send_signal", [3, 9, 0, 0, 0, 0]), Trace);
 }
 
@@ -219,7 +220,7 @@ fn of_cases(cases: &[&'static Case]) -> String {
 /// Titles and calls, without what is only for launchers.
 fn all_rules() -> impl Iterator<Item = (&'static str, &'static str)> {
     let rules = TABLE.iter().flat_map(|part| *part);
-    let guests = rules.filter(|rule| !matches!(rule.whom, Whom::Launched | Whom::KillsTraced));
+    let guests = rules.filter(|rule| !matches!(rule.whom, Whom::Launched | Whom::Traced));
     guests.map(|rule| (rule.title, rule.calls))
 }
 
