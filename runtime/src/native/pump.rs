@@ -27,7 +27,7 @@ use super::news::{Heard, News};
 use super::process::Process;
 use super::view::Scratch;
 
-pub(super) use lanes::most;
+pub(super) use lanes::{Begun, most};
 pub(super) use talk::{Served, Talk};
 
 /// One read takes at most what a pipe holds. Most guests write less, and room is made when it is needed.
@@ -72,14 +72,6 @@ pub(super) struct Pump<'a> {
     is_laid: bool,
     /// As long as it is held beside us.
     near: Option<&'a Presence>,
-}
-
-/// A call that was laid into the lane, and is served here because its answer did not come there in order.
-#[derive(Debug)]
-pub(super) struct Begun {
-    pub(super) began: Instant,
-    /// What came there.
-    pub(super) message: Option<Vec<u8>>,
 }
 
 /// How long a process is served.

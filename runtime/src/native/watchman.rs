@@ -170,11 +170,7 @@ impl Running {
 pub(super) type Started = Result<Option<Near>, (Option<CageStep>, io::Error)>;
 
 /// The whole life of a watching thread.
-pub(super) fn watch(
-    prepared: Prepared,
-    desk: &Arc<Desk>,
-    tell: &SyncSender<Started>,
-) {
+pub(super) fn watch(prepared: Prepared, desk: &Arc<Desk>, tell: &SyncSender<Started>) {
     // No handler of the host's may run here: between clone and exec a child shares this thread's
     // memory. This fails only for an invalid set, and the full set is none.
     let inherited = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK);

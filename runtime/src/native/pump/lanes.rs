@@ -1,11 +1,19 @@
 //! Serves a call in the lane of its process, as long as that is of any use.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
 
-use super::{Begun, MOST_AT_ONCE, Pump, Source, Talk, Until};
+use super::{MOST_AT_ONCE, Pump, Source, Talk, Until};
 use crate::native::lane::{MOST, OurLane};
+
+/// A call that was laid into the lane, and is served here because its answer did not come there in order.
+#[derive(Debug)]
+pub(in crate::native) struct Begun {
+    pub(in crate::native) began: Instant,
+    /// What came there.
+    pub(in crate::native) message: Option<Vec<u8>>,
+}
 
 impl Pump<'_> {
     /// Going on with a call that was laid down already.
