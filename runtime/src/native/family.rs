@@ -59,6 +59,8 @@ struct Members {
     spent: Duration,
     /// Where those may run that are held at one processor.
     held: Option<Held>,
+    /// Nobody is held any more: they are more than one, or have asked where they may run.
+    is_free: bool,
 }
 
 #[derive(Debug)]
@@ -128,6 +130,9 @@ impl Family {
     /// Its first process is at one processor from its birth on, or is put there now, until it is let go.
     pub(super) fn hold(&self, first: Option<(i32, CpuSet)>, all: CpuSet) {
         let mut members = self.members();
+        if members.is_free {
+            return;
+        }
         let is_there = first.is_none_or(|(pid, here)| {
             members.alive.contains_key(&pid) && place(Pid::from_raw(pid), &here)
         });
@@ -150,9 +155,11 @@ impl Family {
 
     /// The same, said by their tracer, at which these threads stand: nobody of them is held, or will be born so, any more.
     pub(super) fn let_go_for_good(&self, standing: &[i32]) {
-        let Members { alive, held, .. } = &mut *self.members();
+        let Members { alive, held, is_free, .. } = &mut *self.members();
+        *is_free = true;
         if let Some(Held { all, .. }) = held.take() {
-            for pid in alive.keys().chain(standing) {
+            // Of one that is gone already its tracer is told no number.
+            for pid in alive.keys().chain(standing).filter(|pid| **pid > 0) {
                 place(Pid::from_raw(*pid), &all);
             }
         }

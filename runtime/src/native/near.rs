@@ -9,7 +9,7 @@
 //! A guest is let go when it has lived for a moment (`HELD_FOR`), and before it has a second thread, a process, or an answer
 //! to how many processors there are: it may use all that its host may, and finds no sign of anything else.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ pub(super) struct Near {
     all: CpuSet,
     /// How many tasks are being waited for.
     served: Mutex<usize>,
+    /// Whether there are others, too, whom the watcher must not keep waiting while nobody is waited for.
+    has_others: AtomicBool,
 }
 
 /// A task is being waited for as long as there is this.
@@ -60,6 +62,8 @@ impl Seat {
         if self.at.swap(wanted, Ordering::Relaxed) != wanted {
             let moved = place(self.who, processor.and_then(only).as_ref().unwrap_or(all));
             if !moved {
+                // It may stand where it was put before.
+                place(self.who, all);
                 self.at.store(ANY, Ordering::Relaxed);
             }
         }
@@ -73,7 +77,8 @@ impl Near {
         let all = sched_getaffinity(Pid::from_raw(0)).ok()?;
         let count = (0..CpuSet::count()).filter(|at| all.is_set(*at).unwrap_or(false)).count();
         let watcher = Seat::of(nix::unistd::gettid().as_raw());
-        let near = Self { keeper: Seat::of(keeper), watcher, all, served: Mutex::new(0) };
+        let (keeper, served) = (Seat::of(keeper), Mutex::new(0));
+        let near = Self { keeper, watcher, all, served, has_others: AtomicBool::new(false) };
         (count > 1).then_some(near)
     }
 
@@ -106,6 +111,7 @@ impl Near {
     /// He is about to make what nobody waits for.
     pub(super) fn spread(&self, maker: Option<&Seat>) {
         let maker = maker.unwrap_or(&self.keeper);
+        self.has_others.store(true, Ordering::Relaxed);
         let _served = self.served();
         maker.move_to(None, &self.all);
     }
@@ -138,7 +144,11 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        *self.near.served() -= 1;
+        let mut served = self.near.served();
+        *served -= 1;
+        if *served == 0 && self.near.has_others.load(Ordering::Relaxed) {
+            self.near.watcher.move_to(None, &self.near.all);
+        }
     }
 }
 
@@ -197,6 +207,7 @@ mod tests {
             watcher: Seat::of(watcher.tid),
             all,
             served: Mutex::new(0),
+            has_others: AtomicBool::new(false),
         };
         let near = Arc::new(near);
         let first = near.gather(None, &family);
@@ -204,6 +215,12 @@ mod tests {
         let second = near.gather(Some(&seat), &family);
         assert_eq!([keeper.may_use(), watcher.may_use(), zygote.may_use()], [here, all, all]);
         drop((first, second));
+        assert_eq!(watcher.may_use(), all);
+        drop(near.gather(None, &family));
+        assert_eq!(watcher.may_use(), here);
+        near.spread(None);
+        drop(near.gather(None, &family));
+        assert_eq!(watcher.may_use(), all, "there are others, too");
         let third = near.gather(Some(&seat), &family);
         assert_eq!([watcher.may_use(), zygote.may_use()], [here, here]);
         third.let_go(&family);

@@ -203,6 +203,8 @@ impl Watch {
         };
         if tracee.newborn && signal == libc::SIGSTOP {
             tracee.newborn = false;
+            // Its parent's word of it may come later.
+            self.family.let_go_for_good(&[tid]);
             return self.resume(tid, 0);
         }
         let Some(info) = tracing::signal_info(tid) else { return self.at_group_stop(tid, signal) };

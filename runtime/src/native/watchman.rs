@@ -99,9 +99,9 @@ impl Watchman {
             return Some(pid);
         }
         let (process, parent) = relations(pid)?;
-        let mut tasks = self.tasks.iter();
-        let (main, running) = tasks
-            .find(|(_, running)| running.watch.knows(process) || running.watch.knows(parent))?;
+        let of = |known| self.tasks.iter().find(|(_, running)| running.watch.knows(known));
+        // A thread of a fork belongs to the fork, and not to the zygote, which is that one's parent.
+        let (main, running) = of(process).or_else(|| of(parent))?;
         let main = *main;
         // Whoever is a zygote's child is a task of its own, if that was ordered.
         if running.watch.is_zygote() && parent == main && self.adopt_birth(main, process) {

@@ -24,6 +24,7 @@ impl Watch {
         self.sentence.get_or_insert(met);
         if self.tracees.len() == 1 && self.group.is_some() {
             // All that there is to be seen at its exit is seen.
+            self.family.note(self.main);
             tracing::see_no_exit(tid);
         }
         sys::send(self.main, libc::SIGKILL);
