@@ -15,6 +15,7 @@ use crate::isolation::{Attempt, Brief, Cell, Deaf, Ear, LoadError, Quick, StopHa
 use crate::limits::Limits;
 use crate::native;
 use crate::payload::{Payload, read};
+use crate::quantity::ByteSize;
 use crate::report::{Report, TaskSummary};
 use crate::reuse::Reuse;
 use crate::runtime::{Loaded, judge};
@@ -150,10 +151,13 @@ impl Kept {
     fn go_on_with(&mut self, task: &Task, began: Instant) -> Report {
         let summary = TaskSummary::new(self.loaded.program(), self.loaded.wall(), task);
         let limits = self.limits.clone();
+        // Calls before it may have left something in its streams.
+        let output = ByteSize::bytes(limits.output.as_u64().saturating_add(native::UNHEARD));
+        let roomy = Limits { output, ..limits.clone() };
         let attempt = Attempt {
             task: &task.id,
             entry: &task.entry,
-            limits: &limits,
+            limits: &roomy,
             stdout: task.stdout,
             began,
             silence: self.reuse.max_silence,

@@ -30,7 +30,7 @@ fn keep_with(guest: &str, limits: Limits, payloads: Payloads) -> Kept {
         .permissions(permissions)
         .payloads(payloads);
     let host = Runtime::builder().host("double", |_, number: u64| number * 2).build().unwrap();
-    host.load(program).unwrap().keep(Reuse::default()).unwrap()
+    host.load(program).unwrap().keep(Reuse { max_tasks: u64::MAX, ..Reuse::default() }).unwrap()
 }
 
 fn keep(guest: &str) -> Kept {
@@ -351,4 +351,44 @@ fn what_may_have_processes_of_its_own_is_counted_in_each_call() {
     }
     let task = Task::invoke("holds", &268_435_456_u64).unwrap();
     assert_eq!(label(&kept.run(&task)), "crashed.out-of-memory");
+}
+
+/// Each end is kept from its processor now and then, and finds the other one gone, or come back, at any step.
+#[test]
+fn of_very_many_calls_each_has_its_own_answer_whoever_is_kept_waiting() {
+    let (mut kept, is_over) = (warm(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    (0..200_000).for_each(|_| std::hint::spin_loop());
+                    std::thread::yield_now();
+                }
+            });
+        }
+        let wrong = (4..100_000).find_map(|next| match kept.call::<_, u64>("next", &()) {
+            Ok(found) if found == next => None,
+            other => Some(format!("{next}: {other:?}")),
+        });
+        is_over.store(true, Ordering::Relaxed);
+        assert_eq!(wrong, None);
+    });
+}
+
+#[test]
+fn the_least_of_open_files_is_enough_for_a_guest_with_a_lane() {
+    let limits = Limits { open_files: 5, ..limits() };
+    let mut kept = keep_with("stays", limits, Payloads::Auto);
+    for next in 1..5 {
+        assert_eq!(kept.call::<_, u64>("next", &()).unwrap(), next);
+    }
+}
+
+#[test]
+fn a_limit_that_is_none_of_a_process_is_told_however_a_call_is_made() {
+    let mut kept = keep_with("stays", Limits { fuel: Some(1), ..limits() }, Payloads::Auto);
+    for _ in 0..3 {
+        let ended = report(kept.call::<_, u64>("next", &()));
+        assert_eq!(label(&ended), "unstarted.rejected");
+    }
 }

@@ -256,11 +256,15 @@ impl Tally {
         mut sleeps: impl FnMut(&AtomicU32, u32) -> bool,
     ) -> Came {
         let next = after(self.taken);
-        let look = || match other.turn.load(Ordering::Acquire) & !CLAIMED {
-            turn if turn == next => Some(Came::Message),
-            turn if turn == self.taken
-                && !is_elsewhere(other.elsewhere.load(Ordering::Relaxed)) =>
-            {
+        // Who has gone away and comes again may be looked for by one who has seen him gone, and takes his message back.
+        let is_away = own.presence.load(Ordering::Relaxed) == AWAY;
+        let claim = || {
+            let (order, failed) = (Ordering::SeqCst, Ordering::Acquire);
+            other.turn.compare_exchange(next, next | CLAIMED, order, failed).is_ok()
+        };
+        let look = || match other.turn.load(Ordering::SeqCst) & !CLAIMED {
+            turn if turn == next => (!is_away || claim()).then_some(Came::Message),
+            turn if turn == self.taken && !is_elsewhere(other.elsewhere.load(Ordering::SeqCst)) => {
                 None
             }
             _ => Some(Came::Elsewhere),
@@ -287,11 +291,7 @@ impl Tally {
             Some(Came::Message) => Came::Message,
             other_end => {
                 own.presence.swap(AWAY, Ordering::SeqCst);
-                let (order, failed) = (Ordering::SeqCst, Ordering::Acquire);
-                match other.turn.compare_exchange(next, next | CLAIMED, order, failed) {
-                    Ok(_) => Came::Message,
-                    Err(_) => other_end.unwrap_or(Came::Nothing),
-                }
+                if claim() { Came::Message } else { other_end.unwrap_or(Came::Nothing) }
             }
         }
     }

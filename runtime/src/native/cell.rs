@@ -161,8 +161,9 @@ impl NativeCell {
         ear: &mut dyn Ear,
     ) -> Result<Evidence, Refusal> {
         let image = Arc::clone(&self.image);
-        let (arguments, stdin) = command(attempt, &image.arguments_of_calls)?;
+        // Whatever becomes of it, nobody else goes on with it.
         let begun = self.pace.begun.take();
+        let (arguments, stdin) = command(attempt, &image.arguments_of_calls)?;
         let found = match begun {
             None => self.at_hand(attempt)?,
             Some(_) => self.process.take().map_or(Found::Gone, |it| Found::Waiting(Box::new(it))),
@@ -274,6 +275,7 @@ impl NativeCell {
         finish: Finish,
         cpu_before: Duration,
     ) {
+        process.launched.presence = None;
         let is_orderly = finish == Finish::Answered
             && evidence.stopped_by_us.is_none()
             && evidence.testimony.lets_go_on();

@@ -36,9 +36,10 @@ impl Before {
 }
 
 impl Before {
-    /// The same of one whose call was begun so long ago: it can't have used more than that for it, for it is alone.
+    /// The same of one whose call was begun so long ago: it can't have used more than that for it, for it is alone, nor more
+    /// than since it was at rest.
     pub(super) fn of_begun(process: &Process, ago: Duration) -> Self {
-        Self { cpu: process.cpu().saturating_sub(ago), oom_kills: 0 }
+        Self { cpu: process.cpu().saturating_sub(ago).max(process.used_at_rest()), oom_kills: 0 }
     }
 }
 

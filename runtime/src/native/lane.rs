@@ -66,6 +66,7 @@ impl Offer {
             together,
             patience: Cell::default(),
             known: Cell::default(),
+            calls: Cell::default(),
         })
     }
 
@@ -93,6 +94,8 @@ pub(super) struct OurLane {
     patience: Cell<Duration>,
     /// What the guest had sent over the channel when it was called.
     known: Cell<u64>,
+    /// Calls since its process was looked at.
+    calls: Cell<u32>,
 }
 
 /// What whoever ends a call has, too.
@@ -109,6 +112,21 @@ impl OurLane {
             shared.is_over.store(true, Ordering::SeqCst);
             sys::wake(shared.lane.to_host.ring());
         }
+    }
+
+    /// A call was made here, and its process not looked at.
+    pub(super) fn is_called(&self) {
+        self.calls.set(self.calls.get().saturating_add(1));
+    }
+
+    /// How many that were.
+    pub(super) fn calls(&self) -> u32 {
+        self.calls.get()
+    }
+
+    /// Its process was looked at.
+    pub(super) fn rests(&self) {
+        self.calls.set(0);
     }
 
     /// Whether it is of no use any more.

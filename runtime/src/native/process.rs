@@ -268,11 +268,6 @@ impl Process {
         self.limits.processes > 1
     }
 
-    /// Notes that nobody serves it from now on.
-    pub(super) fn rest(&mut self, cpu: Duration) {
-        self.rests = (Instant::now(), cpu);
-    }
-
     /// Whether it waits for a call, as it should: alive, silent, and at rest. One that was never called may have said
     /// hello.
     pub(super) fn waits(&self, was_called: bool) -> bool {
@@ -296,13 +291,6 @@ impl Process {
         let is_there = !heard.intersects(hangs_up | speaks) && polled[1].any() != Some(true);
         asked && is_there && self.leash.stop.reason().is_none() && !self.is_restless()
     }
-
-    /// Whether it has used more processor time since its last call than a call may.
-    pub(super) fn is_restless(&self) -> bool {
-        let (since, used) = self.rests;
-        let most = since.elapsed().saturating_mul(super::pump::processors());
-        most >= self.limits.cpu && self.cpu().saturating_sub(used) >= self.limits.cpu
-    }
 }
 
 impl Drop for Process {
@@ -324,7 +312,12 @@ impl Drop for Process {
 /// What the kernel is to hold it to.
 fn bounds(role: Role, stays: bool, limits: &Limits) -> Limits {
     let cpu = if stays { Duration::MAX } else { limits.cpu };
-    let slack = if role == Role::Zygote { ORDERS_FILES } else { 0 };
+    let slack = match role {
+        Role::Zygote => ORDERS_FILES,
+        // Its lane, until it has mapped that.
+        Role::Task if stays => 1,
+        Role::Task | Role::Fork => 0,
+    };
     Limits { cpu, open_files: limits.open_files.saturating_add(slack), ..limits.clone() }
 }
 

@@ -23,6 +23,9 @@ const HEAD: usize = 128;
 /// After a call that was heard to write to its streams, so many are run like any other: each has its own words then.
 pub(super) const LOUD: u32 = 64;
 
+/// As many bytes may lie in the streams of a process that was called in its lane: they are no call's in particular.
+pub(crate) const UNHEARD: u64 = 2 * PIPE_BYTES as u64;
+
 /// What is known about the next calls of a cell.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
@@ -75,6 +78,7 @@ impl NativeCell {
         }
         self.tasks_run = id;
         self.pace.unheard = true;
+        lane.is_called();
         let (count, began) = lane.wait(self.pace.most, &mut self.piece);
         let most = brief.limits.result.as_u64();
         let message = &self.piece[..count.unwrap_or(0)];
@@ -112,10 +116,10 @@ impl NativeCell {
     }
 }
 
-/// Whether nothing can go beyond these limits while nobody looks. What is in its streams was written by calls that have
-/// returned, and by none more than a call may write.
+/// Whether nothing can go beyond these limits while nobody looks, and they are limits of a process. What is in its streams
+/// was written by calls that have returned, and by none more than a call may write.
 fn is_countable(limits: &Limits) -> bool {
-    limits.output.as_u64() >= 2 * PIPE_BYTES as u64 && limits.processes == 1
+    limits.output.as_u64() >= UNHEARD && limits.processes == 1 && limits.fuel.is_none()
 }
 
 fn is_ready(process: &mut Process, limits: &Limits) -> bool {

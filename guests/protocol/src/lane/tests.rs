@@ -129,6 +129,23 @@ fn a_message_to_one_who_has_just_gone_is_his_or_nobodys() {
 }
 
 #[test]
+fn who_has_gone_and_comes_again_takes_nothing_that_is_about_to_be_taken_back() {
+    let ends = Ends::new();
+    let look = |has_mark: u32| {
+        let came = ends.guests.wait(&ends.guest, &ends.host, |_| false, || false, |_, _| false);
+        assert_eq!(came, Came::Message);
+        assert_eq!(ends.host.turn.load(Ordering::Relaxed), 1 | has_mark);
+        ends.host.turn.store(1, Ordering::Relaxed);
+    };
+    ends.host.turn.store(1, Ordering::Relaxed);
+    // As it is seen by one who was always there, whose messages nobody takes back, and by one who was not.
+    ends.guest.looks();
+    look(0);
+    ends.guest.looks_away();
+    look(CLAIMED);
+}
+
+#[test]
 fn turns_go_on_where_their_numbers_begin_anew() {
     let mut ends = Ends::new();
     let last = CLAIMED - 1;

@@ -2,8 +2,12 @@
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::native::lane::OurLane;
 use crate::native::news::News;
+use crate::native::sys;
+use crate::native::wire::Rlimit;
 
 use super::Process;
 
@@ -19,6 +23,10 @@ impl Process {
             return offer.withdrawn();
         }
         let Ok(lane) = offer.taken(&self.limits, self.sent.get()) else { return };
+        let most = u64::from(self.limits.open_files);
+        let files = Rlimit { resource: libc::RLIMIT_NOFILE.into(), soft: most, hard: most };
+        // It has closed what it has mapped. This fails for one that is gone.
+        let _ = sys::set_limit(self.launched.pid, &files);
         self.leash.stop.on_stop_ever(lane.alarm());
         self.launched.done.startle(Arc::new(lane.alarm()));
         self.lane = Some(lane);
@@ -40,6 +48,26 @@ impl Process {
             self.rest(self.cpu());
         }
         is_quiet
+    }
+
+    /// Notes that nobody serves it from now on.
+    pub(in crate::native) fn rest(&mut self, cpu: Duration) {
+        self.rests = (Instant::now(), cpu);
+        self.lane.iter().for_each(OurLane::rests);
+    }
+
+    /// What it had used by then.
+    pub(in crate::native) fn used_at_rest(&self) -> Duration {
+        self.rests.1
+    }
+
+    /// Whether it has used more processor time since it was at rest than its calls in the meantime may have, and one more.
+    pub(in crate::native) fn is_restless(&self) -> bool {
+        let (since, used) = self.rests;
+        let calls = self.lane.as_ref().map_or(0, OurLane::calls);
+        let allowed = self.limits.cpu.saturating_mul(calls.saturating_add(1));
+        let most = since.elapsed().saturating_mul(crate::native::pump::processors());
+        most >= allowed && self.cpu().saturating_sub(used) >= allowed
     }
 
     /// Throws away what it has written to its streams, as far as that fits in them.
