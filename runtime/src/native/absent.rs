@@ -17,6 +17,9 @@ pub(crate) fn has_lane(_: &dyn Cell) -> bool {
     false
 }
 
+/// And nothing that a call could have left behind.
+pub(crate) const UNHEARD: u64 = 0;
+
 /// There is nobody to be called.
 pub(crate) fn quick<'c>(_: &'c mut dyn Cell, _: &Brief<'_>) -> Quick<'c> {
     Quick::NotHere
