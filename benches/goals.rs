@@ -53,7 +53,7 @@ pub const GOALS: &[Goal] = &[
     ),
     goal(
         "crash_to_next/native",
-        "a fault and the next success, beside two bare spawns, one of which faults",
+        "a fault and the next success, beside the same by a bare process that starts programs",
     ),
     goal("density/native/keeper", "private memory of a program that waits for tasks"),
     goal("frames", "encoding and decoding a small frame"),
@@ -70,7 +70,10 @@ pub const GOALS: &[Goal] = &[
     goal("payload/native/1GiB/memcpy", "1 GiB made in place, in terms of the bandwidth of a copy"),
     goal("payload/native/1GiB/pipe", "the same, in terms of a pipe's"),
     goal("peers/procspawn/warm", "a warm call, so many times less than procspawn's pool"),
-    goal("peers/procspawn/fresh", "a fresh call, so many times less than procspawn's"),
+    goal(
+        "peers/procspawn/fresh",
+        "a fresh call, in a fork of a warm guest, so many times less than procspawn's",
+    ),
     goal(
         "peers/python/warm",
         "a warm call by a pool, so many times less than by the best of Python's",
@@ -80,7 +83,10 @@ pub const GOALS: &[Goal] = &[
         "the same beside procspawn's, where caller and worker have one processor",
     ),
     goal("crash_to_next/spare", "a fault and the next success with a spare"),
-    goal("crash_to_next/spare/hot", "the same beside a warm call, where the spare is hot"),
+    goal(
+        "crash_to_next/spare/hot",
+        "the same, where guests are kept, beside a warm call after the same pause",
+    ),
     goal("queue/100", "cost of a task among 100, beside one among 1000"),
     goal("queue/10000", "cost of a task among 10 000, beside one among 1000"),
     goal("queue/1000000", "cost of a task among 1 000 000, beside one among 1000"),

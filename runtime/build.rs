@@ -4,9 +4,10 @@ use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "keeper/main.rs",
     "keeper/call.rs",
+    "keeper/heir.rs",
     "keeper/launch.rs",
     "keeper/memory.rs",
     "keeper/view.rs",

@@ -1,11 +1,14 @@
-//! How long is it from a crash to the next success, beside the same without us?
+//! How long is it from a crash to the next success, beside the same without us: by the bare engine, and by a process without
+//! any wall that starts programs when it is asked to?
+
+use std::process::Command;
 
 use sandtrap::{Program, Runtime, Task, Wall};
 use sandtrap_benches::notebook::not_measured;
-use sandtrap_benches::{Case, in_turns, tell_ratio};
+use sandtrap_benches::{Case, in_turns, tell_beside, tell_ratio};
 use sandtrap_tests::guests;
 
-use crate::floors::{Bare, NO_VICTIM, lean, spawn, victim};
+use crate::floors::{Bare, Companion, NO_VICTIM, lean, spawn, victim};
 
 pub(crate) fn ask() {
     let runtime = Runtime::new().expect("a runtime");
@@ -27,12 +30,22 @@ pub(crate) fn ask() {
     };
     let loaded = runtime.load(Program::file(&victim).within(Wall::Native)).expect("it is built");
     let (completes, crashes) = (Task::command(["completes"]), Task::command(["null-read"]));
-    let [ours, floor] = in_turns(
+    let mut zygote = Command::new(guests::native("bare_zygote"));
+    let mut zygote = Companion::start(zygote.arg(&victim));
+    let mut runs_well = |word: &str| {
+        let [went_well] = zygote.ask(format!("{word}\n").as_bytes());
+        went_well == 1
+    };
+    let [ours, floor, spawns] = in_turns(
         "crash_to_next/native",
         [
             Case::new("sandtrap", || {
                 assert!(!loaded.run(&crashes).verdict.is_completed());
                 assert!(loaded.run(&completes).verdict.is_completed());
+            }),
+            Case::new("bare-zygote", || {
+                assert!(!runs_well("null-read"));
+                assert!(runs_well("completes"));
             }),
             Case::new("bare-spawn", || {
                 assert!(!spawn(&victim, "null-read"));
@@ -41,4 +54,5 @@ pub(crate) fn ask() {
         ],
     );
     tell_ratio("crash_to_next/native", &ours, &floor, 1.2);
+    tell_beside("crash_to_next/native/spawn", &ours, &spawns);
 }

@@ -1,7 +1,8 @@
 //! The bare floors: the engine without us, and processes without us.
 
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use sandtrap_tests::guests;
 use wasmtime::{
@@ -74,4 +75,36 @@ pub(crate) fn spawn(program: &Path, word: &str) -> bool {
     let mut command = Command::new(program);
     command.arg(word).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().expect("it starts").success()
+}
+
+/// A process without any wall that does something whenever it is asked to, and answers.
+pub(crate) struct Companion {
+    child: Child,
+    asks: Option<ChildStdin>,
+    answers: ChildStdout,
+}
+
+impl Companion {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let (asks, answers) = (child.stdin.take(), child.stdout.take());
+        Self { child, asks, answers: answers.expect("a pipe") }
+    }
+
+    pub(crate) fn ask<const N: usize>(&mut self, question: &[u8]) -> [u8; N] {
+        let asks = self.asks.as_mut().expect("it is alive");
+        asks.write_all(question).expect("it reads");
+        let mut answer = [0; N];
+        self.answers.read_exact(&mut answer).expect("it answers");
+        answer
+    }
+}
+
+impl Drop for Companion {
+    fn drop(&mut self) {
+        // It ends when nobody asks any more.
+        self.asks = None;
+        let _ = self.child.wait();
+    }
 }

@@ -3,14 +3,15 @@
 #![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use sandtrap::{Program, Runtime, Start, Task, Wall};
 use sandtrap_benches::{Case, in_turns, tell_beside, tell_ratio};
 use sandtrap_tests::guests;
+
+use crate::floors::Companion;
 
 pub(crate) fn ask() {
     let file = guests::native("warmed");
@@ -25,12 +26,14 @@ pub(crate) fn ask() {
         let report = loaded.run(&task);
         assert!(report.verdict.is_completed(), "{}", report.verdict);
     }
-    let mut bare = Bare::start();
+    let mut bare = Companion::start(&mut Command::new(guests::native("bare_fork")));
+    // One fork, its end and its reaping, by the forker's own clock.
+    let mut bare_fork = || Duration::from_nanos(u64::from_ne_bytes(bare.ask(b".")));
     let [fork, floor, spawn] = in_turns(
         "fresh_task/native-fork",
         [
             Case::new("forked", || assert!(forked.run(&task).verdict.is_completed())),
-            Case::timed("bare-fork", || bare.fork()),
+            Case::timed("bare-fork", &mut bare_fork),
             Case::new("spawned", || assert!(spawned.run(&task).verdict.is_completed())),
         ],
     );
@@ -39,40 +42,6 @@ pub(crate) fn ask() {
     match private_kib(&file) {
         Some(kib) => println!("private memory of a warm guest: {kib} KiB"),
         None => println!("private memory of a warm guest: not to be read here"),
-    }
-}
-
-/// A process without any wall, which forks when it is asked to.
-struct Bare {
-    child: Child,
-    asks: Option<ChildStdin>,
-    answers: ChildStdout,
-}
-
-impl Bare {
-    fn start() -> Self {
-        let mut command = Command::new(guests::native("bare_fork"));
-        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let (asks, answers) = (child.stdin.take(), child.stdout.take());
-        Self { child, asks, answers: answers.expect("a pipe") }
-    }
-
-    /// One fork, its end and its reaping, by the forker's own clock.
-    fn fork(&mut self) -> Duration {
-        let asks = self.asks.as_mut().expect("it is alive");
-        asks.write_all(b".").expect("it reads");
-        let mut took = [0; 8];
-        self.answers.read_exact(&mut took).expect("it answers");
-        Duration::from_nanos(u64::from_ne_bytes(took))
-    }
-}
-
-impl Drop for Bare {
-    fn drop(&mut self) {
-        // It ends when nobody asks any more.
-        self.asks = None;
-        let _ = self.child.wait();
     }
 }
 

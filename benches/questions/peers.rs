@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use sandtrap::{Loaded, Order, Payload, PoolSettings, Program, Reuse, Runtime, Task, Wall};
+use sandtrap::{Loaded, Order, Payload, PoolSettings, Program, Reuse, Runtime, Start, Task, Wall};
 use sandtrap_benches::notebook::not_measured;
 use sandtrap_benches::{Figures, is_quick, tell, tell_beside, tell_gain};
 use sandtrap_tests::guests;
@@ -31,6 +31,9 @@ const PYTHONS: [&str; 5] = ["multiprocessing", "concurrent.futures", "loky", "pe
 /// Ours, beside which the others' are held.
 const POOL: &str = "sandtrap-pool";
 
+/// Ours, where each call is a fork.
+const FORK: &str = "sandtrap-fork";
+
 /// Python's pools.
 const POOLS: [&str; 4] = ["multiprocessing", "concurrent.futures", "loky", "pebble"];
 
@@ -45,8 +48,16 @@ struct Peer {
 }
 
 pub(crate) fn ask() {
-    let mut peers =
-        vec![ours("sandtrap-native", Wall::Native), ours("sandtrap-wasm", Wall::Wasm), our_pool()];
+    let spawned = Program::file(guests::native("calls")).within(Wall::Native);
+    let module = Program::file(guests::wasm("calls")).within(Wall::Wasm);
+    let forked = spawned.clone().started_by(Start::Fork);
+    let mut peers = vec![
+        ours("sandtrap-native", spawned),
+        ours("sandtrap-wasm", module),
+        ours(FORK, forked),
+        our_pool(),
+        our_spares(),
+    ];
     peers.extend(others());
     take_turns(&mut peers);
     for (at, (work, _)) in WORKS.iter().enumerate() {
@@ -104,7 +115,11 @@ fn on_one_processor() {
 fn goals(work: &str, native: &Figures, figures: &[Figures]) {
     let of = |name: &str| figures.iter().find(|found| found.name == name);
     match (work, of("procspawn")) {
-        ("fresh", Some(other)) => tell_gain("peers/procspawn/fresh", native, other, 10.0),
+        // Both make a process when they are asked for one; a spare is there before.
+        ("fresh", Some(other)) => {
+            let forked = of(FORK).unwrap_or(native);
+            tell_gain("peers/procspawn/fresh", forked, other, 10.0);
+        }
         ("warm", Some(other)) => tell_gain("peers/procspawn/warm", native, other, 20.0),
         _ => {}
     }
@@ -133,13 +148,9 @@ impl Peer {
 }
 
 /// This project, behind one wall.
-fn ours(name: &'static str, wall: Wall) -> Peer {
-    let path = match wall {
-        Wall::Native => guests::native("calls"),
-        Wall::Wasm => guests::wasm("calls"),
-    };
+fn ours(name: &'static str, program: Program) -> Peer {
     let runtime = Runtime::new().expect("a runtime");
-    let loaded = runtime.load(Program::file(path).within(wall)).expect("the guest is built");
+    let loaded = runtime.load(program).expect("the guest is built");
     let bytes = vec![7_u8; 64];
     let echo = Task::invoke_with("echo", Payload::typed(&bytes).expect("bytes"));
     let crash = Task::invoke("overflows", &u64::MAX).expect("a number");
@@ -179,6 +190,28 @@ fn our_pool() -> Peer {
     let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
     Peer::new(POOL, move |work, count| {
         let count = if work == "warm" { count } else { 0 };
+        let time = || {
+            let began = Instant::now();
+            let report = pool.run(Order::new(echo.clone()));
+            report.verdict.is_completed().then(|| began.elapsed().as_secs_f64())
+        };
+        (0..count).map_while(|_| time()).collect()
+    })
+}
+
+/// This project's pool in which a process stands ready for each call of a turn.
+fn our_spares() -> Peer {
+    let program = Program::file(guests::native("calls")).within(Wall::Native);
+    let runtime = Runtime::new().expect("a runtime");
+    let loaded = runtime.load(program).expect("the guest is built");
+    let spares = WORKS[0].1;
+    let pool = loaded.pool(PoolSettings { spares, ..PoolSettings::with_workers(1) });
+    let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
+    Peer::new("sandtrap-spare", move |work, count| {
+        let count = if work == "fresh" { count } else { 0 };
+        while count > 0 && pool.status().spares < spares {
+            thread::yield_now();
+        }
         let time = || {
             let began = Instant::now();
             let report = pool.run(Order::new(echo.clone()));

@@ -213,7 +213,8 @@ fn spare(loaded: &Loaded, warm: &Figures) {
     tell_beside("warm_call/spare/warm", &spare, warm);
 }
 
-/// One worker; its guest dies, and another one answers.
+/// One worker; its guest dies, and another one answers. That one has been waiting for a while, and so has the one of a pool in
+/// which nobody died, beside which it is held: both sleep. Beside one that has just been called it is told, too.
 fn after_a_crash(loaded: &Loaded) {
     let pool = loaded.pool(settings(false, 2));
     let fresh = next_of("fresh", &pool);
@@ -223,9 +224,14 @@ fn after_a_crash(loaded: &Loaded) {
         "crash_to_next/spare",
         [Case::new("warm", || assert!(pool.run(Order::new(echo())).verdict.is_completed()))],
     );
+    let rested = sampled("crash_to_next/spare", "rested", || {
+        wait_for(&pool, 2);
+        time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
+    });
     let micros = fresh.median * 1e6;
     tell_value("crash_to_next/spare", "us at the median", micros, Sense::AtMost, NEXT);
-    tell_ratio("crash_to_next/spare/hot", &kept, &warm, 1.5);
+    tell_ratio("crash_to_next/spare/hot", &kept, &rested, 1.5);
+    tell_beside("crash_to_next/spare/hot/called-just-before", &kept, &warm);
 }
 
 fn next_of(name: &'static str, pool: &Pool) -> Figures {

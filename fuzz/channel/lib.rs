@@ -17,6 +17,7 @@ of_the_library! {
     ending = "../../runtime/src/ending.rs",
     event = "../../runtime/src/event.rs",
     evidence = "../../runtime/src/evidence.rs",
+    guarding = "../../runtime/src/guarding.rs",
     host = "../../runtime/src/host.rs",
     isolation = "../../runtime/src/isolation.rs",
     limits = "../../runtime/src/limits.rs",

@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use sandtrap_fuzzed::{Heard, StopReason, hear};
-use sandtrap_protocol::{Codec, ErrorReport, FromGuest, Level, PanicReport, VERSION, encode_with};
+use sandtrap_protocol::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, VERSION, encode_with};
 
 /// Reads the talk out of the fuzzer's bytes: an order each, and what belongs to it.
 struct Script<'a>(&'a [u8]);
@@ -48,6 +48,7 @@ impl Script<'_> {
             10 => FromGuest::HostCall { id, codec, function: self.text() },
             11 => FromGuest::DeviceOutOfMemory { requested: id << 40 },
             12 => FromGuest::Idempotent(vec![self.text()]),
+            13 if kind > 128 => FromGuest::Stack,
             13 => FromGuest::Beat,
             14 => FromGuest::Lane,
             _ => FromGuest::Fatal,
@@ -62,7 +63,7 @@ impl Script<'_> {
                 continue;
             }
             let frame = self.frame(order);
-            let tail = if (5..=10).contains(&(order % 16)) { self.bytes() } else { Vec::new() };
+            let tail = if frame.tail() == Tail::None { Vec::new() } else { self.bytes() };
             let begin = talk.len();
             talk.extend(encode_with(&frame, &tail).unwrap_or_default());
             // One in four is changed at one place.

@@ -49,7 +49,9 @@ pub(crate) const fn rule(label: Label) -> Rule {
         Label::CrashedUnknown => Rule::Always(70),
         Label::StoppedWallTime => Rule::Always(124),
         Label::StoppedCpuTime | Label::StoppedFuel => Rule::Always(152),
-        Label::StoppedOutput | Label::StoppedResult | Label::StoppedFiles => Rule::Always(153),
+        Label::StoppedOutput | Label::StoppedResult | Label::StoppedFiles | Label::StoppedStdin => {
+            Rule::Always(153)
+        }
         Label::StoppedProcesses => Rule::Always(75),
         Label::StoppedCancelled | Label::StoppedShutdown => Rule::Always(CANCELLED),
         Label::DeniedSyscall | Label::DeniedCapability => Rule::Always(159),
@@ -138,6 +140,7 @@ mod tests {
             ("stopped.result", "153"),
             ("stopped.processes", "75"),
             ("stopped.files", "153"),
+            ("stopped.stdin", "153"),
             ("stopped.cancelled", "130"),
             ("stopped.shutdown", "130"),
             ("denied.syscall", "159"),

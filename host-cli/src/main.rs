@@ -6,6 +6,7 @@ mod bench;
 mod commands;
 mod exit_code;
 mod explain;
+mod reading;
 mod render;
 mod report_file;
 mod selftest;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Cli, Verb};
+use args::{Cli, Mistake, Verb};
 use streams::ReaderGone;
 
 fn main() -> ExitCode {
@@ -54,5 +55,5 @@ fn complain(error: &anyhow::Error) -> u8 {
     }
     // The same.
     let _ = writeln!(std::io::stderr(), "sandtrap: {error:#}");
-    exit_code::OWN_FAILURE
+    if error.is::<Mistake>() { exit_code::MISUSE } else { exit_code::OWN_FAILURE }
 }

@@ -137,9 +137,14 @@ impl Streams {
     }
 
     /// No more will come: whether something was lost.
-    pub(crate) fn finish(mut self) -> Option<Loss> {
+    pub(crate) fn finish(&mut self) -> Option<Loss> {
         self.end_live();
-        self.loss
+        self.loss.take()
+    }
+
+    /// Another attempt begins, with a time of its own.
+    pub(crate) fn begin_anew(&mut self) {
+        (self.patience.time_is_up, self.patience.over) = (None, None);
     }
 
     fn end_live(&mut self) {
@@ -297,6 +302,7 @@ mod tests {
         streams.hear(Event::Stderr(b"nobody wants this"));
         streams.hear(Event::Stdout(b"\r\n"));
         assert!(streams.finish().is_none());
+        drop(streams);
         let mut all = Vec::new();
         reader.read_to_end(&mut all).unwrap();
         assert_eq!(all, b"a\0\xff\r\n");
@@ -321,5 +327,18 @@ mod tests {
         assert!(began.elapsed() < WALL + GRACE + Duration::from_secs(5));
         assert_eq!(stop.reason(), Some(StopReason::WallTime));
         assert!(matches!(streams.finish(), Some(Loss::Stalled("stdout"))));
+    }
+
+    #[test]
+    fn another_attempt_has_a_time_of_its_own() {
+        let (mut streams, _reader) = piped(&StopHandle::new());
+        streams.patience.wall = Duration::from_secs(3_600);
+        streams.patience.time_is_up = Some(Instant::now());
+        assert!(!streams.patience.is_over(), "what is left is its grace");
+        streams.begin_anew();
+        streams.hear(Event::Started { pid: 1 });
+        let patience = &streams.patience;
+        assert!(patience.time_is_up.is_some_and(|at| at > Instant::now()), "{patience:?}");
+        assert!(patience.over.is_none(), "{patience:?}");
     }
 }

@@ -6,7 +6,8 @@
 //! capabilities. What is a task's own (its group, limits, descriptors, rules) is done by its child in `launch`.
 //!
 //! A task is not the keeper's child but its sibling: the host's watching thread is the parent of both, so it sees
-//! and traces a task directly. When the host is gone the socket ends, and so does the keeper.
+//! and traces a task directly. When the host is gone the socket ends, and so does the keeper. (With words beside its name
+//! this program is the [`heir`].)
 //!
 //! # Safety
 //!
@@ -17,6 +18,7 @@
 #![no_builtins]
 
 mod call;
+mod heir;
 mod launch;
 mod memory;
 mod view;
@@ -31,10 +33,11 @@ core::arch::global_asm!(
     ".globl _start",
     "_start:",
     "xor ebp, ebp",
+    "mov rdi, rsp",
     "and rsp, -16",
-    "call {keep}",
+    "call {begin}",
     "ud2",
-    keep = sym keep,
+    begin = sym begin,
 );
 
 #[cfg(target_arch = "aarch64")]
@@ -42,9 +45,10 @@ core::arch::global_asm!(
     ".globl _start",
     "_start:",
     "mov x29, xzr",
-    "bl {keep}",
+    "mov x0, sp",
+    "bl {begin}",
     "brk 1",
-    keep = sym keep,
+    begin = sym begin,
 );
 
 #[panic_handler]
@@ -57,8 +61,18 @@ const USUAL_BYTES: usize = 64 * 1024;
 
 static mut USUAL: [u64; USUAL_BYTES / 8] = [0; USUAL_BYTES / 8];
 
+/// The kernel has put a number there, and so many addresses of texts, of which the first is the program's name.
+extern "C" fn begin(stack: *const usize) -> ! {
+    // SAFETY: as said.
+    let count = unsafe { *stack };
+    if count > 1 {
+        heir::inherit(stack.wrapping_add(2).cast(), count - 1);
+    }
+    keep()
+}
+
 /// Serves orders until there is nobody left to give them.
-extern "C" fn keep() -> ! {
+fn keep() -> ! {
     let Some(board) = open_board() else { exit(71) };
     loop {
         let Some((bytes, length)) = receive() else { exit(0) };

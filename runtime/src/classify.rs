@@ -3,7 +3,7 @@
 //! The rules, in the order in which they bind:
 //!
 //! 1. What never started is `unstarted`.
-//! 2. A stop that cut something off (output, result, processes) stands whatever the guest did next.
+//! 2. A stop that cut something off (output, input, result, processes) stands whatever the guest did next.
 //! 3. A SIGKILL or an interrupt is ours only if the reason was written down first.
 //! 4. The hardware fault that was seen decides, whatever signal it turned into later.
 //! 5. A signal that the guest raised itself is never a fault.
@@ -76,6 +76,7 @@ fn lasting_stop(reason: StopReason) -> Option<Stop> {
         StopReason::Result => Some(Stop::Result),
         StopReason::Processes | StopReason::Threads => Some(Stop::Processes),
         StopReason::Files | StopReason::Scratch => Some(Stop::Files),
+        StopReason::Stdin => Some(Stop::Stdin),
         StopReason::WallTime
         | StopReason::CpuTime
         | StopReason::Protocol
@@ -103,6 +104,7 @@ fn stopped_or(evidence: &Evidence, otherwise: impl FnOnce() -> Verdict) -> Verdi
         Some(StopReason::Result) => Verdict::Stopped(Stop::Result),
         Some(StopReason::Processes | StopReason::Threads) => Verdict::Stopped(Stop::Processes),
         Some(StopReason::Files | StopReason::Scratch) => Verdict::Stopped(Stop::Files),
+        Some(StopReason::Stdin) => Verdict::Stopped(Stop::Stdin),
         Some(StopReason::Denied) => denied_syscall(evidence),
         Some(StopReason::Cancelled) => Verdict::Stopped(Stop::Cancelled),
         Some(StopReason::Shutdown) => Verdict::Stopped(Stop::Shutdown),

@@ -272,6 +272,8 @@ pub enum StopReason {
     Files,
     /// The limit of its scratch, in bytes or in files.
     Scratch,
+    /// The limit of what it may read of its input.
+    Stdin,
     /// It broke the rules of its channel.
     Protocol,
     /// It made a system call that only its tracer could tell from a permitted one.
@@ -286,7 +288,7 @@ pub enum StopReason {
 
 impl StopReason {
     /// Every reason, in a fixed order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::WallTime,
         Self::CpuTime,
         Self::Output,
@@ -295,6 +297,7 @@ impl StopReason {
         Self::Threads,
         Self::Files,
         Self::Scratch,
+        Self::Stdin,
         Self::Protocol,
         Self::Denied,
         Self::Cancelled,
@@ -313,6 +316,7 @@ impl StopReason {
             Self::Threads => "threads",
             Self::Files => "files",
             Self::Scratch => "scratch",
+            Self::Stdin => "stdin",
             Self::Protocol => "protocol",
             Self::Denied => "denied",
             Self::Cancelled => "cancelled",

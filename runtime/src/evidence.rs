@@ -47,6 +47,8 @@ pub struct Evidence {
     pub output: Output,
     /// Where it was, innermost frame first.
     pub trace: Trace,
+    /// Where its last panic was, as the guest told. Whether that was its end is for others to say.
+    pub panicked_at: Trace,
     /// Which guards stood around it.
     pub guards: Vec<Guard>,
     /// The process, where there was one.
@@ -77,6 +79,7 @@ impl Evidence {
             usage: Usage::default(),
             output: Output::default(),
             trace: Trace::default(),
+            panicked_at: Trace::default(),
             guards: Vec::new(),
             pid: None,
             unread: false,
@@ -131,6 +134,9 @@ pub struct Testimony {
     pub error: Option<ErrorReport>,
     /// Its last panic.
     pub panic: Option<PanicReport>,
+    /// Where it stood then, as it says itself: where its program begins to be executed, and the addresses in the program's
+    /// file to which its functions would have returned, innermost first.
+    pub stack: Vec<u64>,
     /// Bytes of the allocation that failed in it.
     pub out_of_memory: Option<u64>,
     /// How it broke the rules of the channel, if it did.
@@ -147,6 +153,8 @@ pub struct Testimony {
     pub error_value: Option<Payload>,
     /// What is missing of a call that it ended without an answer to.
     pub unanswered: Option<String>,
+    /// Whether it was called, and never said hello: it may be no guest with functions at all.
+    pub never_greeted: bool,
     /// That it must not be used again.
     pub is_fatal: bool,
 }

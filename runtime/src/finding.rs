@@ -96,6 +96,24 @@ pub enum Probe {
     LandlockScopes,
     /// Seeing a child's first instruction as its tracer.
     Tracing,
+    /// Actions for signals as the kernel has them, whatever the host ignores.
+    SignalDispositions,
+    /// No signal blocked, whatever the host blocks.
+    SignalMask,
+    /// The mask for new files, whatever the host's is.
+    Umask,
+    /// A session without a terminal.
+    Session,
+    /// No compatibility switches, whatever the host has.
+    Personality,
+    /// A keyring without the host's keys.
+    Keyring,
+    /// A process group of its own.
+    ProcessGroup,
+    /// None of the host's descriptors.
+    Descriptors,
+    /// None of the host's variables.
+    Environment,
     /// No privileges gained by executing.
     NoNewPrivileges,
     /// Giving up capabilities.
@@ -149,6 +167,15 @@ impl Probe {
             Self::Landlock => "landlock",
             Self::LandlockScopes => "landlock-scopes",
             Self::Tracing => "tracing",
+            Self::SignalDispositions => "signal-dispositions",
+            Self::SignalMask => "signal-mask",
+            Self::Umask => "umask",
+            Self::Session => "session",
+            Self::Personality => "personality",
+            Self::Keyring => "keyring",
+            Self::ProcessGroup => "process-group",
+            Self::Descriptors => "descriptors",
+            Self::Environment => "environment",
             Self::NoNewPrivileges => "no-new-privileges",
             Self::Capabilities => "capabilities",
             Self::Rlimits => "rlimits",
@@ -181,12 +208,22 @@ impl Probe {
             | Self::Seccomp
             | Self::Landlock
             | Self::Tracing
+            | Self::SignalDispositions
+            | Self::SignalMask
+            | Self::Umask
+            | Self::Session
+            | Self::ProcessGroup
+            | Self::Descriptors
+            | Self::Environment
             | Self::NoNewPrivileges
             | Self::Capabilities
             | Self::Rlimits
             | Self::Pidfd
             | Self::CompileConfinement => true,
-            Self::MemoryGroupV2
+            // What these two keep from a guest, its filter keeps from it, too.
+            Self::Personality
+            | Self::Keyring
+            | Self::MemoryGroupV2
             | Self::MemoryGroupV1
             | Self::CpuGroup
             | Self::Scratch

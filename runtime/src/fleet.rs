@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -116,11 +117,14 @@ impl Fleet {
     }
 
     /// The same without a thread: a future for any runtime. The device is chosen when it is polled first.
-    pub async fn submit(&self, order: Order) -> Report {
-        let (executor, order) = self.place(order);
-        match executor {
-            Ok(executor) => executor.submit(order).await,
-            Err(why) => self.refused(order, why),
+    pub fn submit(&self, mut order: Order) -> impl Future<Output = Report> + Send {
+        let end = self.crews[0].1.at_the_end(&mut order);
+        async move {
+            let (executor, order) = self.place(order);
+            end.tell(match executor {
+                Ok(executor) => executor.submit(order).await,
+                Err(why) => self.refused(order, why),
+            })
         }
     }
 

@@ -115,6 +115,11 @@ impl HostFunctions {
         self.0.get(name)
     }
 
+    /// The name of each.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|name| &**name)
+    }
+
     /// The names, as a part of a sentence.
     pub(crate) fn names(&self) -> String {
         let names: Vec<_> =

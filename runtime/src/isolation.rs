@@ -47,9 +47,17 @@ pub trait Image: Send + Sync {
         Err(LoadError::at(Step::Accept, detail))
     }
 
-    /// Opens one whose guest has been started already, as far as that can be done before its task is known; for one call.
-    fn ready(&self) -> Result<Box<dyn Cell>, OpenError> {
-        self.open()
+    /// The same, until it is stopped.
+    fn keep_until(&self, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        let _ = stop;
+        self.keep()
+    }
+
+    /// Opens one whose guest has been started, and has come as far as it can before its task is known: for one call, or for
+    /// one after another. Waits for that, until it is stopped.
+    fn ready(&self, keeps: bool, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        let _ = stop;
+        if keeps { self.keep() } else { self.open() }
     }
 
     /// What is left of these limits on this host, which may have less itself than its guest is to have. That is
@@ -60,6 +68,11 @@ pub trait Image: Send + Sync {
 
     /// Whether its attempts end in time whatever their guests do, so that callers of a pool may run them themselves.
     fn keeps_time(&self) -> bool {
+        false
+    }
+
+    /// Whether a task of it can reach nothing but its own cell: then it may be done twice whatever it does.
+    fn is_pure(&self) -> bool {
         false
     }
 
@@ -151,6 +164,17 @@ pub trait Ear {
     fn hear(&mut self, event: Event<'_>);
 }
 
+impl Evidence {
+    /// Tells an ear what came before anybody listened, with the stdout that was kept of it.
+    pub(crate) fn retell(&self, stdout: Option<&[u8]>, ear: &mut dyn Ear) {
+        if let Some(pid) = self.pid {
+            ear.hear(Event::Started { pid });
+        }
+        ear.hear(Event::Stdout(stdout.unwrap_or_default()));
+        ear.hear(Event::Stderr(&self.output.stderr_tail));
+    }
+}
+
 /// An ear for those who only want the report.
 #[derive(Debug, Default)]
 pub struct Deaf;
@@ -196,11 +220,12 @@ pub(crate) fn admit(program: &Program, limits: &Limits) -> Result<(), LoadError>
 }
 
 /// A program that can't be made ready.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", refusal.detail)]
 pub struct LoadError {
     refusal: Refusal,
-    stopped: Option<StopReason>,
+    /// What was seen, where more is known than that it was refused.
+    seen: Option<Box<Evidence>>,
 }
 
 /// A cell that can't be opened. The same facts: no guest code ran.
@@ -209,18 +234,25 @@ pub type OpenError = LoadError;
 impl LoadError {
     /// An error of one step, in words that say what to do.
     pub fn at(step: Step, detail: impl Into<String>) -> Self {
-        Self { refusal: Refusal { step, errno: None, detail: detail.into() }, stopped: None }
+        Self { refusal: Refusal { step, errno: None, detail: detail.into() }, seen: None }
     }
 
     /// Nothing is wrong with the program: loading it was stopped from outside.
     pub fn stopped(reason: StopReason) -> Self {
         let detail = format!("loading it was stopped: {}", reason.name());
-        Self { stopped: Some(reason), ..Self::at(Step::Accept, detail) }
+        let stopped_by_us = Some(reason);
+        let seen = Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) };
+        Self { seen: Some(Box::new(seen)), ..Self::at(Step::Accept, detail) }
+    }
+
+    /// Its guest was started, and came to this end before it could have a task: whoever has one for it is told that.
+    pub(crate) fn ended(refusal: Refusal, seen: Evidence) -> Self {
+        Self { refusal, seen: Some(Box::new(seen)) }
     }
 
     /// Why loading was stopped, if that is why there is nothing to run.
     pub fn stop_reason(&self) -> Option<StopReason> {
-        self.stopped
+        self.seen.as_ref()?.stopped_by_us
     }
 
     /// The same, with the system's own error number.
@@ -232,12 +264,7 @@ impl LoadError {
     /// The evidence of a task of such a program. What was stopped while it was loaded is a task that was stopped
     /// before its first step.
     pub(crate) fn into_evidence(self) -> Evidence {
-        match self.stopped {
-            None => Evidence::never_started(self.refusal),
-            stopped_by_us => {
-                Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) }
-            }
-        }
+        self.seen.map_or_else(|| Evidence::never_started(self.refusal), |seen| *seen)
     }
 
     /// The facts, for evidence.
@@ -248,7 +275,13 @@ impl LoadError {
 
 impl From<Refusal> for LoadError {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, stopped: None }
+        Self { refusal, seen: None }
+    }
+}
+
+impl PartialEq for LoadError {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.refusal, self.stop_reason()) == (&other.refusal, other.stop_reason())
     }
 }
 

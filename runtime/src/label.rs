@@ -51,6 +51,8 @@ pub enum Label {
     StoppedProcesses,
     /// It wrote too large a file.
     StoppedFiles,
+    /// It read more of its input than it may.
+    StoppedStdin,
     /// The caller asked for it.
     StoppedCancelled,
     /// The runtime was shutting down.
@@ -79,7 +81,7 @@ pub enum Label {
 
 impl Label {
     /// Every label, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Completed,
         Self::FailedError,
         Self::FailedPanic,
@@ -101,6 +103,7 @@ impl Label {
         Self::StoppedResult,
         Self::StoppedProcesses,
         Self::StoppedFiles,
+        Self::StoppedStdin,
         Self::StoppedCancelled,
         Self::StoppedShutdown,
         Self::DeniedSyscall,
@@ -155,6 +158,7 @@ impl Label {
             Self::StoppedResult => ("stopped.result", "sent back more than it may"),
             Self::StoppedProcesses => ("stopped.processes", "started more processes than it may"),
             Self::StoppedFiles => ("stopped.files", "wrote more into files than it may"),
+            Self::StoppedStdin => ("stopped.stdin", "read more of its input than it may"),
             Self::StoppedCancelled => ("stopped.cancelled", "cancelled"),
             Self::StoppedShutdown => ("stopped.shutdown", "the host is shutting down"),
             Self::DeniedSyscall => ("denied.syscall", "forbidden system call"),

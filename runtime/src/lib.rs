@@ -83,6 +83,7 @@ mod executor;
 mod finding;
 mod fleet;
 mod function;
+mod guarding;
 mod hooks;
 mod host;
 mod init;
@@ -139,7 +140,8 @@ pub use executor::{ConfigError, Executor, ExecutorSettings};
 pub use finding::{FailedStep, Finding, Probe, ProbeState, Setting};
 pub use fleet::{Device, DeviceStatus, Fleet};
 pub use function::{Function, Numbers};
-pub use hooks::Hooks;
+pub use guarding::{GuardMode, Guarding, UnknownGuard};
+pub use hooks::{Hooks, TaskHooks};
 pub use host::HostContext;
 pub use init::init;
 pub use inspect::inspect;
@@ -162,7 +164,7 @@ pub use order::{Order, Priority};
 pub use outlets::{Outlet, Outlets, Streamed};
 pub use payload::{Payload, Payloads, ValueError};
 pub use permissions::{
-    Access, DirGrant, GrantError, GuardMode, Network, Permissions, Profile, UnknownProfile,
+    Access, DirGrant, GrantError, Network, Permissions, Profile, UnknownProfile,
 };
 pub use pool::{
     AsCompleted, Drained, InOrder, Pool, PoolSettings, PoolStatus, Rejected, Ticket, WorkerState,

@@ -26,6 +26,9 @@ pub struct Limits {
     pub stack: ByteSize,
     /// Bytes on stdout and stderr together.
     pub output: ByteSize,
+    /// Bytes that a command may read of its standard input. `None` means that they are not counted. A process gets a pipe for
+    /// its stdin where they are.
+    pub stdin: Option<ByteSize>,
     /// Bytes that a guest may send back over its channel.
     pub result: ByteSize,
     /// Open descriptors of one process.
@@ -78,6 +81,7 @@ impl Default for Limits {
             fuel: None,
             stack: ByteSize::mib(1),
             output: ByteSize::mib(16),
+            stdin: None,
             result: ByteSize::mib(64),
             open_files: 64,
             processes: 1,
@@ -305,6 +309,7 @@ mod tests {
             cpus: Some(Cpus::thousandths(4000)),
             threads: 1,
             output: ByteSize::bytes(0),
+            stdin: Some(ByteSize::bytes(0)),
             result: ByteSize::bytes(0),
             file_bytes: ByteSize::bytes(0),
             ..Limits::default()

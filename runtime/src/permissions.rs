@@ -208,16 +208,6 @@ fn same(one: &Path, other: &Path) -> bool {
     parts(one) == parts(other)
 }
 
-/// What happens when a guard that was asked for cannot be put up on this host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GuardMode {
-    /// The task is refused: `unstarted.guard`.
-    Required,
-    /// The declared fall-back is used, and the report says so.
-    #[default]
-    BestEffort,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

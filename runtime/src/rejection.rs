@@ -34,6 +34,15 @@ pub enum Rejection {
         "its deadline passed before a worker was free; give it more time, or allow more workers"
     )]
     DeadlinePassed,
+    /// It has waited for as long as it may.
+    #[error(
+        "no worker was free for it within {}; let it wait longer, or allow more workers",
+        show_duration(*most)
+    )]
+    QueueTime {
+        /// How long it may wait.
+        most: Duration,
+    },
     /// It was stopped while it waited for room.
     #[error("it was stopped before there was room for it")]
     Stopped,
@@ -77,6 +86,7 @@ impl Rejection {
             Self::Draining => "draining",
             Self::ShutDown => "shut-down",
             Self::DeadlinePassed => "deadline-passed",
+            Self::QueueTime { .. } => "queue-time",
             Self::Stopped => "stopped",
             Self::NoWorkers => "no-workers",
             Self::NoDevice { .. } => "no-device",
@@ -95,6 +105,7 @@ impl Rejection {
             | Self::Draining
             | Self::ShutDown
             | Self::DeadlinePassed
+            | Self::QueueTime { .. }
             | Self::Stopped
             | Self::NoDevice { .. }
             | Self::NoWorkers => None,

@@ -33,7 +33,8 @@ pub struct Report {
     pub limits: Limits,
     /// The guards that were in force, and those that were not.
     pub guards: Vec<Guard>,
-    /// How often it was tried.
+    /// How often it was tried; 0 if another task had done already what it was for ([`Order::once`](crate::Order::once)), whose
+    /// report this is.
     pub attempts: u32,
     /// Each try, oldest first, where an executor made them.
     pub history: Vec<AttemptSummary>,
@@ -144,6 +145,8 @@ pub struct Facts {
     pub trace: Trace,
     /// Whether the guest said that it must not be used again.
     pub is_fatal: bool,
+    /// Whether a function of it was called, and it never said hello: it may be no guest with functions at all.
+    pub never_greeted: bool,
     /// Bytes that a device of its had no memory for, as it said itself; 0 where it did not know.
     pub device_out_of_memory: Option<u64>,
     /// The functions of it that may be called twice, as it said when it was started.
@@ -171,11 +174,15 @@ impl Report {
             usage,
             mut output,
             trace,
+            panicked_at,
             guards,
             pid,
             unread: _,
             was_warming_up,
         } = evidence;
+        // What was seen at its death is worth more than what it said, and a panic that it survived is no place of its end.
+        let is_told =
+            !trace.is_taken() && matches!(verdict, Verdict::Failed(Failure::Panic { .. }));
         let facts = Facts {
             source,
             ending,
@@ -188,8 +195,9 @@ impl Report {
             outside,
             thrown,
             core_dump,
-            trace,
+            trace: if is_told { panicked_at } else { trace },
             is_fatal: testimony.is_fatal,
+            never_greeted: testimony.never_greeted,
             device_out_of_memory: testimony.device_out_of_memory,
             idempotent: testimony.idempotent,
             was_warming_up,

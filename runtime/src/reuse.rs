@@ -29,6 +29,18 @@ impl Default for Reuse {
 }
 
 impl Reuse {
+    /// The same for one guest of many, which chance ends earlier: by up to so many percent of its tasks and its age.
+    pub(crate) fn spread(self, percent: u32, random: f64) -> Self {
+        let part = f64::from(percent.min(100)) / 100.0 * random;
+        // What is left of a number of tasks is a number of tasks, and one at least.
+        let fewer = (self.max_tasks as f64 * part) as u64;
+        Self {
+            max_tasks: self.max_tasks.saturating_sub(fewer).max(self.max_tasks.min(1)),
+            max_age: self.max_age.saturating_sub(self.max_age.mul_f64(part)),
+            ..self
+        }
+    }
+
     /// In what way a guest that has run so many tasks, is so old and holds so much is used up, if it is.
     pub(crate) fn used_up(&self, tasks_run: u64, age: Duration, resident: u64) -> Option<String> {
         if tasks_run >= self.max_tasks {
@@ -39,5 +51,26 @@ impl Reuse {
         }
         let resident = ByteSize::bytes(resident);
         (resident > self.max_resident).then(|| format!("it holds {resident} of memory"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s70_guests_that_began_together_are_used_up_one_after_another_and_none_later_than_it_may() {
+        let (max_tasks, max_age) = (1_000, Duration::from_secs(1_000));
+        let reuse = Reuse { max_tasks, max_age, ..Reuse::default() };
+        let of = |random| reuse.spread(20, random);
+        assert_eq!(of(0.0), reuse);
+        for (random, left) in [(0.25, 950), (0.5, 900), (1.0, 800)] {
+            let (tasks, age) = (of(random).max_tasks, of(random).max_age);
+            assert_eq!((tasks, age.as_secs()), (left, left), "{random}");
+        }
+        assert_eq!(reuse.spread(0, 1.0), reuse);
+        assert_eq!(reuse.spread(100, 1.0).max_tasks, 1, "a guest that runs nothing is no guest");
+        let endless = Reuse { max_tasks: u64::MAX, max_age: Duration::MAX, ..reuse };
+        assert_eq!(endless.spread(0, 0.5), endless);
     }
 }

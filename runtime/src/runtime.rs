@@ -13,18 +13,20 @@ use crate::builder::RuntimeBuilder;
 use crate::call::{CallError, result_of};
 use crate::classify::classify;
 use crate::error::Error;
+use crate::event::Event;
 use crate::evidence::{Evidence, Step};
 use crate::executor::{Executor, ExecutorSettings};
 use crate::fleet::{Device, Fleet};
+use crate::hooks::Hooks;
 use crate::host::HostFunctions;
 use crate::isolation::{Attempt, Deaf, Ear, Image, Isolation, LoadError, StopHandle, admit};
 use crate::kept::Kept;
 use crate::limits::Limits;
-use crate::pool::{Pool, PoolSettings, Source};
+use crate::pool::{Listener, Pool, PoolSettings, Source};
 use crate::report::{Report, TaskSummary};
 use crate::reuse::Reuse;
 use crate::start::Start;
-use crate::task::{Program, Task, Wall};
+use crate::task::{Program, Task, TaskId, Wall};
 use crate::wasm::WasmWall;
 
 /// Runs code that may blow up. Make one for a process and keep it; clones share everything.
@@ -43,6 +45,7 @@ pub struct Loaded {
     image: Arc<dyn Image>,
     program: Arc<Program>,
     wall: Wall,
+    listener: Option<Listener>,
 }
 
 impl Runtime {
@@ -73,8 +76,19 @@ impl Runtime {
     /// Makes a program ready: compiles the module, or looks at the executable. No code of it runs. Compiling
     /// is bounded by the program's [`CompileLimits`](crate::CompileLimits); its other limits begin with the task.
     pub fn load(&self, program: Program) -> Result<Loaded, Error> {
-        let wall = wall_of(&program);
-        self.load_behind(wall, program, &StopHandle::new())
+        self.load_until(program, &StopHandle::new())
+    }
+
+    /// The same, until somebody stops it.
+    pub fn load_until(&self, program: Program, stop: &StopHandle) -> Result<Loaded, Error> {
+        self.load_behind(wall_of(&program), program, stop)
+    }
+
+    /// The report of a task whose program could not be loaded.
+    pub fn report_of(&self, program: &Program, task: &Task, error: Error) -> Report {
+        let summary = TaskSummary::new(program, wall_of(program), task);
+        let limits = program.policy().limits_for(task.limits.as_ref());
+        judge(summary, limits, error.into_evidence())
     }
 
     /// Compiles a module ahead of time and writes its code to `out`, sealed, to be loaded from a file named
@@ -114,7 +128,7 @@ impl Runtime {
             Wall::Native => &self.native,
         };
         let image = isolation.load_until(&program, stop)?;
-        Ok(Loaded { image, program: Arc::new(program), wall })
+        Ok(Loaded { image, program: Arc::new(program), wall, listener: None })
     }
 
     /// The program, with the functions of the host that it was granted.
@@ -155,12 +169,9 @@ impl Runtime {
         stop: &StopHandle,
         ear: &mut dyn Ear,
     ) -> Report {
-        let wall = wall_of(&program);
-        let summary = TaskSummary::new(&program, wall, task);
-        let limits = program.policy().limits_for(task.limits.as_ref());
-        match self.load_behind(wall, program, stop) {
+        match self.load_until(program.clone(), stop) {
             Ok(loaded) => loaded.run_with(task, stop, ear),
-            Err(error) => judge(summary, limits, error.into_evidence()),
+            Err(error) => self.report_of(&program, task, error),
         }
     }
 }
@@ -169,6 +180,23 @@ impl Loaded {
     /// Runs one task in a fresh cell. Blocks until it has ended.
     pub fn run(&self, task: &Task) -> Report {
         self.attempt(task, &StopHandle::new(), &mut Deaf)
+    }
+
+    /// The same, and calls what is to be called for such an end: on this thread, before it returns.
+    ///
+    /// ```
+    /// use sandtrap::{Hooks, Program, Runtime, Task};
+    ///
+    /// let guest = Runtime::new()?.load(Program::file("/bin/false"))?;
+    /// let mut code = None;
+    /// guest.run_then(&Task::command([""; 0]), Hooks::new().on_exit(|exited, _| code = Some(exited)));
+    /// assert_eq!(code, Some(1));
+    /// # Ok::<(), sandtrap::Error>(())
+    /// ```
+    pub fn run_then(&self, task: &Task, mut hooks: Hooks<'_>) -> Report {
+        let report = self.run(task);
+        hooks.tell(&report);
+        report
     }
 
     /// The same, with a handle to stop it and an ear for what it writes. One handle may stop many tasks; none of
@@ -224,6 +252,17 @@ impl Loaded {
         Ok(Kept::new(self.image.keep()?, self.clone(), reuse))
     }
 
+    /// Has somebody hear what its tasks write and say while they run in a pool or an executor, each with its name. It is
+    /// called on the thread that runs the task; a slow one slows that task down. (Who runs a task himself hears it by
+    /// [`run_with`](Self::run_with).)
+    pub fn heard_by(
+        mut self,
+        listener: impl Fn(&TaskId, Event<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
     /// Workers for many tasks of it, with a queue.
     pub fn pool(&self, settings: PoolSettings) -> Pool {
         Pool::start(self.source(), settings)
@@ -236,7 +275,7 @@ impl Loaded {
 
     fn source(&self) -> Source {
         let (image, program) = (Arc::clone(&self.image), Arc::clone(&self.program));
-        Source { image, program, wall: self.wall }
+        Source { image, program, wall: self.wall, listener: self.listener.clone() }
     }
 
     /// The wall it runs behind.

@@ -12,10 +12,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::guarding::Guarding;
 use crate::host::{Granted, HostFunctions};
 use crate::limits::{DETERMINISTIC_FUEL, Limits};
 use crate::payload::{Payload, Payloads, ValueError};
-use crate::permissions::{GuardMode, Permissions};
+use crate::permissions::Permissions;
 use crate::start::Start;
 use crate::trust::{CompileLimits, Trust};
 
@@ -78,7 +79,7 @@ pub struct Policy {
     /// What its tasks may see of the world.
     pub permissions: Permissions,
     /// What to do where this host lacks a guard.
-    pub guards: GuardMode,
+    pub guards: Guarding,
     /// Whose code it is.
     pub trust: Trust,
     /// What compiling it may use, where it is untrusted.
@@ -149,9 +150,9 @@ impl Program {
         self
     }
 
-    /// Says whether a guard missing on this host is a reason to refuse.
-    pub fn guards(mut self, mode: GuardMode) -> Self {
-        self.policy.guards = mode;
+    /// Says whether a guard missing on this host is a reason to refuse: any, by a [`GuardMode`](crate::GuardMode), or some.
+    pub fn guards(mut self, guards: impl Into<Guarding>) -> Self {
+        self.policy.guards = guards.into();
         self
     }
 
@@ -167,7 +168,7 @@ impl Program {
         self
     }
 
-    /// Has a report say where a process was when it died: at its first fault, its abort, or its end. That costs
+    /// Has a report say where a process was when it died: at its first fault, its panic, its abort, or its end. That costs
     /// it a moment where it dies, a longer one where its stack is deep, and nothing where it doesn't. A module always
     /// says it.
     pub fn backtrace(mut self, wanted: bool) -> Self {

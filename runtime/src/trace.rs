@@ -39,6 +39,11 @@ impl Trace {
     pub fn later(frames: impl FnOnce() -> Vec<Frame> + Send + 'static) -> Self {
         Self { frames: Some(Arc::new(LazyLock::new(Box::new(frames)))) }
     }
+
+    /// Whether there is one to be looked up, without a look.
+    pub fn is_taken(&self) -> bool {
+        self.frames.is_some()
+    }
 }
 
 impl From<Vec<Frame>> for Trace {
@@ -75,9 +80,9 @@ mod tests {
             vec![Frame { function: "f".into(), place: None, times: 1 }]
         });
         let copy = trace.clone();
-        assert_eq!(looked.load(Ordering::Relaxed), 0);
+        assert_eq!((trace.is_taken(), looked.load(Ordering::Relaxed)), (true, 0));
         assert_eq!((copy.len(), &*trace[0].function), (1, "f"));
         assert_eq!(looked.load(Ordering::Relaxed), 1);
-        assert!(Trace::default().is_empty());
+        assert!(Trace::default().is_empty() && !Trace::default().is_taken());
     }
 }

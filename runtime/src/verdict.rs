@@ -128,6 +128,8 @@ pub enum Stop {
     Processes,
     /// It wrote a larger file than it may, or more into its scratch.
     Files,
+    /// It read more of its input than it may.
+    Stdin,
     /// The caller asked for it.
     Cancelled,
     /// The runtime was shutting down.
@@ -254,6 +256,7 @@ impl Stop {
             Self::Result => Label::StoppedResult,
             Self::Processes => Label::StoppedProcesses,
             Self::Files => Label::StoppedFiles,
+            Self::Stdin => Label::StoppedStdin,
             Self::Cancelled => Label::StoppedCancelled,
             Self::Shutdown => Label::StoppedShutdown,
         }

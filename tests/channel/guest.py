@@ -29,6 +29,8 @@ class Channel:
     def __init__(self):
         self.number = int(os.environ["SANDTRAP_CHANNEL"])
         self.is_last = False
+        # The functions of the host that may be called.
+        self.known = []
 
     def send(self, kind, fields=b"", tail=b""):
         head = bytes([kind]) + fields
@@ -107,6 +109,10 @@ def look_up(channel, call, value):
     return channel.ask("kv.get", value)
 
 
+def known(channel, call, value):
+    return channel.known
+
+
 def fail(channel, call, value):
     try:
         int(value)
@@ -114,7 +120,7 @@ def fail(channel, call, value):
         raise RuntimeError("no number") from cause
 
 
-FUNCTIONS = {"add": add, "count": count, "reverse": reverse, "fail": fail, "look_up": look_up}
+FUNCTIONS = {"add": add, "count": count, "reverse": reverse, "fail": fail, "look_up": look_up, "known": known}
 
 
 def answer(channel, fields):
@@ -144,6 +150,9 @@ def main():
     while not channel.is_last and (frame := channel.frame()):
         if frame[0] == 1:
             answer(channel, Fields(frame))
+        elif frame[0] == 6:
+            fields = Fields(frame)
+            channel.known += [fields.text() for _ in range(fields.number())]
         elif frame[0] == 4:
             break
 

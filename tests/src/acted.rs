@@ -4,7 +4,8 @@
 //! `waits` ends when it is stopped, `deaf` goes on until [`Acted::let_go`], `gate` until the same but listens to a stop,
 //! `panics` panics in the wall itself, `flaky` faults until it was begun as often as [`Acted::flaky_for`] says,
 //! `stuck` waits until it is stopped, as often as [`Acted::stuck_for`] says, and then ends well, `doomed` the same and then faults,
-//! `hungry` runs out of memory below 128 MiB, `pours` writes a mebibyte.
+//! `hungry` runs out of memory below 128 MiB, `pours` writes a mebibyte, `screams` faults with much on stderr, `relapses` after
+//! its result, `breaks` faults when it was let go.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -14,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use sandtrap::{
     Attempt, Basis, ByteSize, Cell, Death, Ear, Ending, Entry, Evidence, Guard, Image, Isolation,
-    LoadError, OpenError, Program, RefusedMemory, Sender, Signal, Source, Step, StopHandle, Usage,
-    Vitals,
+    LoadError, OpenError, Payload, Program, RefusedMemory, Sender, Signal, Source, Step,
+    StopHandle, StopReason, Usage, Vitals,
 };
 
 /// The wall, and everything that is counted about it.
@@ -35,6 +36,12 @@ struct Facts {
     alive: AtomicI64,
     /// Cells that can't be opened from now on.
     fails: AtomicI64,
+    /// Kept cells that take their whole wall time from now on, and are not there then.
+    late_starts: AtomicI64,
+    /// Kept cells that are there only when the gate opens.
+    slow_starts: AtomicI64,
+    /// Spares that are there only then.
+    slow_spares: AtomicI64,
     /// So often `flaky` still faults.
     flaky: AtomicI64,
     /// So often `stuck` still waits.
@@ -66,6 +73,21 @@ impl Acted {
     /// Has the next cells fail to open.
     pub fn fail_to_open(&self, cells: i64) {
         self.facts.fails.store(cells, Ordering::SeqCst);
+    }
+
+    /// Has the next kept cells wait at the gate, or until they are stopped, and be too late then.
+    pub fn start_late(&self, cells: i64) {
+        self.facts.late_starts.store(cells, Ordering::SeqCst);
+    }
+
+    /// Has the next kept cells wait at the gate, or until they are stopped, and be there then.
+    pub fn start_slowly(&self, cells: i64) {
+        self.facts.slow_starts.store(cells, Ordering::SeqCst);
+    }
+
+    /// The same for spares.
+    pub fn start_spares_slowly(&self, cells: i64) {
+        self.facts.slow_spares.store(cells, Ordering::SeqCst);
     }
 
     /// Has the next tasks that are `flaky` fault.
@@ -126,6 +148,30 @@ impl Acted {
         }
     }
 
+    fn start_at_the_gate(&self, stop: &StopHandle) {
+        lock(&self.facts.began).push("a start".to_owned());
+        self.facts.changed.notify_all();
+        self.wait_at_the_gate_until(stop);
+    }
+
+    /// Waits at the gate, or until it is stopped.
+    fn wait_at_the_gate_until(&self, stop: &StopHandle) {
+        let facts = Arc::clone(&self.facts);
+        let _guard = stop.on_stop(move || {
+            drop(lock(&facts.gate));
+            facts.opened_gate.notify_all();
+        });
+        self.wait_at_the_gate(&|| stop.reason().is_some());
+    }
+
+    fn wait_at_the_gate(&self, gives_up: &dyn Fn() -> bool) {
+        let mut is_open = lock(&self.facts.gate);
+        while !*is_open && !gives_up() {
+            let waited = self.facts.opened_gate.wait(is_open);
+            is_open = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     fn open_cell(&self, kept: bool) -> Result<Box<dyn Cell>, OpenError> {
         if self.facts.fails.fetch_sub(1, Ordering::SeqCst) > 0 {
             return Err(LoadError::at(Step::Reserve, "the script has no room for it"));
@@ -149,6 +195,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Takes one of so many, if there are any left.
+fn takes(of: &AtomicI64) -> bool {
+    let less = |left: i64| (left > 0).then_some(left - 1);
+    of.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_ok()
+}
+
 impl Isolation for Acted {
     fn load(&self, _: &Program) -> Result<Arc<dyn Image>, LoadError> {
         Ok(Arc::new(self.clone()))
@@ -161,7 +213,25 @@ impl Image for Acted {
     }
 
     fn keep(&self) -> Result<Box<dyn Cell>, OpenError> {
+        self.keep_until(&StopHandle::new())
+    }
+
+    fn keep_until(&self, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        let is_late = takes(&self.facts.late_starts);
+        if is_late || takes(&self.facts.slow_starts) {
+            self.start_at_the_gate(stop);
+        }
+        if is_late {
+            return Err(LoadError::stopped(stop.reason().unwrap_or(StopReason::WallTime)));
+        }
         self.open_cell(true)
+    }
+
+    fn ready(&self, keeps: bool, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        if takes(&self.facts.slow_spares) {
+            self.start_at_the_gate(stop);
+        }
+        if keeps { self.keep_until(stop) } else { self.open() }
     }
 
     fn keeps_time(&self) -> bool {
@@ -240,9 +310,23 @@ impl ActedCell {
                 poured.output.stdout = Some(vec![b'x'; 1024 * 1024]);
                 poured
             }
+            "screams" => {
+                let mut screamed = self.act("fault", stop);
+                screamed.output.stderr_tail = [&[b'x'; 3000][..], b" last words"].concat();
+                screamed
+            }
+            "relapses" => {
+                let mut relapsed = self.act("fault", stop);
+                relapsed.testimony.result = Some(Payload::raw("done"));
+                relapsed
+            }
             "error" | "exit" => exit(3),
             "fault" => death(Signal::Segv, Sender::Kernel),
             "abort" => death(Signal::Abrt, Sender::Itself),
+            "breaks" => {
+                self.wall.wait_at_the_gate_until(stop);
+                self.act("fault", stop)
+            }
             "killed" => death(Signal::Kill, Sender::Process(1)),
             "memory" => {
                 let refused = RefusedMemory { wanted: None, limit: 1, basis: Basis::Seen };
@@ -260,16 +344,11 @@ impl ActedCell {
                 Evidence::of(Source::Status, Ending::Vanished)
             }
             "deaf" => {
-                self.wait_at_the_gate(&|| false);
+                self.wall.wait_at_the_gate(&|| false);
                 exit(0)
             }
             "gate" => {
-                let facts = Arc::clone(&self.wall.facts);
-                let _guard = stop.on_stop(move || {
-                    drop(lock(&facts.gate));
-                    facts.opened_gate.notify_all();
-                });
-                self.wait_at_the_gate(&|| stop.reason().is_some());
+                self.wall.wait_at_the_gate_until(stop);
                 if stop.reason().is_some() {
                     Evidence::of(Source::Status, Ending::Vanished)
                 } else {
@@ -277,14 +356,6 @@ impl ActedCell {
                 }
             }
             other => panic!("no guest of this wall can `{other}`"),
-        }
-    }
-
-    fn wait_at_the_gate(&self, gives_up: &dyn Fn() -> bool) {
-        let mut is_open = lock(&self.wall.facts.gate);
-        while !*is_open && !gives_up() {
-            let waited = self.wall.facts.opened_gate.wait(is_open);
-            is_open = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 }

@@ -161,6 +161,7 @@ pub fn table() -> Vec<Row> {
         never_ending(),
         liars(),
         testifying(),
+        panicking(),
         natives::rows(),
         forbidden::rows(),
         modules(),
@@ -277,6 +278,7 @@ fn testifying() -> Vec<Row> {
         row("sdk_error").both(FailedError).otherwise_as_component(EXIT_1, NO_CHANNEL),
         row("sdk_panic").both(FailedPanic).otherwise_as_component(ABORTS, NO_CHANNEL),
         row("sdk_out_of_memory").both(CrashedOutOfMemory),
+        row("sdk_survives_thread_panic").both(Completed),
         row("sdk_survives_refusal").native(Completed).wasm(CrashedOutOfMemory).because(
             "a process may be refused memory and go on; the growth of a module beyond its cap is \
              refused by the wall itself, which ends it",
@@ -288,6 +290,27 @@ fn testifying() -> Vec<Row> {
         row("channel_garbage").both(CrashedProtocol).otherwise_as_component(Expect::Absent, NO_CHANNEL),
         row("channel_torn_frame").both(CrashedProtocol).otherwise_as_component(Expect::Absent, NO_CHANNEL),
         row("channel_flood").both(StoppedResult).otherwise_as_component(Expect::Absent, NO_CHANNEL),
+    ]
+}
+
+/// Panics where there is little to say them with. `tests/suite/panics.rs` looks at their words.
+fn panicking() -> Vec<Row> {
+    let told =
+        |guest| row(guest).both(Label::FailedPanic).otherwise_as_component(ABORTS, NO_CHANNEL);
+    let mut deep = told("sdk_panic_deep");
+    deep.args = vec!["1000"];
+    vec![
+        deep,
+        row("sdk_panic_memory_full")
+            .both(Label::FailedPanic)
+            .otherwise_as_component(Expect::Ends(Label::CrashedOutOfMemory, None), NO_CHANNEL)
+            .with(|limits| limits.on_memory_limit = OnMemoryLimit::Refuse),
+        told("sdk_panic_in_drop"),
+        told("sdk_panic_across_c"),
+        told("sdk_panic_payload"),
+        // The words stand on stderr, too.
+        told("sdk_panic_long").with(|limits| limits.output = ByteSize::mib(4)),
+        told("sdk_panic_in_threads"),
     ]
 }
 

@@ -4,6 +4,7 @@ pub mod acceptance;
 pub mod acted;
 pub mod bombs;
 pub mod chaos;
+pub mod children;
 pub mod confusion;
 pub mod expect;
 pub mod guests;

@@ -155,10 +155,10 @@ impl fmt::Display for Remains {
             writeln!(f, "{count:8} {label}")?;
         }
         for (when, counted) in [("before", &self.before), ("after", &self.after)] {
-            let Counted { children, groups, mounts, descriptors, threads, .. } = counted;
+            let Counted { children, groups, mounts, descriptors, threads, resident_kib } = counted;
             writeln!(
                 f,
-                "{when:8} {children} processes, {groups} groups, {mounts} mounts, {descriptors} descriptors, {threads} threads"
+                "{when:8} {children} processes, {groups} groups, {mounts} mounts, {descriptors} descriptors, {threads} threads, {resident_kib} KiB resident"
             )?;
         }
         for left in &self.alive {

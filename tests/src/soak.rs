@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sandtrap::{ByteSize, Limits, Loaded, Program, Runtime, Task};
 
+use crate::children::children;
 use crate::guests::Form;
 
 /// How many tasks a full soak runs.
@@ -91,9 +92,9 @@ impl Counted {
     /// Counts now.
     pub fn now() -> Self {
         Self {
-            resident_kib: resident_kib(),
-            descriptors: fs::read_dir("/proc/self/fd").map_or(0, Iterator::count),
-            children: children(),
+            resident_kib: status_kib("VmRSS:"),
+            descriptors: descriptors(),
+            children: own_children(),
             groups: groups(),
             mounts: fs::read_to_string("/proc/self/mountinfo").map_or(0, |it| it.lines().count()),
             threads: fs::read_dir("/proc/self/task").map_or(0, Iterator::count),
@@ -101,26 +102,24 @@ impl Counted {
     }
 }
 
-fn resident_kib() -> u64 {
+/// A size that the kernel tells of this process, in KiB.
+pub fn status_kib(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|number| number.parse().ok())
-        .unwrap_or(0)
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-fn children() -> usize {
-    let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    threads
-        .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-        .map(|list| list.split_whitespace().filter(|pid| !is_keeper(pid)).count())
-        .sum()
+/// Open descriptors of this process.
+pub fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+fn own_children() -> usize {
+    children().into_iter().filter(|pid| !is_keeper(*pid)).count()
 }
 
 /// Every loaded program has one, as long as it is loaded.
-fn is_keeper(pid: &str) -> bool {
+fn is_keeper(pid: i32) -> bool {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     line.starts_with(b"sandtrap-keeper")
 }

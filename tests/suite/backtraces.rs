@@ -6,10 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::stat::Mode;
-use sandtrap::{Limits, Program, Record, Report, Runtime, Task, Wall};
+use sandtrap::{
+    Ending, Evidence, Failure, Frame, Limits, Program, Record, Report, Runtime, Source, Task,
+    TaskSummary, Verdict, Wall,
+};
 use sandtrap_tests::confusion::builds::Builds;
 use sandtrap_tests::confusion::{Asked, Matrix};
-use sandtrap_tests::guests;
+use sandtrap_tests::guests::{self, Form};
 
 fn run_of(path: &Path, cause: &str, wanted: bool) -> Report {
     let limits = Limits { wall: Duration::from_millis(2000), ..Limits::default() };
@@ -90,6 +93,48 @@ fn a_call_that_a_filter_refused_is_found_where_it_was_made() {
     assert_eq!(report.verdict.label().as_str(), "denied.syscall");
     let found = functions(&report).iter().any(|function| function.ends_with("seccomp_self::main"));
     assert!(found, "{:?}", functions(&report));
+}
+
+/// A guest that is linked with the guest's library, in a form, behind the wall of that form.
+fn run_linked(form: Form, name: &str, wanted: bool) -> Report {
+    let program = Program::file(form.guest(name)).within(form.wall()).backtrace(wanted);
+    Runtime::new().unwrap().run(program, &Task::command(Vec::<String>::new()))
+}
+
+#[test]
+fn a_panic_is_found_where_it_was_behind_both_walls() {
+    for form in [Form::Process, Form::Module] {
+        let report = run_linked(form, "sdk_panic", true);
+        assert_eq!(report.verdict.label().as_str(), "failed.panic", "{form:?}");
+        let own = |frame: &&Frame| frame.function.ends_with("sdk_panic::main");
+        let main = report.facts.trace.iter().find(own);
+        let main = main.unwrap_or_else(|| panic!("{form:?}: {:#?}", report.facts.trace));
+        let place = main.place.as_deref().unwrap_or_default();
+        assert!(place.contains("sdk_panic.rs:"), "{form:?}: {main:?}");
+        let json = serde_json::to_value(Record::from(&report)).unwrap();
+        let listed = json["verdict"]["trace"].as_array().unwrap();
+        assert!(listed.iter().any(|frame| frame == &main.to_string()), "{form:?}: {json:#}");
+    }
+}
+
+#[test]
+fn a_process_that_is_not_asked_says_nothing_of_its_panic_but_its_words_and_its_place() {
+    let report = run_linked(Form::Process, "sdk_panic", false);
+    assert_eq!(report.verdict.label().as_str(), "failed.panic");
+    assert!(report.facts.trace.is_empty(), "{:?}", functions(&report));
+}
+
+#[test]
+fn a_panic_that_was_survived_is_no_place_of_the_end() {
+    let mut evidence = Evidence::of(Source::Status, Ending::Exited(3));
+    evidence.panicked_at =
+        vec![Frame { function: "long_ago".to_owned(), place: None, times: 1 }].into();
+    let loaded = Program::file("guest").within(Wall::Native);
+    let summary = |id| TaskSummary::new(&loaded, Wall::Native, &Task::command([id]));
+    let of = |verdict| Report::new(summary("x"), Limits::default(), verdict, evidence.clone());
+    assert!(of(Verdict::Failed(Failure::Exit { code: 3 })).facts.trace.is_empty());
+    let panic = Failure::Panic { message: "no".to_owned(), place: None };
+    assert_eq!(functions(&of(Verdict::Failed(panic))), ["long_ago"]);
 }
 
 /// Runs a copy that is changed between its death and the look at where it was.

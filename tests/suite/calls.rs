@@ -298,7 +298,7 @@ fn a_program_that_serves_no_calls_is_told_so() {
     let task = Task::invoke("add", &(1, 2)).unwrap();
     let report = runtime.run(Program::file("/bin/true"), &task);
     assert_eq!(report.verdict.label().as_str(), "crashed.protocol");
-    assert!(report.verdict.to_string().contains("no guest with functions"), "{}", report.verdict);
+    assert!(report.verdict.to_string().contains("never said hello"), "{}", report.verdict);
     let report = runtime.run(Program::file(guests::module("no_start")), &task);
     assert_eq!(report.verdict.label().as_str(), "unstarted.rejected");
     assert!(report.verdict.to_string().contains("sandtrap-guest"), "{}", report.verdict);

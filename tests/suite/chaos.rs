@@ -13,6 +13,7 @@ fn p01_p10_s01_tasks_die_in_every_way_and_each_has_its_own_report() {
     for pulse in &chaos.waited {
         assert_eq!(pulse.wrong, Vec::<String>::new(), "{}", pulse.name);
         assert!(!pulse.times.is_empty(), "{} was never answered", pulse.name);
+        assert!(pulse.is_in_time(chaos.longest), "{pulse}, beside tasks of {:?}", chaos.longest);
     }
     assert!(chaos.killed > 0);
     let [before, _, late, gone] = chaos.counted;

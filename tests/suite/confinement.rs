@@ -1,5 +1,6 @@
 //! What a guest starts with, bullet by bullet, behind both walls.
 
+use std::os::fd::AsRawFd as _;
 use std::process::Command;
 
 use sandtrap::{
@@ -33,6 +34,20 @@ fn b6_a_guest_gets_its_arguments_and_no_environment() {
         let foreign = environment.iter().filter(|line| !line.starts_with("SANDTRAP_CHANNEL="));
         assert_eq!(foreign.count(), 0, "{wall:?}: {environment:?}");
     }
+}
+
+#[test]
+fn a_program_that_is_in_memory_only_has_the_guards_of_every_other() {
+    let made = nix::sys::memfd::memfd_create("program", nix::sys::memfd::MFdFlags::empty());
+    let mut file = std::fs::File::from(made.unwrap());
+    std::io::copy(&mut std::fs::File::open(guests::native("hello")).unwrap(), &mut file).unwrap();
+    let in_memory = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let [of_file, in_memory] = [guests::native("hello"), in_memory.into()].map(|path| {
+        let report = Runtime::new().unwrap().run(Program::file(path), &task([]));
+        assert!(report.verdict.is_completed(), "{:?}", report.verdict);
+        report.guards
+    });
+    assert_eq!(in_memory, of_file);
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn run_under(profile: &str, without: &str, guards: &str, guest: &str, more: &[&s
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn guard<'a>(report: &'a Value, name: &str) -> &'a Value {
+pub(super) fn guard<'a>(report: &'a Value, name: &str) -> &'a Value {
     let guards = report["guards"].as_array().unwrap();
     guards.iter().find(|guard| guard["name"] == name).unwrap_or(&Value::Null)
 }
@@ -149,10 +149,10 @@ fn where_tracing_is_refused_the_group_counts_the_processor_time_of_the_tree() {
 
 /// What such a host lacks, what stands all the same, and which guard a task that requires all is refused for; as
 /// root, and as nobody, who has no groups either.
-struct Poor {
-    without: &'static str,
-    missing: &'static [&'static str],
-    standing: &'static [&'static str],
+pub(super) struct Poor {
+    pub(super) without: &'static str,
+    pub(super) missing: &'static [&'static str],
+    pub(super) standing: &'static [&'static str],
     /// `None` where what stands in is as good.
     refused: Option<&'static str>,
 }
@@ -166,7 +166,7 @@ const NAMESPACES: [&str; 6] = [
     "pid-namespace",
 ];
 
-const POOR: [Poor; 7] = [
+pub(super) const POOR: [Poor; 7] = [
     Poor { without: "nothing", missing: &[], standing: &NAMESPACES, refused: None },
     Poor {
         without: "namespaces",
@@ -207,10 +207,10 @@ const POOR: [Poor; 7] = [
 ];
 
 /// A host and its guest where everybody may execute them.
-struct OpenPlace(tempfile::TempDir);
+pub(super) struct OpenPlace(tempfile::TempDir);
 
 impl OpenPlace {
-    fn make() -> Self {
+    pub(super) fn make() -> Self {
         let place = tempfile::tempdir().unwrap();
         fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_poor_host"), place.path().join("host")).unwrap();
@@ -219,7 +219,7 @@ impl OpenPlace {
     }
 
     /// The report of a host of root's, or of nobody's.
-    fn run(&self, as_nobody: bool, without: &str, guards: &str) -> Value {
+    pub(super) fn run(&self, as_nobody: bool, without: &str, guards: &str) -> Value {
         let mut command = Command::new(self.0.path().join("host"));
         command.args([without, guards, "compute"]).arg(self.0.path().join("hello"));
         if as_nobody {
@@ -228,6 +228,14 @@ impl OpenPlace {
         let output = command.current_dir("/").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Whether there are memory groups. `None` where this host has less of all else itself: there is nothing to take away.
+    pub(super) fn has_groups_and_all_else(&self, as_nobody: bool) -> Option<bool> {
+        let plain = self.run(as_nobody, "nothing", "best-effort");
+        let has = |name: &str| guard(&plain, name)["state"] == "in-force";
+        let all_else = ["mount-namespace", "pid-namespace", "landlock-scopes"];
+        all_else.into_iter().all(has).then(|| has("memory-group"))
     }
 }
 
@@ -247,17 +255,8 @@ fn check_poor(report: &Value, poor: &Poor, whose: &str) {
 #[test]
 fn each_guard_alone_can_be_missing_and_the_others_stand_for_root_and_for_nobody() {
     let place = OpenPlace::make();
-    let is_root = nix::unistd::geteuid().is_root();
-    let whose: &[(bool, &str)] =
-        if is_root { &[(false, "root"), (true, "nobody")] } else { &[(false, "itself")] };
-    for (as_nobody, name) in whose {
-        let plain = place.run(*as_nobody, "nothing", "best-effort");
-        // Where this host has less itself, there is nothing to take away.
-        let has_all = ["mount-namespace", "pid-namespace", "landlock-scopes"];
-        if has_all.iter().any(|name| guard(&plain, name)["state"] != "in-force") {
-            continue;
-        }
-        let has_groups = guard(&plain, "memory-group")["state"] == "in-force";
+    for (as_nobody, name) in whose() {
+        let Some(has_groups) = place.has_groups_and_all_else(*as_nobody) else { continue };
         for poor in &POOR {
             check_poor(&place.run(*as_nobody, poor.without, "best-effort"), poor, name);
             let strict = place.run(*as_nobody, poor.without, "required");
@@ -271,6 +270,14 @@ fn each_guard_alone_can_be_missing_and_the_others_stand_for_root_and_for_nobody(
                 }
             }
         }
+    }
+}
+
+/// Who asks: root and nobody, or whoever runs this test.
+pub(super) fn whose() -> &'static [(bool, &'static str)] {
+    match nix::unistd::geteuid().is_root() {
+        true => &[(false, "root"), (true, "nobody")],
+        false => &[(false, "itself")],
     }
 }
 

@@ -367,3 +367,21 @@ fn who_waits_for_a_guest_to_be_warm_keeps_his_own_deadline() {
     assert_eq!(label(&report), "stopped.wall-time", "{}", why(&report));
     assert!(report.facts.was_warming_up);
 }
+
+#[test]
+fn s7_a_pool_says_what_ended_a_guest_while_it_warmed_up_as_a_task_of_its_own_would() {
+    let second = Limits { wall: Duration::from_secs(1), ..limits() };
+    for (how, limits, expected) in
+        [("hangs", second, "stopped.wall-time"), ("panics", limits(), "failed.panic")]
+    {
+        let mut permissions = Permissions::default();
+        permissions.env.push(("WARM_UP".into(), how.into()));
+        let program = program(guests::native("warmed"), Start::Fork).limits(limits);
+        let keep = Some(Reuse::default());
+        let settings = PoolSettings { keep, ..PoolSettings::with_workers(1) };
+        let report = load(program.permissions(permissions)).pool(settings).run(task("learnt", &()));
+        assert_eq!(label(&report), expected, "{}", why(&report));
+        assert!(report.facts.was_warming_up, "{how}");
+        assert!(report.output.stderr_text().starts_with("warming up"), "{how}");
+    }
+}

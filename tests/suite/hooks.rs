@@ -1,7 +1,6 @@
 //! Callbacks and lines, with guests that end in every way.
 
-use std::cell::RefCell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use sandtrap::{
     CrashCause, Death, Ending, Evidence, Hooks, Lines, LoadError, Program, Report, Runtime, Sender,
@@ -23,22 +22,22 @@ fn signalled(signal: Signal, sender: Sender) -> Ending {
 
 /// What is called for a report, in order.
 fn called(report: &Report) -> Vec<String> {
-    let called = RefCell::new(Vec::new());
+    let called = Mutex::new(Vec::new());
     let note = |name: &'static str| {
         let called = &called;
-        move |_: &Report| called.borrow_mut().push(name.to_owned())
+        move |_: &Report| called.lock().unwrap().push(name.to_owned())
     };
     let mut hooks = Hooks::new()
         .on_finish(note("finish"))
         .on_success(note("success"))
         .on_failure(note("failure"))
-        .on_exit(|code, _| called.borrow_mut().push(format!("exit {code}")))
+        .on_exit(|code, _| called.lock().unwrap().push(format!("exit {code}")))
         .on_crash(note("crash"))
         .on_killed(note("killed"))
         .on_timeout(note("timeout"));
     assert_eq!(hooks.tell(report), 0);
     drop(hooks);
-    called.into_inner()
+    called.into_inner().unwrap()
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use sandtrap::{
-    CallError, Failure, Limits, Loaded, Permissions, Program, Reuse, Runtime, RuntimeBuilder, Task,
-    Verdict, Wall,
+    CallError, Failure, Limits, Loaded, Order, Permissions, PoolSettings, Program, Report, Reuse,
+    Runtime, RuntimeBuilder, Start, Task, Verdict, Wall,
 };
 use sandtrap_tests::guests;
 
@@ -65,6 +65,35 @@ fn a_guest_calls_what_it_was_granted() {
             assert!(answer.iter().eq(bytes.iter().rev()), "{wall:?} {size}");
         }
         assert_eq!(guest.call::<_, u64>("asks_often", &1000_u64).unwrap(), 999_000, "{wall:?}");
+    }
+}
+
+#[test]
+fn a_guest_knows_what_it_was_granted_before_it_calls() {
+    let task = || Task::invoke("knows", "greet").unwrap();
+    let is_told = |report: &Report, granted: &[&str]| {
+        let (names, has_greet): (Vec<String>, bool) = report.value().unwrap();
+        let granted = granted.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!((names, has_greet), (granted.clone(), !granted.is_empty()));
+    };
+    for wall in WALLS {
+        for granted in [&[][..], &["double", "greet"]] {
+            let guest = load(wall, granted);
+            is_told(&guest.run(&task()), granted);
+            // It is told once, and keeps it in mind; also where it was greeted before its first call.
+            let mut kept = guest.keep(Reuse::default()).unwrap();
+            let pool = guest.pool(PoolSettings { spares: 1, ..PoolSettings::with_workers(1) });
+            for _ in 0..3 {
+                is_told(&kept.run(&task()), granted);
+                is_told(&pool.run(Order::new(task())), granted);
+            }
+        }
+    }
+    let granted = ["double", "greet"];
+    let program = program(Wall::Native, &granted).started_by(Start::Fork);
+    let forked = host().build().unwrap().load(program).unwrap();
+    for _ in 0..2 {
+        is_told(&forked.run(&task()), &granted);
     }
 }
 

@@ -1,110 +1,24 @@
 //! Guests that talk against the rules, byte by byte as a script says, behind both walls. None of them hangs, harms the
 //! host or makes it grow; each has the verdict of its misbehaviour.
 
+mod growth;
+mod script;
+
 use std::time::Duration;
 
 use sandtrap::{
-    ByteSize, Codec, Level, Limits, Loaded, Payload, Permissions, Profile, Program, Runtime, Task,
-    Wall,
+    Access, ByteSize, Codec, Level, Limits, Loaded, Payload, Permissions, Profile, Program,
+    Runtime, Task, Wall,
 };
-use sandtrap_protocol::{
-    ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_with,
-};
+use sandtrap_protocol::{FromGuest, MAX_FRAME, VERSION, encode, encode_with};
 use sandtrap_tests::guests;
+
+use growth::Growth;
+pub(super) use script::{Script, emit, result};
+use script::{error, functions, host, panic, value};
 
 const WALLS: [Wall; 2] = [Wall::Native, Wall::Wasm];
 const RESULT: u64 = 1 << 20;
-
-/// What a guest does, step by step.
-#[derive(Default)]
-pub(super) struct Script(pub(super) Vec<u8>);
-
-impl Script {
-    pub(super) fn hello() -> Self {
-        Self::default().frame(&FromGuest::Hello { version: VERSION })
-    }
-
-    pub(super) fn says(mut self, bytes: &[u8]) -> Self {
-        self.0.push(b's');
-        self.0.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    pub(super) fn frame(self, frame: &FromGuest) -> Self {
-        self.says(&encode(frame).unwrap())
-    }
-
-    fn for_ever(mut self, bytes: &[u8]) -> Self {
-        self.0.push(b'r');
-        self.0.extend_from_slice(&u32::MAX.to_le_bytes());
-        self.0.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    pub(super) fn exits(mut self, code: u32) -> Self {
-        self.0.push(b'x');
-        self.0.extend_from_slice(&code.to_le_bytes());
-        self
-    }
-
-    fn resizes(mut self, length: u64) -> Self {
-        self.0.push(b'z');
-        self.0.extend_from_slice(&length.to_le_bytes());
-        self
-    }
-
-    /// Writes so often into its lane.
-    pub(super) fn shares(mut self, count: u32, at: usize, bytes: &[u8]) -> Self {
-        self.0.push(b'm');
-        self.0.extend_from_slice(&count.to_le_bytes());
-        self.0.extend_from_slice(&(at as u32).to_le_bytes());
-        self.0.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-        self.0.extend_from_slice(bytes);
-        self
-    }
-
-    /// Waits for so many bytes of its host.
-    pub(super) fn waits(mut self, bytes: u32) -> Self {
-        self.0.push(b'w');
-        self.0.extend_from_slice(&bytes.to_le_bytes());
-        self
-    }
-
-    pub(super) fn hangs(mut self) -> Self {
-        self.0.push(b'h');
-        self
-    }
-}
-
-pub(super) fn result() -> FromGuest {
-    FromGuest::Return { id: 1, codec: Codec::Raw }
-}
-
-fn error() -> FromGuest {
-    FromGuest::Error(ErrorReport { message: "no".into(), chain: vec![] })
-}
-
-pub(super) fn emit(id: u64) -> FromGuest {
-    FromGuest::Emit { id, codec: Codec::Raw }
-}
-
-fn functions() -> FromGuest {
-    FromGuest::Functions(vec!["f".into()])
-}
-
-fn value() -> FromGuest {
-    FromGuest::ErrorValue { codec: Codec::Raw }
-}
-
-fn panic() -> FromGuest {
-    FromGuest::Panic(PanicReport { message: "x".into(), place: None, fatal: true })
-}
-
-fn host() -> FromGuest {
-    FromGuest::HostCall { id: 1, codec: Codec::Raw, function: "kv.get".into() }
-}
 
 /// A name, what is done, and how it ends.
 type Row = (&'static str, Script, &'static str);
@@ -296,7 +210,36 @@ fn floods_and_ends() -> Vec<Row> {
     ]
 }
 
-pub(super) fn load(wall: Wall, wall_time: Duration) -> Loaded {
+/// What a guest does with descriptors, its own and others; `file` is one that it may open.
+fn descriptors(file: &str) -> Vec<Row> {
+    let hello = Script::hello;
+    let log = encode_with(&FromGuest::Log { level: Level::Info }, &[b'x'; 1000]).unwrap();
+    let item = encode_with(&emit(1), &[7; 1000]).unwrap();
+    let answer = encode(&result()).unwrap();
+    let bytewise = answer.iter().fold(hello(), |script, byte| script.passes(1, &[*byte]));
+    let others = (4..100).fold(hello(), |script, number| script.writes(number, &[0xff; 100]));
+    let closed = (0..100).fold(hello(), Script::closes);
+    vec![
+        ("hoarded_files", hello().hoards(file).frame(&result()).exits(0), "completed"),
+        ("hoarded_files_and_endless_items", hello().hoards(file).for_ever(&item), LIMIT),
+        ("hoarded_files_and_half_a_frame", hello().hoards(file).says(&[9, 0]).exits(0), PROTOCOL),
+        ("hoarded_files_and_a_hang", hello().hoards(file).hangs(), "stopped.wall-time"),
+        ("descriptors_beside_endless_words", hello().passes(u32::MAX, &log), LIMIT),
+        ("descriptors_beside_noise", hello().passes(9, &[0xff; 5]).hangs(), PROTOCOL),
+        ("descriptors_beside_the_result", hello().passes(1, &answer).exits(0), "completed"),
+        ("descriptors_beside_two_results", hello().passes(2, &answer).hangs(), PROTOCOL),
+        ("descriptors_beside_each_byte", bytewise.exits(0), "completed"),
+        ("a_result_on_stdin", hello().writes(0, &answer).exits(0), PROTOCOL),
+        ("a_result_on_stdout", hello().writes(1, &answer).exits(0), PROTOCOL),
+        ("a_result_on_stderr", hello().writes(2, &answer).exits(0), PROTOCOL),
+        ("noise_on_all_that_is_not_its_own", others.frame(&result()).exits(0), "completed"),
+        ("a_closed_channel", hello().closes(3).exits(0), PROTOCOL),
+        ("a_closed_channel_and_a_hang", hello().closes(3).hangs(), "stopped.wall-time"),
+        ("everything_closed", closed.exits(0), PROTOCOL),
+    ]
+}
+
+fn load_with(wall: Wall, wall_time: Duration, permissions: &Permissions) -> Loaded {
     let path = match wall {
         Wall::Native => guests::native("speaks_raw"),
         Wall::Wasm => guests::wasm("speaks_raw"),
@@ -308,20 +251,29 @@ pub(super) fn load(wall: Wall, wall_time: Duration) -> Loaded {
         result: ByteSize::bytes(RESULT),
         ..Limits::default()
     };
-    Runtime::new().unwrap().load(Program::file(path).within(wall).limits(limits)).unwrap()
+    let program = Program::file(path).within(wall).limits(limits).permissions(permissions.clone());
+    Runtime::new().unwrap().load(program).unwrap()
 }
 
-/// All whose ending is another one than it should be.
+pub(super) fn load(wall: Wall, wall_time: Duration) -> Loaded {
+    load_with(wall, wall_time, &Permissions::default())
+}
+
 fn wrong(rows: Vec<Row>) -> Vec<String> {
+    wrong_of(rows, |_| Permissions::default())
+}
+
+/// All whose ending is another one than it should be, or that have made the host grow.
+fn wrong_of(rows: Vec<Row>, permissions: impl Fn(Wall) -> Permissions) -> Vec<String> {
     let mut wrong = Vec::new();
     for wall in WALLS {
         // A guest that hangs is ended by its time, and no other: it is far more than any other needs.
-        let (patient, quick) =
-            (load(wall, Duration::from_secs(100)), load(wall, Duration::from_millis(300)));
-        for (name, script, label) in &rows {
+        let [patient, quick] = [Duration::from_secs(100), Duration::from_millis(300)]
+            .map(|time| load_with(wall, time, &permissions(wall)));
+        let mut run = |growth: &mut Growth, (name, script, label): &Row| {
             let guest = if *label == "stopped.wall-time" { &quick } else { &patient };
             let task = Task::invoke_with("f", Payload::raw(script.0.clone()));
-            let report = guest.run(&task);
+            let report = growth.of(name, guest, &task);
             if report.verdict.label().as_str() != *label {
                 wrong.push(format!("{wall:?} {name}: {:?}", report.verdict));
             }
@@ -329,7 +281,13 @@ fn wrong(rows: Vec<Row>) -> Vec<String> {
             if report.value::<Vec<u8>>().is_ok() != (*label == "completed") {
                 wrong.push(format!("{wall:?} {name}: its result counts"));
             }
-        }
+        };
+        // What a host makes once, it keeps; by the second time everything is there.
+        let mut first = Growth::begin();
+        rows.iter().for_each(|row| run(&mut first, row));
+        let mut second = Growth::begin();
+        rows.iter().for_each(|row| run(&mut second, row));
+        wrong.extend(second.end().into_iter().map(|what| format!("{wall:?} {what}")));
     }
     wrong
 }
@@ -382,10 +340,28 @@ fn floods_end_at_their_limit_and_lies_change_nothing() {
     assert_eq!(wrong(floods_and_ends()), Vec::<String>::new());
 }
 
+/// A process may say something with descriptors beside it where its profile has sockets.
+#[test]
+fn descriptors_of_a_guest_are_no_concern_of_its_host() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "text").unwrap();
+    let file = folder.path().join("file");
+    let permissions = |wall| {
+        let profile = match wall {
+            Wall::Native => Profile::Process,
+            Wall::Wasm => Profile::default(),
+        };
+        let mut permissions = Permissions { profile, ..Permissions::default() };
+        permissions.grant_dir(folder.path(), folder.path(), Access::ReadOnly);
+        permissions
+    };
+    assert_eq!(wrong_of(descriptors(file.to_str().unwrap()), permissions), Vec::<String>::new());
+}
+
 #[test]
 fn there_are_many_misbehaviours_and_no_two_of_one_name() {
     let rows = [broken_frames(), out_of_turn(), host_calls(), placed_values(), floods_and_ends()];
-    let rows: Vec<Row> = rows.into_iter().flatten().collect();
+    let rows: Vec<Row> = rows.into_iter().flatten().chain(descriptors("file")).collect();
     let names: std::collections::BTreeSet<_> = rows.iter().map(|row| row.0).collect();
     assert!(names.len() == rows.len() && rows.len() >= 40, "{}", rows.len());
 }

@@ -38,7 +38,7 @@ fn keep(guest: &str) -> Kept {
 }
 
 /// One whose guest looks for calls in its lane: the first is greeted, and the second finds it at the channel still.
-fn warm() -> Kept {
+pub(super) fn warm() -> Kept {
     let mut kept = keep("stays");
     for next in 1..4 {
         assert_eq!(kept.call::<_, u64>("next", &()).unwrap(), next);
@@ -46,7 +46,7 @@ fn warm() -> Kept {
     kept
 }
 
-fn label(report: &Report) -> &'static str {
+pub(super) fn label(report: &Report) -> &'static str {
     report.verdict.label().as_str()
 }
 
@@ -58,13 +58,13 @@ fn report(ended: Result<u64, CallError>) -> Report {
 }
 
 /// How often a process has read something.
-fn reads(pid: u32) -> Option<u64> {
+pub(super) fn reads(pid: u32) -> Option<u64> {
     let counts = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     counts.lines().find_map(|line| line.strip_prefix("syscr: "))?.parse().ok()
 }
 
 /// Whether lanes are used on this host: where nobody can be born unseen.
-fn has_lanes(report: &Report) -> bool {
+pub(super) fn has_lanes(report: &Report) -> bool {
     let is_filtered = report.guards.iter().any(|it| it.name == "seccomp" && it.why.is_none());
     is_filtered && report.facts.source == Source::Ptrace
 }
@@ -106,7 +106,7 @@ fn a_guest_that_nobody_calls_sleeps() {
 fn values_of_every_size_and_what_is_said_before_them_arrive_in_order() {
     for payloads in [Payloads::Inline, Payloads::Shared] {
         let mut kept = keep_with("calls", limits(), payloads);
-        for bytes in [0, 1, 7, 64, 3900, 3940, 3968, 4000, 4100, 65_535, 65_536, 1 << 20] {
+        for bytes in [0, 1, 7, 64, 3900, 3930, 3960, 4000, 4100, 65_535, 65_536, 1 << 20] {
             for byte in 0..4 {
                 let sent = vec![byte; bytes];
                 assert_eq!(kept.call::<_, Vec<u8>>("echo", &sent).unwrap(), sent, "{bytes}");
@@ -241,20 +241,17 @@ fn two_that_have_one_processor_take_turns() {
     .unwrap();
 }
 
-/// The way of the guest, and where its message begins.
+/// The way of the guest, where its message begins, and where it says whether it looks for one.
 const OWN: usize = LANE_BYTES / 2;
-const WORDS: usize = OWN + 64;
+const WORDS: usize = OWN + 8;
+const PRESENCE: usize = OWN + 3968;
 const WATCHES: u32 = 1;
 const SLEEPS: u32 = 2;
 
-/// The beginning of a way: how many messages were laid down, the length of the last one, and a presence.
-fn head(turn: u32, length: u32, presence: u32) -> Vec<u8> {
-    [turn, length, 1, presence].map(u32::to_le_bytes).concat()
-}
-
-/// A guest that has taken its lane and answered its first call.
-fn takes_lane() -> Script {
-    Script::hello().frame(&FromGuest::Lane).frame(&result())
+/// A guest that has taken its lane and answered its first call, and says there whether it looks for the next one.
+fn takes_lane(presence: u32) -> Script {
+    let script = Script::hello().frame(&FromGuest::Lane).frame(&result());
+    script.shares(1, PRESENCE, &presence.to_ne_bytes())
 }
 
 /// How its second call ends, which finds the guest at its lane or at the channel.
@@ -270,7 +267,7 @@ fn second_call(script: Script) -> (&'static str, String) {
 #[test]
 fn a_guest_that_takes_a_call_and_says_nothing_is_ended_at_its_deadline() {
     for presence in [WATCHES, SLEEPS] {
-        let looks = takes_lane().shares(1, OWN, &head(0, 0, presence)).hangs();
+        let looks = takes_lane(presence).hangs();
         assert_eq!(second_call(looks).0, "stopped.wall-time");
     }
 }
@@ -280,8 +277,7 @@ fn whatever_a_guest_scribbles_there_harms_nobody_else() {
     for word in [0, 1, 2, 3, 1 << 31, u32::MAX] {
         let every_word: Vec<u8> = word.to_le_bytes().repeat(LANE_BYTES / 4);
         // It goes on while the call waits.
-        let script =
-            takes_lane().shares(1, OWN, &head(0, 0, WATCHES)).shares(u32::MAX, 0, &every_word);
+        let script = takes_lane(WATCHES).shares(u32::MAX, 0, &every_word);
         let (label, message) = second_call(script.hangs());
         let is_told = ["stopped.wall-time", "crashed.protocol"].contains(&label);
         assert!(is_told, "{word}: {label}: {message}");
@@ -292,12 +288,10 @@ fn whatever_a_guest_scribbles_there_harms_nobody_else() {
 fn an_answer_from_the_lane_has_to_be_one_of_its_call() {
     for (call, expected) in [(2, "completed"), (3, "crashed.protocol")] {
         let answer = encode_with(&FromGuest::Return { id: call, codec: Codec::Raw }, b"").unwrap();
-        let script = || {
-            takes_lane()
-                .shares(1, WORDS, &answer)
-                .shares(u32::MAX, OWN, &head(1, answer.len() as u32, WATCHES))
-                .hangs()
-        };
+        // How many messages were laid down, and the length of the last one.
+        let head = [1, answer.len() as u32].map(u32::to_ne_bytes).concat();
+        let script =
+            || takes_lane(WATCHES).shares(1, WORDS, &answer).shares(u32::MAX, OWN, &head).hangs();
         // It has to be there while the host looks, which is not for long.
         loop {
             let (label, message) = second_call(script());

@@ -166,7 +166,7 @@ fn commands_and_programs_without_functions_are_not_kept() {
     let mut kept = Runtime::new().unwrap().load(program).unwrap().keep(Reuse::default()).unwrap();
     let report = call(&mut kept, "next", &());
     assert_eq!(label(&report), "crashed.protocol");
-    assert!(report.verdict.to_string().contains("no guest with functions"), "{}", report.verdict);
+    assert!(report.verdict.to_string().contains("never said hello"), "{}", report.verdict);
     assert!(!kept.is_usable());
 }
 

@@ -26,6 +26,7 @@ stopped.output
 stopped.result
 stopped.processes
 stopped.files
+stopped.stdin
 stopped.cancelled
 stopped.shutdown
 denied.syscall

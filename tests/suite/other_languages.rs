@@ -104,6 +104,17 @@ fn they_call_functions_of_the_host() {
     });
 }
 
+/// One of them reads what may be called; the other one skips the frame, as it does with all that it doesn't know.
+#[test]
+fn they_know_which_functions_of_the_host_they_may_call() {
+    for_each(|language, guest| {
+        if language == "python" {
+            let report = guest.run(&json("known", "null"));
+            assert_eq!(report.value::<Vec<String>>(), Ok(vec!["kv.get".to_owned()]), "{language}");
+        }
+    });
+}
+
 #[test]
 fn their_errors_have_causes() {
     for_each(|language, guest| {

@@ -1,5 +1,8 @@
 //! One guest source, the same talk behind both walls: every frame, every shape of an error, every size of a value,
-//! however values travel.
+//! however values travel; every stream, and every callback.
+
+mod frames;
+mod streams;
 
 use std::time::Duration;
 
@@ -21,10 +24,10 @@ const WAYS: [(Wall, Payloads); 4] = [
 const SIZES: [usize; 11] =
     [0, 1, 4095, 4096, 65_500, 65_535, 65_536, 65_537, 1 << 20, (1 << 20) + 1, 64 << 20];
 
-fn load((wall, payloads): &(Wall, Payloads), memory: ByteSize) -> Loaded {
+fn program((wall, payloads): &(Wall, Payloads), guest: &str, memory: ByteSize) -> Program {
     let path = match wall {
-        Wall::Native => guests::native("calls"),
-        Wall::Wasm => guests::wasm("calls"),
+        Wall::Native => guests::native(guest),
+        Wall::Wasm => guests::wasm(guest),
     };
     let ample = Duration::from_secs(500);
     let result = ByteSize::bytes(memory.as_u64() / 3);
@@ -32,8 +35,15 @@ fn load((wall, payloads): &(Wall, Payloads), memory: ByteSize) -> Loaded {
     let mut permissions = Permissions::default();
     permissions.grant_host_function("shout");
     let program = Program::file(path).within(*wall).limits(limits).permissions(permissions);
-    let runtime = Runtime::builder().host("shout", |_, text: String| text.to_uppercase());
-    runtime.build().unwrap().load(program.payloads(payloads.clone())).unwrap()
+    program.payloads(payloads.clone())
+}
+
+fn runtime() -> Runtime {
+    Runtime::builder().host("shout", |_, text: String| text.to_uppercase()).build().unwrap()
+}
+
+fn load(way: &(Wall, Payloads), memory: ByteSize) -> Loaded {
+    runtime().load(program(way, "calls", memory)).unwrap()
 }
 
 /// Bytes that are nowhere the same for long.
@@ -106,6 +116,9 @@ fn seen(guest: &Loaded, task: &Task) -> Vec<String> {
     heard.push(format!("{} {}", report.verdict.label(), report.verdict));
     heard.push(format!("result {:?}", report.output.result.as_ref().map(Payload::bytes)));
     heard.push(format!("error {:?}", report.output.error_value.as_ref().map(Payload::bytes)));
+    heard.push(format!("fatal {}", report.facts.is_fatal));
+    heard.push(format!("device {:?}", report.facts.device_out_of_memory));
+    heard.push(format!("twice {:?}", report.facts.idempotent));
     heard
 }
 
@@ -139,6 +152,7 @@ fn every_word_and_every_error_is_the_same_behind_both_walls() {
         Task::invoke_with("add", Payload::raw("1")),
         typed("asks", ("shout", "loud")),
         typed("asks", ("whisper", "x")),
+        typed("knows", "shout"),
     ];
     let [native, others @ ..] = WAYS;
     let native = load(&native, ByteSize::mib(64));

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sandtrap::policy::restart::RestartSettings;
 use sandtrap::{
-    ByteSize, Limits, Loaded, Order, Payload, Permissions, Pool, PoolSettings, Program, Report,
-    Reuse, Runtime, Task, WorkerState,
+    ByteSize, Happening, Limits, Loaded, Order, Payload, Permissions, Pool, PoolSettings, Program,
+    Report, Reuse, Runtime, Task, Telemetry, WorkerState,
 };
 use sandtrap_tests::guests;
 
@@ -26,14 +27,14 @@ const PHASES: [Phase; 8] = [
     Phase { name: "teardown", said: Said::All },
 ];
 
-struct Phase {
-    name: &'static str,
-    said: Said,
+pub(super) struct Phase {
+    pub(super) name: &'static str,
+    pub(super) said: Said,
 }
 
 /// What of its answer, or its greeting, a guest has said when it dies.
 #[derive(Clone, Copy, PartialEq)]
-enum Said {
+pub(super) enum Said {
     Nothing,
     /// The frame is torn.
     Part,
@@ -59,12 +60,14 @@ const KINDS: [(&str, &str); 15] = [
     ("exit-0", "completed"),
 ];
 
-/// How a task ends. Only an exit depends on what was said before: without an answer it is no orderly end, and within a frame
-/// none at all.
-fn expected(phase: &Phase, kind: &str, label: &'static str) -> &'static str {
-    match (kind, phase.said) {
-        ("exit-0", Said::Nothing | Said::Part) | ("exit-3", Said::Part) => "crashed.protocol",
-        _ => label,
+impl Phase {
+    /// How a task ends. Only an exit depends on what was said before: without an answer it is no orderly end, and within a frame
+    /// none at all.
+    pub(super) fn expected(&self, kind: &str, label: &'static str) -> &'static str {
+        match (kind, self.said) {
+            ("exit-0", Said::Nothing | Said::Part) | ("exit-3", Said::Part) => "crashed.protocol",
+            _ => label,
+        }
     }
 }
 
@@ -76,7 +79,7 @@ fn load_with(runtime: &Runtime, phase: &str, kind: &str, mut permissions: Permis
     permissions.grant_env("PHASE", phase);
     permissions.grant_env("KIND", kind);
     // Only who sleeps runs into it.
-    let wall = Duration::from_millis(if kind == "sleeps" { 300 } else { 100_000 });
+    let wall = Duration::from_millis(if kind == "sleeps" { 1_000 } else { 100_000 });
     let limits = Limits { wall, memory: ByteSize::mib(64), ..Limits::default() };
     let program = Program::file(guests::native("dies_in")).permissions(permissions).limits(limits);
     runtime.load(program).expect("the guest is built")
@@ -105,7 +108,7 @@ fn wrong(
 ) -> Vec<String> {
     let beside: Vec<_> = (0..2).map(|_| innocents.submit(fine()).expect("there is room")).collect();
     let report = pool.run(call());
-    let expected = expected(phase, kind, label_of_kind);
+    let expected = phase.expected(kind, label_of_kind);
     let mut wrong = Vec::new();
     if label(&report) != expected {
         wrong.push(format!("{} {kind}: {} instead of {expected}", phase.name, report.verdict));
@@ -117,6 +120,73 @@ fn wrong(
         }
     }
     wrong
+}
+
+/// Waits until a pool has its spare, or has said that there is none.
+fn wait_for_a_spare(pool: &Pool, failed: &Receiver<()>) -> bool {
+    loop {
+        if pool.status().spares > 0 {
+            return true;
+        }
+        if failed.try_recv().is_ok() {
+            return false;
+        }
+        thread::yield_now();
+    }
+}
+
+/// The same phases in a process that stands ready. One that dies before it is ready is told of, and is no task's; what one
+/// does behind its answer is nobody's.
+fn assert_right_in_spares(phases: &[Phase]) {
+    let runtime = Runtime::new().unwrap();
+    // There is no second try.
+    let hour = Duration::from_secs(3_600);
+    let restart = RestartSettings { first: hour, most: hour, ..RestartSettings::default() };
+    let mut wrong = Vec::new();
+    for phase in phases {
+        for (kind, label_of_kind) in KINDS {
+            let (tell, failed) = mpsc::channel();
+            let telemetry = Telemetry::to(move |happening| {
+                if let Happening::WorkerFailedToStart { .. } = happening {
+                    // The test is over if nobody hears it.
+                    let _ = tell.send(());
+                }
+            });
+            let settings =
+                PoolSettings { spares: 1, restart, telemetry, ..PoolSettings::with_workers(1) };
+            let pool = load(&runtime, phase.name, kind).pool(settings);
+            let is_ready = wait_for_a_spare(&pool, &failed);
+            assert_eq!(is_ready, !["boot", "handshake"].contains(&phase.name), "{kind}");
+            let expected = match phase.name {
+                "teardown" => "completed",
+                _ => phase.expected(kind, label_of_kind),
+            };
+            let report = pool.run(call());
+            if label(&report) != expected {
+                wrong.push(format!(
+                    "{} {kind}: {} instead of {expected}",
+                    phase.name, report.verdict
+                ));
+            }
+            assert_eq!((pool.status().finished, pool.status().workers[0].crashes), (1, 0));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn s14_a_spare_that_dies_before_it_is_ready_costs_no_task_and_the_next_one_says_why() {
+    assert_right_in_spares(&PHASES[..2]);
+}
+
+#[test]
+fn p01_s14_a_spare_that_dies_of_its_call_is_told_right_whatever_it_dies_of() {
+    assert_right_in_spares(&PHASES[2..5]);
+}
+
+#[test]
+fn p01_p07_s14_a_spare_is_judged_by_what_it_did_until_its_answer_was_whole() {
+    assert_right_in_spares(&PHASES[5..]);
 }
 
 fn assert_right(phases: &[Phase]) {
@@ -179,7 +249,7 @@ fn p01_p07_s14_who_dies_while_nobody_calls_it_costs_no_call_whatever_it_dies_of(
 }
 
 /// A host that answers the call of `wait` when somebody lets it; and what says that it was called.
-fn host_that_waits() -> (Runtime, Receiver<()>, Sender<()>) {
+pub(super) fn host_that_waits() -> (Runtime, Receiver<()>, Sender<()>) {
     let ((says, called), (lets, go_on)) = (mpsc::channel(), mpsc::channel());
     let go_on: Mutex<Receiver<()>> = Mutex::new(go_on);
     let runtime = Runtime::builder().host("wait", move |_, nothing: Vec<u8>| {
@@ -191,29 +261,41 @@ fn host_that_waits() -> (Runtime, Receiver<()>, Sender<()>) {
     (runtime.build().unwrap(), called, lets)
 }
 
+/// Has a pool drained while its only worker waits for the host, and another task for the worker. Whatever the guest dies of
+/// then is told right, and the other one is given back.
+pub(super) fn assert_right_while_drained(
+    pool: &Pool,
+    (runs, waits): (Order, Order),
+    (called, lets): (&Receiver<()>, &Sender<()>),
+    (kind, expected): (&str, &str),
+) {
+    let runs = pool.try_submit(runs).expect("there is room");
+    let waits = pool.try_submit(waits).expect("there is room");
+    called.recv().unwrap();
+    let drained = thread::scope(|scope| {
+        let drained = scope.spawn(|| pool.drain(Duration::from_secs(100)));
+        while pool.status().workers[0].state != WorkerState::Draining {
+            thread::yield_now();
+        }
+        lets.send(()).unwrap();
+        drained.join().unwrap()
+    });
+    let report = runs.wait();
+    assert_eq!(label(&report), expected, "{kind}: {}", report.verdict);
+    assert_eq!(label(&waits.wait()), "unstarted.rejected", "beside {kind}");
+    assert_eq!((drained.finished, drained.returned, drained.killed), (1, 1, 0), "{kind}");
+}
+
 #[test]
 fn p01_p07_s14_who_dies_while_its_pool_is_drained_is_told_right_whatever_it_dies_of() {
     let (runtime, called, lets) = host_that_waits();
+    let drains = Phase { name: "drain", said: Said::Nothing };
     for (kind, label_of_kind) in KINDS {
         let mut permissions = Permissions::default();
         permissions.grant_host_function("wait");
-        let loaded = load_with(&runtime, "drain", kind, permissions);
+        let loaded = load_with(&runtime, drains.name, kind, permissions);
         let pool = loaded.pool(PoolSettings::with_workers(1));
-        let runs = pool.try_submit(call()).expect("there is room");
-        let waits = pool.try_submit(fine()).expect("there is room");
-        called.recv().unwrap();
-        let drained = thread::scope(|scope| {
-            let drained = scope.spawn(|| pool.drain(Duration::from_secs(100)));
-            while pool.status().workers[0].state != WorkerState::Draining {
-                thread::yield_now();
-            }
-            lets.send(()).unwrap();
-            drained.join().unwrap()
-        });
-        let report = runs.wait();
-        let phase = Phase { name: "drain", said: Said::Nothing };
-        assert_eq!(label(&report), expected(&phase, kind, label_of_kind), "{}", report.verdict);
-        assert_eq!(label(&waits.wait()), "unstarted.rejected", "beside {kind}");
-        assert_eq!((drained.finished, drained.returned, drained.killed), (1, 1, 0), "{kind}");
+        let expected = drains.expected(kind, label_of_kind);
+        assert_right_while_drained(&pool, (call(), fine()), (&called, &lets), (kind, expected));
     }
 }

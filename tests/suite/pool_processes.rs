@@ -11,9 +11,10 @@ use sandtrap::policy::restart::RestartSettings;
 use sandtrap::{
     ByteSize, Label, Limits, Loaded, Order, Pool, PoolSettings, Program, Reuse, Runtime, Task,
 };
+use sandtrap_tests::children::children;
 use sandtrap_tests::guests;
 
-fn load(guest: &str) -> Loaded {
+pub(super) fn load(guest: &str) -> Loaded {
     let ample = Duration::from_secs(120);
     let memory = ByteSize::mib(64);
     let limits = Limits { wall: ample, cpu: ample, memory, ..Limits::default() };
@@ -21,7 +22,7 @@ fn load(guest: &str) -> Loaded {
     Runtime::new().unwrap().load(program).unwrap()
 }
 
-fn one_worker(keep: Option<Reuse>, spares: usize) -> PoolSettings {
+pub(super) fn one_worker(keep: Option<Reuse>, spares: usize) -> PoolSettings {
     // Whoever has to wait for a restart waits for an hour.
     let hour = Duration::from_secs(3_600);
     let restart = RestartSettings { first: hour, most: hour, ..RestartSettings::default() };
@@ -34,7 +35,7 @@ fn at_once() -> RestartSettings {
     RestartSettings { first, most, deaths: u32::MAX, ..RestartSettings::default() }
 }
 
-fn next() -> Order {
+pub(super) fn next() -> Order {
     Order::new(Task::invoke("next", &()).unwrap())
 }
 
@@ -45,21 +46,14 @@ fn counted(pool: &Pool) -> (u64, u32) {
 }
 
 /// The processes of a guest that are there; zombies are not.
-fn processes(guest: &str) -> BTreeSet<u32> {
+pub(super) fn processes(guest: &str) -> BTreeSet<u32> {
     let is_guest = |pid: &u32| {
         fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
             let name = line.split(|byte| *byte == 0).next().unwrap_or_default();
             name.ends_with(format!("/{guest}").as_bytes())
         })
     };
-    let threads = fs::read_dir("/proc/self/task").unwrap().flatten();
-    let children = threads.filter_map(|it| fs::read_to_string(it.path().join("children")).ok());
-    let pids: Vec<u32> = children
-        .flat_map(|list| {
-            list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
-        })
-        .collect();
-    pids.into_iter().filter(is_guest).collect()
+    children().into_iter().map(i32::cast_unsigned).filter(is_guest).collect()
 }
 
 fn end(pid: u32) {
@@ -69,7 +63,7 @@ fn end(pid: u32) {
     }
 }
 
-fn wait_for(pool: &Pool, spares: usize) {
+pub(super) fn wait_for(pool: &Pool, spares: usize) {
     while pool.status().spares < spares {
         std::thread::yield_now();
     }

@@ -9,7 +9,7 @@ use sandtrap::{
     Runtime, Task, Telemetry, Value,
 };
 use sandtrap_tests::guests::Form;
-use sandtrap_tests::late::read_late;
+use sandtrap_tests::late::{Over, read_late};
 use sandtrap_tests::soak::Counted;
 
 /// Guests, and how they end behind both walls.
@@ -129,7 +129,7 @@ fn s44_a_deadline_ends_what_spins_behind_every_wall() {
 
 #[test]
 fn p07_p08_eight_processes_that_return_much_to_a_caller_who_reads_late_hold_it_once() {
-    let (whole, peak) = read_late(Form::Process, 8, 64);
+    let (whole, peak) = read_late(Form::Process, Over::Stdout, 8, 64);
     assert_eq!(whole, 8);
     // Each result is held once, and what a pipe holds besides. A second copy of one would be seen.
     assert!(peak.besides_kib() < 48 * 1024, "{peak:?}");
@@ -137,9 +137,23 @@ fn p07_p08_eight_processes_that_return_much_to_a_caller_who_reads_late_hold_it_o
 
 #[test]
 fn p07_p08_modules_that_return_much_to_a_caller_who_reads_late_are_no_deadlock() {
-    let (whole, peak) = read_late(Form::Module, 4, 32);
+    let (whole, peak) = read_late(Form::Module, Over::Stdout, 4, 32);
     assert_eq!(whole, 4);
     assert!(peak.most_kib > peak.results_kib, "{peak:?}");
+}
+
+/// `SANDTRAP_LATE_MIB=200` has eight results of 200 MiB each behind either wall.
+#[test]
+fn p07_p08_eight_results_at_once_for_a_caller_who_reads_late_are_held_once_behind_both_walls() {
+    let mib =
+        std::env::var("SANDTRAP_LATE_MIB").ok().and_then(|mib| mib.parse().ok()).unwrap_or(24);
+    for form in [Form::Process, Form::Module] {
+        let (whole, peak) = read_late(form, Over::Channel, 8, mib);
+        assert_eq!(whole, 8, "{form:?}");
+        // A module's memory is the host's, too, as long as it runs: each of them makes its result there.
+        let guests = if form == Form::Module { peak.results_kib } else { 0 };
+        assert!(peak.besides_kib() < guests + 64 * 1024, "{form:?}: {peak:?}");
+    }
 }
 
 const COUNTER: &str = r#"(module (global $n (mut i32) (i32.const 0))

@@ -47,6 +47,7 @@ fn frames() -> Vec<Vec<u8>> {
         (FromGuest::DeviceOutOfMemory { requested: 1 << 40 }, b""),
         (FromGuest::Idempotent(vec!["f".into()]), b""),
         (FromGuest::Lane, b""),
+        (FromGuest::Stack, b"eight or so"),
     ]
     .map(|(frame, tail)| encode_with(&frame, tail).unwrap())
     .into()

@@ -106,7 +106,7 @@ fn length(kind: Tail, fields: usize, tail: usize) -> Result<u32, FrameFault> {
     let length = fields.saturating_add(tail);
     match kind {
         Tail::None if tail > 0 => Err(FrameFault::Padded),
-        Tail::None | Tail::Text if length > MAX_FRAME => Err(FrameFault::TooLong(length)),
+        Tail::None | Tail::Short if length > MAX_FRAME => Err(FrameFault::TooLong(length)),
         Tail::Value if fields > MAX_HEAD => Err(FrameFault::TooLong(fields)),
         _ => u32::try_from(length).map_err(|_| FrameFault::TooMuch(tail)),
     }

@@ -134,8 +134,8 @@ impl Decoder {
         let length = length_of(head);
         match FromGuest::tail_of(*first).ok_or(FrameFault::Malformed)? {
             _ if length == 0 => Err(FrameFault::Malformed),
-            Tail::None | Tail::Text if length > MAX_FRAME => Err(FrameFault::TooLong(length)),
-            Tail::None | Tail::Text => Ok(LENGTH_BYTES + length),
+            Tail::None | Tail::Short if length > MAX_FRAME => Err(FrameFault::TooLong(length)),
+            Tail::None | Tail::Short => Ok(LENGTH_BYTES + length),
             Tail::Value if length > self.longest.saturating_add(MAX_HEAD) => {
                 Err(FrameFault::TooMuch(length))
             }

@@ -87,10 +87,14 @@ pub enum FromGuest {
     Warm,
     /// The guest has taken the lane that it was offered. The last word of its greeting, or never said; see [`crate::Lane`].
     Lane,
+    /// Where the thread stood that has just panicked, for a host that asked for it. The frame's tail is numbers of 8 bytes,
+    /// little-endian: where the program's file begins to be executed, and then the addresses, in that same file, to which
+    /// its functions return, innermost first.
+    Stack,
 }
 
 /// What a host sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToGuest<'a> {
     /// Is the first frame.
     Hello {
@@ -132,6 +136,9 @@ pub enum ToGuest<'a> {
         /// How many bytes it has.
         length: u64,
     },
+    /// Names of functions of the host that the guest may call. Follows the greeting, once or more often, or never comes.
+    /// Its fields are as short as if a value came behind them.
+    Functions(#[serde(borrow)] Vec<&'a str>),
 }
 
 /// How a value is written as bytes.
@@ -183,8 +190,8 @@ pub struct PanicReport {
 pub enum Tail {
     /// Nothing.
     None,
-    /// Text, within the length of an ordinary frame.
-    Text,
+    /// Text, or a few numbers, within the length of an ordinary frame.
+    Short,
     /// A value, as large as both sides allow.
     Value,
 }
@@ -228,7 +235,7 @@ impl FromGuest {
             | Self::Idempotent(_)
             | Self::Warm
             | Self::Lane => Tail::None,
-            Self::Log { .. } | Self::Progress { .. } => Tail::Text,
+            Self::Log { .. } | Self::Progress { .. } | Self::Stack => Tail::Short,
             Self::Return { .. }
             | Self::ErrorValue { .. }
             | Self::Emit { .. }
@@ -240,7 +247,7 @@ impl FromGuest {
     pub(crate) const fn tail_of(first: u8) -> Option<Tail> {
         match first {
             0..=4 | 11..=17 => Some(Tail::None),
-            8 | 9 => Some(Tail::Text),
+            8 | 9 | 18 => Some(Tail::Short),
             5..=7 | 10 => Some(Tail::Value),
             _ => None,
         }
@@ -251,9 +258,11 @@ impl ToGuest<'_> {
     /// What follows the fields of this frame.
     pub const fn tail(&self) -> Tail {
         match self {
-            Self::Hello { .. } | Self::Cancel { .. } | Self::Shutdown | Self::Placed { .. } => {
-                Tail::None
-            }
+            Self::Hello { .. }
+            | Self::Cancel { .. }
+            | Self::Shutdown
+            | Self::Placed { .. }
+            | Self::Functions(_) => Tail::None,
             Self::Call { .. } | Self::HostReply { .. } => Tail::Value,
         }
     }

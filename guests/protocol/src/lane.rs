@@ -7,7 +7,11 @@
 //! Nothing in it is to be believed: the other end can write anything at any time. It is all integers, so whatever is
 //! there can be read, and each is read once.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+mod hope;
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
+
+pub use hope::Hope;
 
 /// The environment variable that tells a native guest the number of its lane's descriptor.
 pub const LANE_VARIABLE: &str = "SANDTRAP_LANE";
@@ -17,12 +21,17 @@ const WAY_BYTES: usize = 4096;
 /// The bytes of a lane.
 pub const LANE_BYTES: usize = 2 * WAY_BYTES;
 
-/// What stands before a message, in a part of the memory of its own: whoever watches it would take the message away from a
-/// writer who is not through with it.
-const HEAD_BYTES: usize = 64;
-/// What stands behind it, in a part of the memory that no processor holds for a message.
-const FOOT_BYTES: usize = 64;
+/// What processors pass on as a whole: a message begins in the one that says that it is there.
+const LINE_BYTES: usize = 64;
+/// What stands before a message, and behind it: what its end says of itself, and then what nobody waits for. Neither changes
+/// as long as the two watch each other, or is passed on for a message.
+const HEAD_BYTES: usize = 8;
+const FOOT_BYTES: usize = 2 * LINE_BYTES;
 const WORDS: usize = (WAY_BYTES - HEAD_BYTES - FOOT_BYTES) / 8;
+
+/// So many words of a message are passed on with its turn. They are written with it, in one go, for whoever watches takes
+/// that line away from a writer who is not through with it.
+const FIRST: usize = (LINE_BYTES - HEAD_BYTES) / 8;
 
 /// The longest message.
 pub const LANE_MOST: usize = WORDS * 8;
@@ -36,10 +45,7 @@ const SLEEPS: u32 = 2;
 const CLAIMED: u32 = 1 << 31;
 
 /// So often it is looked at between two looks at the clock.
-const LOOKS: u32 = 32;
-
-/// After a watch that was for nothing, so many waits at most are not watched.
-const MOST_SKIPPED: u32 = 63;
+pub const LANE_LOOKS: u32 = 32;
 
 /// Both directions.
 #[repr(C)]
@@ -51,6 +57,20 @@ pub struct Lane {
     pub to_host: Way,
 }
 
+impl Lane {
+    /// One in which nothing was said.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { to_guest: Way::new(), to_host: Way::new() }
+    }
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// What one end says: its last message, and what it does itself.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -58,21 +78,21 @@ pub struct Way {
     /// How many messages it has laid down.
     turn: AtomicU32,
     length: AtomicU32,
-    /// On which processor it ran when it did so last, counted from 1.
-    place: AtomicU32,
+    words: [AtomicU64; WORDS],
     /// Whether it looks for a message itself.
     presence: AtomicU32,
+    /// On which processor it ran when it laid the last one down, counted from 1.
+    place: AtomicU32,
     /// How many bytes it has sent over the channel since the process began.
     elsewhere: AtomicU64,
     /// What the other end sleeps on.
     bell: AtomicU32,
     /// 0 as long as the host does not use the lane; else by one more than how many microseconds its guest may watch it.
     patience: AtomicU32,
-    _head: [AtomicU32; (HEAD_BYTES - 32) / 4],
-    words: [AtomicU64; WORDS],
+    _state: [AtomicU32; LINE_BYTES / 4 - 6],
     /// How many messages it has taken.
     taken: AtomicU32,
-    _rest: [AtomicU32; FOOT_BYTES / 4 - 1],
+    _rest: [AtomicU32; LINE_BYTES / 4 - 1],
 }
 
 /// What came of a wait.
@@ -98,6 +118,22 @@ pub enum Laid {
 }
 
 impl Way {
+    const fn new() -> Self {
+        Self {
+            turn: AtomicU32::new(0),
+            length: AtomicU32::new(0),
+            words: [const { AtomicU64::new(0) }; WORDS],
+            presence: AtomicU32::new(AWAY),
+            place: AtomicU32::new(0),
+            elsewhere: AtomicU64::new(0),
+            bell: AtomicU32::new(0),
+            patience: AtomicU32::new(0),
+            _state: [const { AtomicU32::new(0) }; LINE_BYTES / 4 - 6],
+            taken: AtomicU32::new(0),
+            _rest: [const { AtomicU32::new(0) }; LINE_BYTES / 4 - 1],
+        }
+    }
+
     /// The host uses the lane from now on, and lets its guest watch for so many microseconds.
     pub fn open(&self, micros: u32) {
         self.patience.store(micros.saturating_add(1), Ordering::SeqCst);
@@ -121,6 +157,11 @@ impl Way {
     /// Whether the end whose way this is looks for messages.
     pub fn is_looking(&self) -> bool {
         matches!(self.presence.load(Ordering::SeqCst), WATCHES | SLEEPS)
+    }
+
+    /// Whether it sleeps until it is woken.
+    pub fn is_asleep(&self) -> bool {
+        self.presence.load(Ordering::SeqCst) == SLEEPS
     }
 
     /// Whether it was on this processor when it spoke last: one of the two has to leave it for the other to run.
@@ -160,13 +201,17 @@ impl Way {
         length
     }
 
-    /// Writes the parts one behind the other: each word has eight bytes of them, wherever they begin.
+    /// Writes the parts one behind the other: each word has eight bytes of them, wherever they begin. What lies beside the
+    /// turn comes last.
     fn write(&self, head: &[u8], tail: &[u8]) {
-        let mut words = self.words.iter();
+        let (mut first, mut count) = ([0; FIRST], 0);
         let mut put = |word: u64| {
-            if let Some(place) = words.next() {
-                place.store(word, Ordering::Relaxed);
+            match (first.get_mut(count), self.words.get(count)) {
+                (Some(kept), _) => *kept = word,
+                (None, Some(place)) => place.store(word, Ordering::Relaxed),
+                (None, None) => {}
             }
+            count += 1;
         };
         let (mut pending, mut bits) = (0_u64, 0);
         for part in [head, tail] {
@@ -188,6 +233,21 @@ impl Way {
         if bits > 0 {
             put(pending.to_le());
         }
+        for (place, word) in self.words.iter().zip(first).take(count) {
+            place.store(word, Ordering::Relaxed);
+        }
+    }
+
+    /// The part of a short message that is not passed on with its turn.
+    fn second(&self) -> Option<&AtomicU64> {
+        self.words.get(FIRST)
+    }
+}
+
+/// Writes what may be there already: only what is written is passed on.
+fn say(word: &AtomicU32, what: u32) {
+    if word.load(Ordering::Relaxed) != what {
+        word.store(what, Ordering::Relaxed);
     }
 }
 
@@ -222,19 +282,27 @@ impl Tally {
         if length > LANE_MOST || !other.is_looking() {
             return Laid::Nowhere;
         }
+        say(&own.place, processor.wrapping_add(1));
+        say(&own.presence, WATCHES);
+        let turn = after(self.laid);
         own.write(head, tail);
         own.length.store(length as u32, Ordering::Relaxed);
-        own.place.store(processor.wrapping_add(1), Ordering::Relaxed);
-        own.presence.store(WATCHES, Ordering::Relaxed);
-        let (before, turn) = (self.laid, after(self.laid));
+        own.turn.store(turn, Ordering::Release);
         // Whoever goes away says so before he looks here for the last time.
-        own.turn.swap(turn, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        self.settle(own, other, turn)
+    }
+
+    /// Looks whether the message of this turn, which lies there, will be seen, and takes it back if it won't.
+    fn settle(&mut self, own: &Way, other: &Way, turn: u32) -> Laid {
         let laid = match other.presence.load(Ordering::SeqCst) {
             WATCHES => Laid::Seen,
             SLEEPS => Laid::Asleep,
+            // He has gone since he took it: who lays is kept from his processor at any step, and for long.
+            _ if other.taken.load(Ordering::SeqCst) == turn => Laid::Seen,
             _ => {
                 let (order, failed) = (Ordering::SeqCst, Ordering::Acquire);
-                match own.turn.compare_exchange(turn, before, order, failed) {
+                match own.turn.compare_exchange(turn, self.laid, order, failed) {
                     Ok(_) => return Laid::Nowhere,
                     Err(_) => Laid::Seen,
                 }
@@ -244,15 +312,16 @@ impl Tally {
         laid
     }
 
-    /// Waits until there is a message, or no more time: watches, if it shall, as long as it has time for that, and then
-    /// sleeps as long as `sleeps` does, which is given the word to sleep on, and what it is. `is_elsewhere` is asked whether
-    /// so many bytes on the channel are more than are known.
+    /// Waits until there is a message, or no more time: watches as long as it has patience, which is asked how many looks
+    /// more there shall be, and then sleeps as long as `sleeps` does, which is given the word to sleep on, and what it is. `is_elsewhere` is asked whether
+    /// so many bytes on the channel are more than are known. `nears` is given what may be wanted soon, and need do nothing.
     pub fn wait(
         &self,
         own: &Way,
         other: &Way,
         is_elsewhere: impl Fn(u64) -> bool,
-        mut has_time: impl FnMut() -> bool,
+        nears: impl Fn(&AtomicU64),
+        mut patience: impl FnMut() -> u32,
         mut sleeps: impl FnMut(&AtomicU32, u32) -> bool,
     ) -> Came {
         let next = after(self.taken);
@@ -270,9 +339,14 @@ impl Tally {
             _ => Some(Came::Elsewhere),
         };
         let mut found = look();
-        while found.is_none() && has_time() {
-            for _ in 0..LOOKS {
+        while found.is_none() {
+            let looks = patience();
+            if looks == 0 {
+                break;
+            }
+            for _ in 0..looks {
                 found = look();
+                other.second().into_iter().for_each(&nears);
                 if found.is_some() {
                     break;
                 }
@@ -299,35 +373,14 @@ impl Tally {
     /// Takes the message that has come, and says so before it is looked at.
     pub fn take(&mut self, own: &Way, other: &Way, into: &mut [u8]) -> usize {
         self.taken = after(self.taken);
-        own.taken.store(self.taken, Ordering::SeqCst);
+        own.taken.store(self.taken, Ordering::Release);
+        compiler_fence(Ordering::SeqCst);
         other.take(into)
     }
 
     /// Whether the other end has not said that it has taken the last message.
     pub fn is_unread(&self, other: &Way) -> bool {
         other.taken.load(Ordering::SeqCst) != self.laid
-    }
-}
-
-/// Whether it is worth while to watch: after each time that it was for nothing, that is left off for longer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Hope {
-    skips: u32,
-    left: u32,
-}
-
-impl Hope {
-    /// Whether to watch this time.
-    pub fn watches(&mut self) -> bool {
-        let watches = self.left == 0;
-        self.left = self.left.saturating_sub(1);
-        watches
-    }
-
-    /// What came of it.
-    pub fn learn(&mut self, came: bool) {
-        self.skips = if came { 0 } else { (2 * self.skips + 1).min(MOST_SKIPPED) };
-        self.left = self.skips;
     }
 }
 

@@ -25,7 +25,9 @@ pub use codec::{
 };
 pub use decoder::{Decoder, Heard};
 pub use frame::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, ToGuest};
-pub use lane::{Came, Hope, LANE_BYTES, LANE_MOST, LANE_VARIABLE, Laid, Lane, Tally, Way};
+pub use lane::{
+    Came, Hope, LANE_BYTES, LANE_LOOKS, LANE_MOST, LANE_VARIABLE, Laid, Lane, Tally, Way,
+};
 pub use typed::{
     TypedFault, typed_bytes, typed_bytes_around, typed_bytes_to_vec, typed_from_slice, typed_into,
     typed_to_vec,
@@ -40,6 +42,9 @@ pub const CHANNEL_VARIABLE: &str = "SANDTRAP_CHANNEL";
 /// The environment variable that tells a native guest the number of its arena's descriptor: memory that it shares with its
 /// host, for large values.
 pub const ARENA_VARIABLE: &str = "SANDTRAP_ARENA";
+
+/// The environment variable that asks a native guest where it stood when it panics.
+pub const BACKTRACE_VARIABLE: &str = "SANDTRAP_BACKTRACE";
 
 /// A value of fewer bytes travels with its frame.
 pub const PLACED_FROM: usize = 64 * 1024;

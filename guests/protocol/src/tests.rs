@@ -37,6 +37,7 @@ fn golden() -> Vec<(FromGuest, &'static [u8], &'static [u8])> {
         (FromGuest::Fatal, b"", b"\x01\0\0\0\x0d"),
         (FromGuest::Warm, b"", b"\x01\0\0\0\x10"),
         (FromGuest::Lane, b"", b"\x01\0\0\0\x11"),
+        (FromGuest::Stack, b"\x40\x10\0\0\0\0\0\0", b"\x09\0\0\0\x12\x40\x10\0\0\0\0\0\0"),
     ]
 }
 
@@ -68,6 +69,7 @@ fn i15_the_bytes_of_every_frame_stay_the_same() {
         (ToGuest::Cancel { id: 7 }, b"", b"\x02\0\0\0\x03\x07"),
         (ToGuest::Shutdown, b"", b"\x01\0\0\0\x04"),
         (ToGuest::Placed { at: 4096, length: 300 }, b"", b"\x05\0\0\0\x05\x80\x20\xac\x02"),
+        (ToGuest::Functions(vec!["kv.get", "f"]), b"", b"\x0b\0\0\0\x06\x02\x06kv.get\x01f"),
     ] {
         assert_eq!(encode_with(&frame, tail).as_deref(), Ok(bytes), "{frame:?}");
         let (read, at) = decode_to_guest(&bytes[LENGTH_BYTES..]).unwrap();

@@ -23,6 +23,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// Of a call that has come from a host, and has so many microseconds left.
+    pub(crate) fn of(id: u64, codec: Codec, time_left: u64) -> Self {
+        let end = Instant::now().checked_add(Duration::from_micros(time_left));
+        Self { id, codec, end, has_host: true }
+    }
+
     /// Writes a line into the host's log.
     pub fn log(&self, level: Level, text: impl fmt::Display) {
         let text = text.to_string();
@@ -115,8 +121,9 @@ impl Context {
         self.end.map(|end| end.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether nobody waits for the result any more: the host has said so, or there is no time left. What is
-    /// asked for often may be asked for rarely: each time is a call of the system.
+    /// Whether nobody waits for the result any more: there is no time left, or the host has said so. sandtrap's own host says
+    /// nothing, but ends the guest of a call that was cancelled. What is asked for often may be asked for rarely: each time is
+    /// a call of the system.
     pub fn cancelled(&self) -> bool {
         let is_late = self.end.is_some_and(|end| end <= Instant::now());
         is_late || self.has_host && inbox::is_cancelled(self.id)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use sandtrap_protocol::{Codec, FromGuest, MAX_HEAD, head_into};
 use serde::Serialize;
@@ -33,7 +33,43 @@ static TURN: Mutex<()> = Mutex::new(());
 
 static QUESTIONS: AtomicU64 = AtomicU64::new(1);
 
+/// What the host has said can be called.
+static FUNCTIONS: RwLock<Vec<String>> = RwLock::new(Vec::new());
+
+/// The host has said that these can be called.
+pub(crate) fn may_call(names: Vec<&str>) {
+    let mut functions = FUNCTIONS.write().unwrap_or_else(PoisonError::into_inner);
+    functions.extend(names.into_iter().map(str::to_owned));
+}
+
 impl Host {
+    /// The names of its functions that can be called here: those that it has registered and granted to this program. A
+    /// host of an earlier version names none, and answers all the same.
+    pub fn functions(&self) -> Vec<String> {
+        match self.is_there {
+            true => FUNCTIONS.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether the function of this name is one of them. Who can do without it asks first.
+    ///
+    /// ```no_run
+    /// # use sandtrap_guest::{Context, HostError, task};
+    /// #[task]
+    /// fn greet(user: u64, cx: &mut Context) -> Result<String, HostError> {
+    ///     match cx.host().has("users.name") {
+    ///         true => cx.host().call("users.name", &user),
+    ///         false => Ok(format!("user {user}")),
+    ///     }
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub fn has(&self, function: &str) -> bool {
+        let functions = FUNCTIONS.read().unwrap_or_else(PoisonError::into_inner);
+        self.is_there && functions.iter().any(|name| name == function)
+    }
+
     /// Calls a function with a value of the type that it takes, and waits for what it gives. The time it takes is
     /// this call's own.
     ///

@@ -6,7 +6,7 @@ use sandtrap_protocol::{Codec, Hope, LENGTH_BYTES, MAX_HEAD, Tail, ToGuest, deco
 
 use crate::blob::Blob;
 use crate::serve::{self, Function};
-use crate::wire;
+use crate::{host, wire};
 
 /// Small calls lie in here as a whole, several of them if the host is quick.
 const ROOM: usize = 16 * 1024;
@@ -90,10 +90,21 @@ fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
     act(inbox.get_or_insert_with(Inbox::new))
 }
 
+/// What is wanted by one who has sent nothing but this.
+#[cfg(target_os = "linux")]
+pub(crate) fn read(bytes: Vec<u8>) -> Option<Order> {
+    let end = bytes.len();
+    Inbox { end, ..Inbox::of(bytes) }.read()
+}
+
 impl Inbox {
     fn new() -> Self {
+        Self::of(vec![0; ROOM])
+    }
+
+    fn of(room: Vec<u8>) -> Self {
         Self {
-            room: vec![0; ROOM].into(),
+            room: room.into(),
             begin: 0,
             end: 0,
             placed: None,
@@ -173,6 +184,10 @@ impl Inbox {
             ToGuest::Cancel { id } => Order::Cancel { id },
             ToGuest::Placed { at, length } => {
                 self.placed = Some((at, length));
+                Order::Other
+            }
+            ToGuest::Functions(names) => {
+                host::may_call(names);
                 Order::Other
             }
             ToGuest::Shutdown => Order::Shutdown,

@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use sandtrap_protocol::{Came, Hope, LANE_BYTES, LANE_MOST, LANE_VARIABLE, Laid, Lane, Tally};
+use sandtrap_protocol::{
+    Came, Hope, LANE_BYTES, LANE_LOOKS, LANE_MOST, LANE_VARIABLE, Laid, Lane, Tally,
+};
 
 static LANE: OnceLock<Option<&'static Lane>> = OnceLock::new();
 
@@ -83,55 +85,87 @@ pub(crate) fn answer(head: &[u8], tail: &[u8]) -> bool {
     let mut tally = TALLY.lock().unwrap_or_else(PoisonError::into_inner);
     // What was said of this call over the channel is to be heard first.
     let is_first = SAID.load(Ordering::Relaxed) == SAID_BEFORE.load(Ordering::Relaxed);
-    let laid = match is_first {
-        true => tally.lay(&lane.to_host, &lane.to_guest, (head, tail), processor()),
-        false => Laid::Nowhere,
-    };
-    match laid {
-        Laid::Seen => true,
-        Laid::Asleep => {
-            wake(lane.to_host.ring());
-            true
-        }
-        Laid::Nowhere => {
-            lane.to_host.looks();
-            false
-        }
+    let is_laid = is_first && lay(lane, &mut tally, (head, tail));
+    if !is_laid {
+        lane.to_host.looks();
     }
+    is_laid
+}
+
+/// Lays a message down and wakes whoever sleeps for it. Says whether it will be seen.
+fn lay(lane: &Lane, tally: &mut Tally, parts: (&[u8], &[u8])) -> bool {
+    let laid = tally.lay(&lane.to_host, &lane.to_guest, parts, processor());
+    if laid == Laid::Asleep {
+        wake(lane.to_host.ring());
+    }
+    laid != Laid::Nowhere
 }
 
 /// Waits here for a call. `None` if the channel has to be waited for.
 pub(crate) fn receive(buffer: &mut [u8], hope: &mut Hope) -> Option<usize> {
     let (lane, patience) = lane().filter(|_| buffer.len() >= LANE_MOST)?;
-    let (own, host) = (&lane.to_host, &lane.to_guest);
     // Nobody else counts while this one waits: who answers is who has waited.
     let mut tally = TALLY.lock().unwrap_or_else(PoisonError::into_inner);
+    let count = wait(lane, &mut tally, patience, buffer, hope)?;
+    SAID_BEFORE.store(SAID.load(Ordering::Relaxed), Ordering::Relaxed);
+    Some(count)
+}
+
+fn wait(
+    lane: &Lane,
+    tally: &mut Tally,
+    patience: Duration,
+    buffer: &mut [u8],
+    hope: &mut Hope,
+) -> Option<usize> {
+    let (own, host) = (&lane.to_host, &lane.to_guest);
     // On one processor the host can't call while this one watches.
     let watches = !patience.is_zero() && !host.is_on(processor()) && hope.watches();
-    let (began, mut has_time) = (OnceCell::new(), true);
+    let (began, mut is_first, mut has_time) = (OnceCell::new(), true, true);
     let known = HEARD.load(Ordering::SeqCst);
     let came = tally.wait(
         own,
         host,
         |bytes| bytes > known,
+        near,
         || {
-            has_time = match began.get() {
-                Some(began) => Instant::elapsed(began) < patience,
-                // What is there soon is found without a clock.
-                None => began.set(Instant::now()).is_ok(),
-            };
-            watches && has_time
+            // What is there soon is found without a clock.
+            if watches && !std::mem::take(&mut is_first) {
+                has_time = began.get_or_init(Instant::now).elapsed() < patience;
+            }
+            if watches && has_time { LANE_LOOKS } else { 0 }
         },
         sleep,
     );
     if watches {
         hope.learn(has_time);
     }
-    if came != Came::Message {
-        return None;
+    (came == Came::Message).then(|| tally.take(own, host, buffer))
+}
+
+/// Goes the way of a call and its answer once, in a lane of which nobody knows: what has to be fetched for it is there then.
+pub(crate) fn rehearse(call: &[u8], serve: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+    let (stage, mut host, mut own) = (Box::new(Lane::new()), Tally::new(), Tally::new());
+    let Lane { to_guest, to_host } = &*stage;
+    to_host.looks();
+    host.lay(to_guest, to_host, (call, &[]), processor());
+    let mut buffer = vec![0; LANE_MOST];
+    let came = wait(&stage, &mut own, Duration::ZERO, &mut buffer, &mut Hope::default());
+    buffer.truncate(came.unwrap_or(0));
+    if let Some(answer) = serve(buffer) {
+        lay(&stage, &mut own, (&answer, &[]));
     }
-    SAID_BEFORE.store(SAID.load(Ordering::Relaxed), Ordering::Relaxed);
-    Some(tally.take(own, host, buffer))
+}
+
+/// Has the processor get a part of the memory that may be wanted soon.
+fn near(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it reads nothing that the program could see, and changes nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(word.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
 }
 
 /// The processor on which this runs.

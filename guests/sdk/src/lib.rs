@@ -52,6 +52,8 @@ mod memory;
 mod outcome;
 mod people;
 mod serve;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod stack;
 mod testify;
 mod value;
 mod wire;

@@ -5,9 +5,10 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use sandtrap_protocol::{Codec, ErrorReport, FromGuest, PLACED_FROM};
+#[cfg(target_os = "linux")]
+use sandtrap_protocol::{ToGuest, encode_with, head_into};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +22,10 @@ use crate::{people, value};
 
 /// How many names a message lists.
 const MOST_NAMES: usize = 16;
+
+/// The bytes of a call that is rehearsed.
+#[cfg(target_os = "linux")]
+const REHEARSED: usize = 64;
 
 /// One function that can be called.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +134,7 @@ pub fn serve_host(warm_up: fn(), functions: &'static [Function]) -> bool {
     let functions = FUNCTIONS.get_or_init(|| functions);
     if is_forked() {
         start();
-        warm_up();
+        warm(warm_up);
         fork_on_order(&greeting(&offer(functions)));
         let was_heard = go_on();
         if was_heard {
@@ -140,8 +145,38 @@ pub fn serve_host(warm_up: fn(), functions: &'static [Function]) -> bool {
     // What it offers depends on what it was offered.
     crate::wire::open();
     start_with(&offer(functions));
-    warm_up();
+    warm(warm_up);
+    #[cfg(target_os = "linux")]
+    if crate::lane::is_taken() {
+        rehearse();
+    }
     go_on()
+}
+
+/// What is written meanwhile belongs to no call.
+fn warm(warm_up: fn()) {
+    warm_up();
+    // A closed stdout is no reason to die of something else.
+    let _ = std::io::stdout().flush();
+}
+
+/// Goes the way of a call once, to no function of the guest's: whoever calls first does not wait for all that is fetched on it.
+#[cfg(target_os = "linux")]
+fn rehearse() {
+    let function = "";
+    let call = ToGuest::Call { id: 0, codec: Codec::Raw, time_left: 0, function };
+    let Ok(call) = encode_with(&call, &[0; REHEARSED]) else { return };
+    crate::lane::rehearse(&call, |bytes| {
+        let Order::Call { id, codec, time_left, input, .. } = inbox::read(bytes)? else {
+            return None;
+        };
+        let context = Context::of(id, codec, time_left);
+        let _ = std::io::stdout().flush();
+        let mut buffer = [0; 64];
+        let result = FromGuest::Return { id: context.id, codec: context.codec };
+        let head = head_into(&result, input.len(), &mut buffer).ok()?;
+        Some([head, &input].concat())
+    });
 }
 
 /// What there is to be called.
@@ -198,8 +233,7 @@ pub(crate) fn go_on() -> bool {
         match order {
             Order::Call { id, codec, time_left, function, input } => {
                 CALLS.fetch_add(1, Ordering::Relaxed);
-                let end = Instant::now().checked_add(Duration::from_micros(time_left));
-                let mut context = Context { id, codec, end, has_host: true };
+                let mut context = Context::of(id, codec, time_left);
                 answer(function, input, &mut context);
             }
             Order::Shutdown => break,

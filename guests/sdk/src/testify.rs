@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::panic::PanicHookInfo;
 use std::process::ExitCode;
-use std::sync::Once;
+use std::sync::{Mutex, Once};
 
 use sandtrap_protocol::{
     ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_into, head_into,
@@ -33,11 +33,14 @@ pub(crate) fn start_with(more: &[FromGuest]) {
     let mut is_said = false;
     STARTED.call_once(|| {
         wire::open();
+        open_stack();
         wire::send(&greeting(more), &[]);
         is_said = true;
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            say(&FromGuest::Panic(panic_report(info)));
+            panic_said(info);
+            // After it: whatever comes of a look at a stack that may be nearly full, these words are said.
+            tell_stack();
             usual(info);
         }));
     });
@@ -45,6 +48,16 @@ pub(crate) fn start_with(more: &[FromGuest]) {
         wire::send(&all_of(more), &[]);
     }
 }
+
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+use crate::stack::{open as open_stack, tell as tell_stack};
+
+/// A module's host sees for itself where it was; elsewhere there is no host that would ask.
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn open_stack() {}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn tell_stack() {}
 
 /// The first words.
 pub(crate) fn greeting(more: &[FromGuest]) -> Vec<u8> {
@@ -115,11 +128,39 @@ pub(crate) fn error_report(error: &(dyn Error + 'static)) -> ErrorReport {
     ErrorReport { message: cut(&error.to_string(), LONGEST_TEXT), chain }
 }
 
+/// What the last panic said, and whose it was.
+static LAST: Mutex<Option<(usize, FromGuest)>> = Mutex::new(None);
+
+/// A thread as a number. The standard library's own number may take memory to find out.
+fn this_thread() -> usize {
+    thread_local!(static MARK: u8 = const { 0 });
+    MARK.with(|mark| std::ptr::from_ref(mark).addr())
+}
+
+fn panic_said(info: &PanicHookInfo<'_>) {
+    let frame = FromGuest::Panic(panic_report(info));
+    say(&frame);
+    // Whoever has it now panics, too; nothing is waited for here.
+    if let Ok(mut last) = LAST.try_lock() {
+        *last = Some((this_thread(), frame));
+    }
+}
+
 fn panic_report(info: &PanicHookInfo<'_>) -> PanicReport {
-    let message = info.payload_as_str().unwrap_or("a panic with a payload that is no text");
+    let words = info.payload_as_str().unwrap_or("a panic with a payload that is no text");
+    let is_uncatchable = UNCATCHABLE.contains(&words);
+    let fatal = cfg!(panic = "abort") || is_uncatchable;
+    // What nobody could catch is the panic that this thread has just told of.
+    if is_uncatchable
+        && let Ok(mut last) = LAST.try_lock()
+        && let Some((_, FromGuest::Panic(cause))) =
+            last.take_if(|(whose, _)| *whose == this_thread())
+    {
+        let message = format!("{} ({words})", cut(&cause.message, LONGEST_TEXT / 2));
+        return PanicReport { message, place: cause.place, fatal };
+    }
     let place = info.location().map(ToString::to_string);
-    let fatal = cfg!(panic = "abort") || UNCATCHABLE.contains(&message);
-    PanicReport { message: cut(message, LONGEST_TEXT), place, fatal }
+    PanicReport { message: cut(words, LONGEST_TEXT), place, fatal }
 }
 
 fn cut(text: &str, most: usize) -> String {

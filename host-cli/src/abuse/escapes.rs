@@ -9,7 +9,7 @@ use nix::sys::signal::kill;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use nix::unistd::Pid;
 
-use super::expect::{Expect, Expected, Profile};
+use super::expect::{Expect, Expected};
 use super::table::{Row, case};
 use super::{Given, Outcome, calls};
 
@@ -28,11 +28,6 @@ const GROUPS: [&str; 4] = [
 
 /// Their cases.
 pub(super) fn rows() -> Vec<Row> {
-    // Locks are what changing files goes with.
-    let locks = Expected::but(
-        &[Expect::Contained],
-        &[(&[Profile::Files, Profile::Process], &[Expect::Contained, Expect::Reaches])],
-    );
     vec![
         case(2, "memory-by-file", "another process's memory as a file", CONTAINED, |given| {
             any_opened(&["/proc/1/mem".into(), format!("/proc/{}/mem", given.host)], false)
@@ -64,7 +59,7 @@ pub(super) fn rows() -> Vec<Row> {
         case(46, "namespace-by-file", "its host's namespaces as files", CONTAINED, |given| {
             any_opened(&["/proc/1/ns/mnt".into(), format!("/proc/{}/ns/mnt", given.host)], false)
         }),
-        case(46, "lock-system-files", "locks on files of the system", locks, lock_system_file),
+        case(46, "lock-system-files", "locks on files of the system", CONTAINED, lock_system_file),
         case(48, "realtime", "running before all others", CONTAINED, |_| {
             answered(calls::become_realtime())
         }),

@@ -2,9 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
-use super::{PayloadArgs, PolicyArgs, StartArg, values};
+use super::{PayloadArgs, PolicyArgs, ReuseArg, StartArg, values};
 
 pub(crate) const EXAMPLE: &str = "\
 Example:
@@ -20,18 +18,18 @@ pub(crate) const FORMAT: &str = "\
 Each task is one JSON object: `program`, then `args` and `stdin` (a text, or {\"file\": PATH}) for a command,
 or `function` and `arguments` (as TYPE:NUMBER) for one export of a module, or `function` and `input` (any JSON)
 for a function of a guest that links sandtrap-guest. All tasks may have an `id`
-[default: line-N], a `timeout` for everything [default: none], a `priority` (high, normal, low), and
-`\"idempotent\": true` if they may be done twice: only such a task is tried again, or a call of a function that
-its guest marks so.
+[default: line-N], a `timeout` for everything [default: none], a `priority` (high, normal, low), a `device` on whose
+account they run (a name for the breaker, the health and the signs of [device] in --config; which one the program uses
+is its own business), a `breaker` of their own beside that of their program (a name, where --config has [breaker]), a
+`queue_time` for room and a worker [default: none], and `\"idempotent\": true` if they may be done twice: only such a
+task is tried again, or a call of a function that its guest marks so.
+
+Of a file, all lines are looked at first: where one is no task, nothing runs. From a pipe a line that is no task is told
+when it comes and left out; those before and after it run, and the summary counts it. A line has 256 MiB at most.
 
 The first Ctrl-C lets what runs end and begins nothing more; the second one stops it.
-Exit code: 0 if every task completed, 1 if one didn't, 130 after Ctrl-C, 2 if a line is no task.";
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ReuseArg {
-    Fresh,
-    Warm,
-}
+Exit code: 0 if every task completed, 1 if one didn't, 130 after Ctrl-C, 2 if a line is no task,
+125 if lines could not be read.";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
@@ -71,7 +69,8 @@ pub(crate) struct BatchArgs {
     #[arg(long, value_name = "HOW", default_value = "spawn")]
     pub(crate) start: StartArg,
 
-    /// Settings of restarts, retries, breaker, quarantine and health [default: retries and health only]
+    /// Settings of restarts, retries, breaker, quarantine, second copies and health; a part is there as soon as one of its
+    /// keys is [default: retries and health only]
     #[arg(long, value_name = "FILE.toml")]
     pub(crate) config: Option<PathBuf>,
 
@@ -84,7 +83,7 @@ pub(crate) struct BatchArgs {
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<String>,
 
-    /// Send a span of OpenTelemetry for each task to the collector at this address, over plain HTTP, as in
+    /// Send metrics, and a span for each task, to the collector of OpenTelemetry at this address, over plain HTTP, as in
     /// http://127.0.0.1:4318
     #[cfg(feature = "otlp")]
     #[arg(long, value_name = "ENDPOINT")]
@@ -94,6 +93,10 @@ pub(crate) struct BatchArgs {
     /// the task's `id` [default: none]. Of components and processes there is none: their tasks are refused
     #[arg(long, value_name = "DIR")]
     pub(crate) core_dumps: Option<PathBuf>,
+
+    /// Have the reports say where processes were when they died or panicked, as they always say it of modules
+    #[arg(long)]
+    pub(crate) backtrace: bool,
 
     /// Print neither progress nor summary
     #[arg(long, short)]

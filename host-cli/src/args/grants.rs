@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::OsString;
 
 use clap::ValueEnum;
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use sandtrap::{DirGrant, GuardMode, Network, Permissions, Profile};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser as _};
+use sandtrap::{DirGrant, GuardMode, Guarding, Network, Permissions, Profile};
 
 use super::values;
 
@@ -49,6 +49,16 @@ pub(crate) struct GrantArgs {
     /// Where this host lacks a guard: refuse to run, or run and name it in the report
     #[arg(long, value_name = "MODE", default_value = "best-effort")]
     guards: GuardsArg,
+
+    /// Refuse to run where this guard is missing, whatever --guards says; may be repeated [default: none]
+    #[arg(long = "require-guard", value_name = "NAME[,NAME]", value_delimiter = ',')]
+    #[arg(hide_possible_values = true, value_parser = PossibleValuesParser::new(Guarding::NAMES))]
+    required: Vec<String>,
+
+    /// Run where this guard is missing, although --guards required is given; may be repeated [default: none]
+    #[arg(long = "optional-guard", value_name = "NAME[,NAME]", value_delimiter = ',')]
+    #[arg(hide_possible_values = true, value_parser = PossibleValuesParser::new(Guarding::NAMES))]
+    optional: Vec<String>,
 }
 
 /// The modes, as they are called on the command line.
@@ -111,11 +121,22 @@ impl GrantArgs {
     }
 
     /// How strictly guards are meant.
-    pub(crate) fn guards(&self) -> GuardMode {
-        match self.guards {
+    pub(crate) fn guards(&self) -> Result<Guarding, String> {
+        if let Some(name) = self.required.iter().find(|name| self.optional.contains(name)) {
+            return Err(format!(
+                "--require-guard {name} and --optional-guard {name} contradict each other; leave one of them out"
+            ));
+        }
+        let mode = match self.guards {
             GuardsArg::Required => GuardMode::Required,
             GuardsArg::BestEffort => GuardMode::BestEffort,
-        }
+        };
+        let required = self.required.iter().map(|name| (name, GuardMode::Required));
+        let optional = self.optional.iter().map(|name| (name, GuardMode::BestEffort));
+        let mut named = required.chain(optional);
+        named
+            .try_fold(Guarding::from(mode), |guards, (name, mode)| guards.with(name, mode))
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -205,6 +226,22 @@ mod tests {
     #[test]
     fn guards_are_best_effort_like_the_librarys_default() {
         let grants = Line::parse_from(["x"]).grants;
-        assert_eq!(grants.guards(), GuardMode::default());
+        assert_eq!(grants.guards(), Ok(Guarding::default()));
+    }
+
+    #[test]
+    fn guards_are_required_and_not_needed_by_their_names() {
+        let line = "x --guards required --optional-guard landlock,tracing --require-guard seccomp";
+        let grants = Line::parse_from(line.split(' ')).grants;
+        let guards = grants.guards().unwrap();
+        for name in ["seccomp", "memory-group"] {
+            assert!(guards.requires(name), "{name}");
+        }
+        assert!(!guards.requires("landlock") && !guards.requires("tracing"));
+        let line = "x --optional-guard seccomp --require-guard tracing,seccomp";
+        let error = Line::parse_from(line.split(' ')).grants.guards().unwrap_err();
+        assert!(error.contains("--require-guard seccomp and --optional-guard seccomp"), "{error}");
+        let error = Line::try_parse_from(["x", "--require-guard", "moat"]).map(|_| ());
+        assert!(error.unwrap_err().to_string().contains("memory-group, "), "names all");
     }
 }

@@ -44,6 +44,10 @@ pub(crate) struct LimitArgs {
     #[arg(default_value = size_text(Limits::default().output))]
     output: ByteSize,
 
+    /// Bytes that a command may read of its stdin [default: not counted]
+    #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
+    stdin_bytes: Option<ByteSize>,
+
     /// Bytes the guest may send back over its own channel
     #[arg(long, value_name = "SIZE", value_parser = values::size, allow_hyphen_values = true)]
     #[arg(default_value = size_text(Limits::default().result))]
@@ -105,6 +109,7 @@ impl LimitArgs {
             fuel: self.fuel,
             stack: self.stack,
             output: self.output,
+            stdin: self.stdin_bytes,
             result: self.result,
             processes: self.processes,
             threads: self.threads,
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_its_own_limit() {
-        let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB \
+        let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB --stdin-bytes 14MiB \
                     --result 7MiB --processes 8 --threads 11 --open-files 9 --file-bytes 10MiB --cpus 1.5 --scratch 12MiB --scratch-files 13 --on-memory-limit refuse";
         let line = Line::parse_from(line.split_whitespace());
         let expected = Limits {
@@ -157,6 +162,7 @@ mod tests {
             fuel: Some(4),
             stack: ByteSize::mib(5),
             output: ByteSize::mib(6),
+            stdin: Some(ByteSize::mib(14)),
             result: ByteSize::mib(7),
             processes: 8,
             threads: 11,

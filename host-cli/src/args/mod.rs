@@ -1,11 +1,13 @@
 //! The command line as types: every verb, every flag, its default and its place in the help.
 
+mod attempts;
 mod batch;
 mod bench;
 mod compile;
 mod grants;
 mod host;
 mod limits;
+mod mistake;
 mod payloads;
 mod policy;
 mod report;
@@ -15,14 +17,15 @@ mod values;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use sandtrap::{Label, Start, Value, Wall};
+use clap::{Parser, Subcommand, ValueEnum};
+use sandtrap::{Label, Value, Wall};
 
-pub(crate) use batch::{BatchArgs, ReuseArg};
+pub(crate) use attempts::{AttemptArgs, ReuseArg, StartArg};
+pub(crate) use batch::BatchArgs;
 pub(crate) use bench::BenchArgs;
 pub(crate) use compile::CompileArgs;
 pub(crate) use host::{DoctorArgs, ManArgs, SelftestArgs};
+pub(crate) use mistake::{Mistake, misuse};
 pub(crate) use payloads::PayloadArgs;
 pub(crate) use policy::PolicyArgs;
 pub(crate) use report::{DiagnosisArgs, ReportArgs};
@@ -143,6 +146,9 @@ pub(crate) struct RunArgs {
     pub(crate) within: Option<WallArg>,
 
     #[command(flatten)]
+    pub(crate) attempts: AttemptArgs,
+
+    #[command(flatten)]
     pub(crate) policy: PolicyArgs,
 
     /// Print the limits and permissions that would hold, and run nothing
@@ -164,26 +170,6 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) diagnosis: DiagnosisArgs,
-
-    /// Say where a process was when it died, as is always said of a module
-    #[arg(long, help_heading = "Report")]
-    pub(crate) backtrace: bool,
-}
-
-/// How a process begins.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(crate) enum StartArg {
-    Spawn,
-    Fork,
-}
-
-impl StartArg {
-    pub(crate) fn start(self) -> Start {
-        match self {
-            Self::Spawn => Start::Spawn,
-            Self::Fork => Start::Fork,
-        }
-    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -197,8 +183,8 @@ pub(crate) struct CallArgs {
     #[arg(required_unless_present = "show_policy")]
     pub(crate) function: Option<String>,
 
-    /// What the function is given: JSON, `@FILE` with JSON in it, or `-` for JSON on sandtrap's own stdin
-    /// [default: null]
+    /// What the function is given: JSON, `@FILE` with JSON in it, or `-` for JSON on sandtrap's own stdin. A plain file may
+    /// be of any size; of a pipe or a device 256 MiB are read at most [default: null]
     #[arg(long, value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
     pub(crate) input: Option<OsString>,
 
@@ -211,10 +197,8 @@ pub(crate) struct CallArgs {
     #[arg(conflicts_with_all = ["input", "stream"])]
     pub(crate) arguments: Vec<Value>,
 
-    /// How the process of a native guest begins: `spawn` executes it, `fork` executes it once, lets it warm up, and
-    /// calls a fork of it (which pays for many calls: see `sandtrap batch --start fork`)
-    #[arg(long, value_name = "HOW", default_value = "spawn")]
-    pub(crate) start: StartArg,
+    #[command(flatten)]
+    pub(crate) attempts: AttemptArgs,
 
     #[command(flatten)]
     pub(crate) payloads: PayloadArgs,
@@ -297,19 +281,10 @@ impl From<WallArg> for Wall {
     }
 }
 
-/// A mistake in what was asked of a verb, in the form in which clap tells of its own findings.
-pub(crate) fn misuse(verb: &str, what: impl std::fmt::Display) -> clap::Error {
-    let mut cli = Cli::command();
-    cli.build();
-    match cli.find_subcommand_mut(verb) {
-        Some(command) => command.error(ErrorKind::ValueValidation, what),
-        None => cli.error(ErrorKind::ValueValidation, what),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory as _;
 
     fn parse(line: &[&str]) -> Result<Verb, clap::Error> {
         Cli::try_parse_from([&["sandtrap"], line].concat()).map(|cli| cli.verb)
@@ -361,14 +336,5 @@ mod tests {
             assert_eq!(error.exit_code(), 2, "{line:?}");
             assert!(error.to_string().contains(words), "{error}");
         }
-    }
-
-    #[test]
-    fn a_misuse_is_shown_with_the_usage_of_its_verb() {
-        let error = misuse("run", "the memory limit is too small");
-        assert_eq!(error.exit_code(), 2);
-        let text = error.to_string();
-        assert!(text.contains("the memory limit is too small"), "{text}");
-        assert!(text.contains("sandtrap run [OPTIONS]"), "{text}");
     }
 }

@@ -28,6 +28,7 @@ impl PolicyArgs {
         checked.map_err(|error| misuse(verb, error))?;
         let permissions = self.grants.permissions().map_err(|error| misuse(verb, error))?;
         let (trust, compile) = (self.compile.trust(), self.compile.limits());
-        Ok(Policy { limits, permissions, guards: self.grants.guards(), trust, compile })
+        let guards = self.grants.guards().map_err(|error| misuse(verb, error))?;
+        Ok(Policy { limits, permissions, guards, trust, compile })
     }
 }

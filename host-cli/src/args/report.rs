@@ -14,6 +14,10 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file)]
     pub(crate) core_dump: Option<PathBuf>,
 
+    /// Say where a process was when it died or panicked, as is always said of a module
+    #[arg(long)]
+    pub(crate) backtrace: bool,
+
     /// Print the report on stdout instead of the guest's output, which is within it
     #[arg(long)]
     pub(crate) json: bool,

@@ -81,16 +81,16 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// What it adds to a call, in seconds; nothing, where that is lost in the noise: where least and median disagree
-    /// about its sign, or the rounds differ more than both sides do.
+    /// What it adds to a call, in seconds. Nothing, where that is lost in the noise: where a round with it was as quick as
+    /// one without, or least and median disagree about the sign. Then the difference is no larger than what
+    /// either side differs from itself.
     pub(crate) fn cost(&self) -> Option<f64> {
         let least = self.with.least - self.without.least;
         let median = self.with.median - self.without.median;
-        let noise = |spread: &Spread| (spread.unrest - 1.0) * spread.median;
-        let is_lost = least * median <= 0.0
-            || median.abs() < noise(&self.with).max(noise(&self.without)) / 2.0;
+        let (with, without) = (self.with.rounds, self.without.rounds);
+        let is_apart = with.0 > without.1 || with.1 < without.0;
         let smaller = if least.abs() < median.abs() { least } else { median };
-        (!is_lost).then_some(smaller)
+        (is_apart && least * median > 0.0).then_some(smaller)
     }
 }
 
@@ -102,5 +102,25 @@ impl Findings {
 
     pub(crate) fn found(&self, mode: Mode) -> Option<&Found> {
         self.modes.iter().find(|found| found.mode == mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn switch(with: [f64; 3], without: [f64; 3]) -> Switch {
+        let of = |rounds: [f64; 3]| Spread::of(rounds.map(|it| vec![it; 9]).to_vec()).unwrap();
+        Switch { mode: "", name: "", with: of(with), without: of(without) }
+    }
+
+    #[test]
+    fn a_difference_is_told_only_where_it_is_larger_than_the_spread_of_both() {
+        assert_eq!(switch([5.0, 6.0, 7.0], [2.0, 3.0, 4.0]).cost(), Some(3.0));
+        assert_eq!(switch([2.0, 3.0, 4.0], [5.0, 6.0, 7.0]).cost(), Some(-3.0));
+        // Large as it is: a round without it took as long.
+        assert_eq!(switch([5.0, 6.0, 7.0], [2.0, 2.0, 5.0]).cost(), None);
+        assert_eq!(switch([3.0, 9.0, 9.0], [2.0, 2.0, 4.0]).cost(), None);
+        assert_eq!(switch([3.0, 3.0, 3.0], [3.0, 3.0, 3.0]).cost(), None);
     }
 }

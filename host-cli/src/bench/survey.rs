@@ -28,6 +28,9 @@ const LOOKS: usize = 15;
 /// For so many guests at once places are kept ready.
 const PLACES: u32 = 256;
 
+/// Rounds of what has to lie on one side in all of them.
+const FINE_ROUNDS: u32 = 6;
+
 /// What is to be found out.
 pub(crate) struct Survey<'a> {
     pub(crate) guests: &'a Guests,
@@ -85,11 +88,8 @@ impl Survey<'_> {
     /// How many steps the progress has.
     fn ticks(&self, modes: usize) -> usize {
         let rounds = self.pace.rounds as usize;
-        let guards = if self.guards_cost {
-            self.settings().len() * 2 * self.brief().rounds as usize
-        } else {
-            0
-        };
+        let guards =
+            if self.guards_cost { self.settings().len() * 2 * FINE_ROUNDS as usize } else { 0 };
         let payload = self.sizes().len() * self.brief().rounds as usize;
         modes * (3 * rounds + 1 + payload + self.crowd_sizes().len()) + guards
     }
@@ -111,6 +111,12 @@ impl Survey<'_> {
     /// The pace of what has many parts.
     fn brief(&self) -> Pace {
         Pace { rounds: self.pace.rounds.min(3), turn: self.pace.turn / 2 }
+    }
+
+    /// The same time for what is told from its rounds: of a few of them all may be longer by chance.
+    fn fine(&self) -> Pace {
+        let brief = self.brief();
+        Pace { rounds: FINE_ROUNDS, turn: brief.turn * brief.rounds / FINE_ROUNDS }
     }
 
     /// One call after another. A mode that fails here is left out of everything.
@@ -313,7 +319,7 @@ impl Survey<'_> {
         findings: &mut Findings,
     ) -> anyhow::Result<()> {
         let settings = self.settings();
-        self.progress.begin("guards", settings.len() * 2 * self.brief().rounds as usize);
+        self.progress.begin("guards", settings.len() * 2 * FINE_ROUNDS as usize);
         let runtimes = guards::Runtimes { with_places, without_places: (self.runtime)(0)? };
         for setting in &settings {
             let is_its = |contender: &&Contender| {
@@ -321,14 +327,8 @@ impl Survey<'_> {
             };
             let Some(contender) = contenders.iter().find(is_its) else { continue };
             let (task, tick) = (self.work.task(), || self.progress.tick());
-            match guards::measure(
-                setting,
-                &runtimes,
-                &contender.program,
-                &task,
-                self.brief(),
-                &tick,
-            ) {
+            match guards::measure(setting, &runtimes, &contender.program, &task, self.fine(), &tick)
+            {
                 Ok(switch) => findings.guards.push(switch),
                 Err(why) => {
                     findings.not_measured.push(("guards", format!("{}: {why}", setting.name())))

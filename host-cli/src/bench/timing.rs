@@ -107,6 +107,8 @@ pub(crate) struct Spread {
     pub(crate) median: f64,
     pub(crate) p95: f64,
     pub(crate) samples: usize,
+    /// The least and the largest median of a round.
+    pub(crate) rounds: (f64, f64),
     /// The largest median of a round, in terms of the least one: 1 on a machine that is quiet.
     pub(crate) unrest: f64,
     /// The share of the samples that are far off.
@@ -116,7 +118,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn of(rounds: Vec<Vec<f64>>) -> Option<Self> {
+    pub(super) fn of(rounds: Vec<Vec<f64>>) -> Option<Self> {
         let medians: Vec<f64> = rounds
             .iter()
             .filter(|round| !round.is_empty())
@@ -134,6 +136,7 @@ impl Spread {
             median,
             p95: at(&all, 0.95),
             samples: all.len(),
+            rounds: (least, most),
             unrest: if least > 0.0 { most / least } else { 1.0 },
             far_off: far as f64 / all.len() as f64,
             shape: (0..=STEPS).map(|step| at(&all, 0.99 * step as f64 / STEPS as f64)).collect(),

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use sandtrap::{Codec, Payload, Program};
 
-use super::call::{read, serves};
+use super::call::serves;
 use super::inspect::unreadable;
 use crate::args::{BenchArgs, misuse};
 use crate::bench::{Crash, Guests, NoGuests, Pace, Progress, Survey, Work};
+use crate::reading;
 use crate::render;
 use crate::report_file::ReportFile;
 use crate::streams;
@@ -32,7 +33,7 @@ pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<u8> {
         program
             .limits(policy.limits.clone())
             .permissions(policy.permissions.clone())
-            .guards(policy.guards)
+            .guards(policy.guards.clone())
             .trust(policy.trust)
             .compile_limits(policy.compile.clone())
     };
@@ -77,7 +78,7 @@ fn work(args: &BenchArgs, guests: &Guests) -> anyhow::Result<Work> {
         return Ok(Work::Command(args.args.clone()));
     };
     if let Some(input) = &args.input {
-        let input = json("--input", read(input)?)?;
+        let input = json("--input", reading::input(input)?)?;
         return Ok(Work::Invoke { function, input });
     }
     let is_plain =
@@ -104,6 +105,6 @@ fn crash(args: &BenchArgs, work: &Work) -> anyhow::Result<Crash> {
     if matches!(work, Work::Export { .. }) {
         return Ok(Crash::Own(Work::Export { function, arguments: Vec::new() }));
     }
-    let input = json("--crash", read(OsStr::new(input))?)?;
+    let input = json("--crash", reading::input(OsStr::new(input))?)?;
     Ok(Crash::Own(Work::Invoke { function, input }))
 }

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -10,8 +9,10 @@ use anyhow::Context as _;
 use sandtrap::{Codec, Entry, Payload, ProgramKind, Report, Task, Wall};
 
 use super::session::Session;
+use super::settings;
 use crate::args::{CallArgs, misuse};
 use crate::exit_code;
+use crate::reading;
 use crate::render;
 use crate::streams::{self, Items};
 use crate::words;
@@ -21,9 +22,10 @@ const MOST_CHECKED: u64 = 16 * 1024 * 1024;
 
 /// Calls the function, prints what it returns, and gives the exit code of the verdict.
 pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
+    let executor = settings::of_one(&args.attempts, true)?;
     if args.show_policy {
         let policy = args.policy.policy("call", None)?;
-        streams::print(&render::policy(&policy, None))?;
+        streams::print(&render::policy(&policy, None, args.attempts.rows()))?;
         return Ok(0);
     }
     let (Some(file), Some(function)) = (&args.program, &args.function) else {
@@ -39,13 +41,16 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
     let policy = args.policy.policy("call", wall)?;
     let program = super::run::program(file.clone(), wall, policy)
         .payloads(args.payloads.payloads.clone())
-        .started_by(args.start.start());
+        .started_by(args.attempts.start.start())
+        .backtrace(args.report.backtrace);
     let session = Session {
         streams: &args.streams,
         report: &args.report,
         diagnosis: &args.diagnosis,
         compile: &args.policy.compile,
         items: if args.stream { Items::Printed } else { Items::Unheard },
+        executor,
+        is_idempotent: args.attempts.is_idempotent(),
     };
     let report = session.carry_out(program, task)?;
     if !args.report.json && report.verdict.is_completed() {
@@ -67,7 +72,7 @@ fn task(args: &CallArgs, file: &Path, function: &str) -> anyhow::Result<Task> {
         let input = Payload::file(Codec::Json, path).with_context(failed)?;
         return Ok(Task::invoke_with(function, input));
     }
-    let input = Payload::json_text(read(input)?)
+    let input = Payload::json_text(reading::input(input)?)
         .map_err(|error| misuse("call", format!("--input: {error}; write it as in '[1, 2]'")))?;
     Ok(Task::invoke_with(function, input))
 }
@@ -77,23 +82,6 @@ fn large_file(input: &OsStr) -> Option<&Path> {
     let path = Path::new(OsStr::from_bytes(input.as_bytes().strip_prefix(b"@")?));
     let found = path.metadata().ok()?;
     (found.is_file() && found.len() > MOST_CHECKED).then_some(path)
-}
-
-/// What stands for the input: itself, a file, or what comes on stdin.
-pub(super) fn read(input: &OsStr) -> anyhow::Result<Vec<u8>> {
-    if input == OsStr::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("cannot read the input from stdin")?;
-        return Ok(bytes);
-    }
-    match input.as_bytes().strip_prefix(b"@") {
-        Some(path) => {
-            let path = Path::new(OsStr::from_bytes(path));
-            let failed = || format!("cannot read the input from `{}`", path.display());
-            std::fs::read(path).with_context(failed)
-        }
-        None => Ok(input.as_bytes().to_vec()),
-    }
 }
 
 /// Whether a program takes calls with values. Any process may, and any component; a module has to import what it hears

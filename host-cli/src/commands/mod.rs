@@ -13,6 +13,7 @@ mod run;
 mod schema;
 mod selftest;
 mod session;
+mod settings;
 
 pub(crate) use batch::batch;
 pub(crate) use bench::bench;

@@ -2,14 +2,15 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sandtrap::{Policy, Program, Stdin, Task, Wall};
+use sandtrap::{ExecutorSettings, Policy, Program, Stdin, Task, Wall};
 
 use super::session::Session;
-use crate::args::{RunArgs, misuse};
+use super::settings;
+use crate::args::{Mistake, ReuseArg, RunArgs, StartArg, misuse};
 use crate::exit_code;
 use crate::render;
 use crate::streams;
@@ -19,8 +20,9 @@ use crate::streams::Items;
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let wall = args.within.map(Wall::from);
     let policy = args.policy.policy("run", wall)?;
+    let executor = executor(args)?;
     if args.show_policy {
-        streams::print(&render::policy(&policy, wall))?;
+        streams::print(&render::policy(&policy, wall, args.attempts.rows()))?;
         return Ok(0);
     }
     let Some((name, guest_args)) = args.command.split_first() else {
@@ -30,17 +32,55 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     };
     let stdin = args.input.stdin()?;
     check_input(&stdin)?;
+    if args.attempts.is_idempotent() {
+        check_again(&stdin)?;
+    }
     let task = Task::command(guest_args).stdin(stdin);
-    let program = program(named(name), wall, policy).backtrace(args.backtrace);
+    let program = program(named(name), wall, policy).backtrace(args.report.backtrace);
     let session = Session {
         streams: &args.streams,
         report: &args.report,
         diagnosis: &args.diagnosis,
         compile: &args.policy.compile,
         items: Items::Unheard,
+        executor,
+        is_idempotent: args.attempts.is_idempotent(),
     };
     let report = session.carry_out(program, task)?;
     Ok(exit_code::of(&report.verdict))
+}
+
+/// What its executor is set to, if it goes through one. What only functions have is refused.
+fn executor(args: &RunArgs) -> anyhow::Result<Option<ExecutorSettings>> {
+    let functions = "functions have that: `sandtrap call PROGRAM FUNCTION`";
+    if args.attempts.start == StartArg::Fork {
+        let what = format!(
+            "--start fork: a program that is run begins at its first line, and there is no moment at which it is warm; {functions} --start fork"
+        );
+        return Err(misuse("run", what).into());
+    }
+    if args.attempts.reuse == Some(ReuseArg::Warm) {
+        let what = format!(
+            "--reuse warm: a program that is run ends with its task, and nothing of it can be kept; {functions} --reuse warm"
+        );
+        return Err(misuse("run", what).into());
+    }
+    settings::of_one(&args.attempts, false)
+}
+
+/// What an attempt has read of a stream is not there for the next one.
+fn check_again(stdin: &Stdin) -> anyhow::Result<()> {
+    let is_stream = match stdin {
+        Stdin::Descriptor(_) => true,
+        Stdin::File(path) => path.metadata().is_ok_and(|meta| meta.file_type().is_fifo()),
+        Stdin::Null | Stdin::Bytes(_) => false,
+    };
+    if !is_stream {
+        return Ok(());
+    }
+    let words = "what one attempt has read of a stream is not there for the next one; put the input into a file and name it, \
+                 as in --stdin input.txt, or leave --retries out";
+    Err(Mistake(words.to_owned()).into())
 }
 
 /// The file that a name means here.

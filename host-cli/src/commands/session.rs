@@ -1,10 +1,15 @@
 //! What `run` and `call` have in common: one task, from the opening of its streams to the exit code.
 
 use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, anyhow};
-use sandtrap::{Capture, Payload, Program, Record, Report, StopHandle, Task, Verdict};
+use sandtrap::{
+    Capture, Ear as _, ExecutorSettings, Happening, Order, Payload, Program, Record, Report,
+    Runtime, StopHandle, Task, Telemetry, Verdict,
+};
 
+use super::settings;
 use crate::args::{CompileArgs, DiagnosisArgs, ReportArgs, StreamArgs, Target};
 use crate::render;
 use crate::report_file::ReportFile;
@@ -18,11 +23,23 @@ pub(crate) struct Session<'a> {
     pub(crate) diagnosis: &'a DiagnosisArgs,
     pub(crate) compile: &'a CompileArgs,
     pub(crate) items: Items,
+    /// What the executor is set to that it goes through, if it does.
+    pub(crate) executor: Option<ExecutorSettings>,
+    /// Whether it may be done twice.
+    pub(crate) is_idempotent: bool,
+}
+
+/// The streams of a task, whichever thread runs it.
+type Shared = Arc<Mutex<Streams>>;
+
+fn lock(streams: &Shared) -> MutexGuard<'_, Streams> {
+    streams.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Session<'_> {
     /// Runs the task to its end and shows it. The report is the caller's for whatever else there is to show.
     pub(crate) fn carry_out(&self, program: Program, mut task: Task) -> anyhow::Result<Report> {
+        self.executor.as_ref().map_or(Ok(()), settings::check_history)?;
         let (report, core_dump) = (self.report.report.as_deref(), self.report.core_dump.as_deref());
         let place = report.map(|path| ReportFile::prepare("report", path)).transpose()?;
         let dump_place =
@@ -32,10 +49,15 @@ impl Session<'_> {
         task.stdout = if wanted { Capture::Keep } else { Capture::Discard };
 
         let stop = StopHandle::new();
-        let mut streams = self.open_streams(&program, &stop)?;
+        let streams = Arc::new(Mutex::new(self.open_streams(&program, &stop)?));
         let runtime = self.compile.runtime()?;
         signals::watch(&stop)?;
-        let report = runtime.run_with(program, &task, &stop, &mut streams);
+        let report = match &self.executor {
+            None => runtime.run_with(program, &task, &stop, &mut *lock(&streams)),
+            Some(settings) => {
+                self.by_executor(&runtime, program, task, settings.clone(), &stop, &streams)
+            }
+        };
 
         // Its name is told, and from then on the file is the reader's.
         report.output.result.as_ref().map(Payload::keep);
@@ -46,12 +68,39 @@ impl Session<'_> {
         if let (Some(place), Some(dump)) = (dump_place, dump_of(&report)) {
             place.write(dump)?;
         }
-        check_delivery(streams.finish(), &report)?;
+        check_delivery(lock(&streams).finish(), &report)?;
         match json {
             Some(json) if self.report.json => streams::print(&json)?,
             _ => self.diagnose(&report),
         }
         Ok(report)
+    }
+
+    /// Through an executor with one worker. Every attempt is heard while it runs.
+    fn by_executor(
+        &self,
+        runtime: &Runtime,
+        program: Program,
+        task: Task,
+        mut settings: ExecutorSettings,
+        stop: &StopHandle,
+        streams: &Shared,
+    ) -> Report {
+        let loaded = match runtime.load_until(program.clone(), stop) {
+            Ok(loaded) => loaded,
+            Err(error) => return runtime.report_of(&program, &task, error),
+        };
+        let (ear, next) = (Arc::clone(streams), Arc::clone(streams));
+        // Told between two attempts, when nothing more is heard of the last one and nothing yet of the next.
+        settings.pool.telemetry = Telemetry::to(move |happening| {
+            if matches!(happening, Happening::RetryAttempt { .. }) {
+                lock(&next).begin_anew();
+            }
+        });
+        let loaded = loaded.heard_by(move |_, event| lock(&ear).hear(event));
+        let mut order = Order::new(task);
+        order.idempotent = self.is_idempotent;
+        loaded.executor(settings).run_with(order, stop)
     }
 
     /// With `--json` the guest's output is in the report, unless it was sent somewhere by name.

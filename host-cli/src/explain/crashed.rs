@@ -163,16 +163,22 @@ pub(super) const PROTOCOL: Page = Page {
     summary: "It broke the rules of its channel.",
     meaning: "What the guest sent over its channel to the host was cut off, too long, out of turn, \
               repeated or undecodable. Everything from a guest is taken for hostile until it is \
-              decoded; what came after the breach was not looked at.",
-    native: "A broken frame on the channel's descriptor.",
-    wasm: "A broken frame through the channel's host functions.",
+              decoded; what came after the breach was not looked at. A call whose guest ended in order and never \
+              answered is a breach, too.",
+    native: "A broken frame on the channel's descriptor; or a program that was called ended with code 0 and no answer. \
+             Whether it has functions nobody knows before it runs, so one that has none ends here, and not as \
+             unstarted.rejected: its code did run.",
+    wasm: "A broken frame through the channel's host functions; or an end without an answer. A function that a module \
+           doesn't have is known before anything runs: unstarted.rejected.",
     causes: &[
+        "A program without functions was called: the message says that it never said hello.",
         "A guest built with an SDK of another version than the host.",
         "Something in the guest writes into the channel's descriptor by mistake.",
         "A guest that tries to forge a result.",
     ],
     advice: &[
         "Read which rule was broken in the first line of the diagnosis.",
+        "If it never said hello: run it with `sandtrap run`, or serve its functions with sandtrap-guest.",
         "Build the guest again with the sandtrap-guest that belongs to this sandtrap.",
         "Look for code that writes to or closes descriptors it did not open.",
     ],

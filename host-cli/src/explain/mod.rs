@@ -63,6 +63,7 @@ fn page_of(label: Label) -> &'static Page {
         Label::StoppedResult => &stopped::RESULT,
         Label::StoppedProcesses => &stopped::PROCESSES,
         Label::StoppedFiles => &stopped::FILES,
+        Label::StoppedStdin => &stopped::STDIN,
         Label::StoppedCancelled => &stopped::CANCELLED,
         Label::StoppedShutdown => &stopped::SHUTDOWN,
         Label::DeniedSyscall => &denied::SYSCALL,

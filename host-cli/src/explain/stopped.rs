@@ -114,6 +114,22 @@ pub(super) const FILES: Page = Page {
     ],
 };
 
+pub(super) const STDIN: Page = Page {
+    summary: "It read more of its input than it may.",
+    meaning: "The guest took more of its stdin than --stdin-bytes allows, and sandtrap ended it. An input that is \
+              longer is no breach by itself: what counts is what the guest reads. Unless the limit is said, \
+              nothing is counted.",
+    native: "Its stdin is a pipe then, which sandtrap fills. The byte after the last one that it may have was taken \
+             out of that, then our kill.",
+    wasm: "A read that would have given more; nothing of that one was given.",
+    causes: &[
+        "An input without an end: /dev/zero, a pipe whose writer never stops.",
+        "An input that is legitimately large.",
+        "A program that reads all of its input before it looks at it.",
+    ],
+    advice: &["Raise it: --stdin-bytes 1GiB.", "Give it the part of the input that it needs."],
+};
+
 pub(super) const CANCELLED: Page = Page {
     summary: "Somebody asked for its end.",
     meaning: "Ctrl-C (SIGINT) was pressed, a program that uses the library stopped the task, or nobody \

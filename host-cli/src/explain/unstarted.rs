@@ -97,7 +97,7 @@ pub(super) const LIMIT_TOO_SMALL: Page = Page {
 
 pub(super) const GUARD: Page = Page {
     summary: "A guard that was required is missing on this host.",
-    meaning: "--guards required was given, and one of the walls around the guest could not be put up. \
+    meaning: "A guard that --guards required or --require-guard asks for could not be put up around the guest. \
               Rather than run with less, sandtrap ran nothing. No guest code ran.",
     native: "Putting up the guard failed; the diagnosis names it and the system's error.",
     wasm: "The engine on this host can't give the guard; or there is no confined process to compile a module of \
@@ -109,6 +109,7 @@ pub(super) const GUARD: Page = Page {
     advice: &[
         "Follow the advice in the first line of the diagnosis.",
         "Run with what there is, and see in the report what is missing: --guards best-effort.",
+        "Do without this one only: --optional-guard, with its name.",
     ],
 };
 
@@ -135,7 +136,7 @@ pub(super) const REJECTED: Page = Page {
     native: "The request was refused before a process was made, as for fuel or an export of a process.",
     wasm: "The request was refused before the module was instantiated.",
     causes: &[
-        "An entry that this kind of program does not have.",
+        "An entry that this kind of program does not have, or a function that this module does not have.",
         "Limits that exclude each other, or that no guest could live with.",
     ],
     advice: &[

@@ -1,9 +1,9 @@
 //! The `evidence` line: what was seen, and who saw it.
 
 use sandtrap::{
-    Basis, ByteSize, Death, Denied, DeniedSyscall, Ending, Facts, Fault, Limits, Opcode, Outside,
-    Refusal, RefusedMemory, Remedy, Report, Sender, Source, StackState, Step, Stop, StopReason,
-    TrapCause, Verdict, show_duration,
+    Basis, ByteSize, Death, Denied, DeniedSyscall, Ending, Facts, Fault, Label, Limits, Opcode,
+    Outside, Refusal, RefusedMemory, Remedy, Report, Sender, Source, StackState, Step, Stop,
+    StopReason, TrapCause, Verdict, show_duration,
 };
 
 use super::plain;
@@ -34,6 +34,10 @@ pub(super) fn line(report: &Report) -> Option<String> {
     }));
     parts.extend(facts.refused_memory.map(refused));
     parts.extend(denied(&facts.denied));
+    // A breach of the channel says it in its first line.
+    if facts.never_greeted && report.verdict.label() != Label::CrashedProtocol {
+        parts.push("it never said hello, so it may be no guest with functions".to_owned());
+    }
     if facts.was_warming_up {
         parts.push("while it warmed up to be forked".to_owned());
     }
@@ -165,6 +169,10 @@ fn at_limit(stop: Stop, limits: &Limits) -> String {
         Stop::Result => format!("at the result limit of {}", limits.result),
         Stop::Processes => format!("at the processes limit of {}", limits.processes),
         Stop::Files => format!("at the file-bytes limit of {}", limits.file_bytes),
+        Stop::Stdin => match limits.stdin {
+            Some(stdin) => format!("at the stdin-bytes limit of {stdin}"),
+            None => "at the stdin-bytes limit".to_owned(),
+        },
         Stop::Cancelled => "as somebody asked (Ctrl-C)".to_owned(),
         Stop::Shutdown => "as sandtrap was told to end".to_owned(),
     }

@@ -9,6 +9,7 @@ use super::plain;
 
 const SYSTEM_CALL_REFUSED: i32 = 38;
 const NOT_PERMITTED: i32 = 1;
+const KEYS_ARE_FULL: i32 = 122;
 
 /// All of them, and what follows from them.
 pub(crate) fn findings(found: &[Finding]) -> String {
@@ -112,8 +113,25 @@ fn by_probe(probe: Probe, errno: Option<i32>) -> Option<&'static str> {
         }
         Probe::LandlockScopes => Some("Linux 6.12 or newer"),
         Probe::Tracing | Probe::Pidfd => Some(CONTAINER),
-        Probe::NoNewPrivileges | Probe::Capabilities | Probe::Rlimits => Some(CONTAINER),
-        Probe::MemfdExec => Some(CONTAINER),
+        Probe::NoNewPrivileges
+        | Probe::Capabilities
+        | Probe::Rlimits
+        | Probe::SignalDispositions
+        | Probe::SignalMask
+        | Probe::Umask
+        | Probe::Session
+        | Probe::ProcessGroup
+        | Probe::Descriptors
+        | Probe::Personality
+        | Probe::MemfdExec
+        | Probe::Environment => Some(CONTAINER),
+        Probe::Keyring => Some(match errno {
+            Some(KEYS_ARE_FULL) => "`sysctl kernel.keys.maxkeys=2000` as root",
+            Some(SYSTEM_CALL_REFUSED) => {
+                "a kernel with CONFIG_KEYS; without it nobody has keys, and nothing is lost"
+            }
+            _ => CONTAINER,
+        }),
         Probe::PagemapScan => Some("Linux 6.7 or newer"),
         Probe::AddressSpace => Some("`ulimit -v unlimited`"),
         Probe::MaxMapCount => Some("`sysctl vm.max_map_count=262144` as root"),
@@ -166,9 +184,10 @@ mod tests {
     #[test]
     fn everything_that_is_required_has_a_remedy() {
         use Probe::{
-            Capabilities, CompileConfinement, IpcNamespace, Kernel, Landlock, MemoryGroup,
-            MountNamespace, NetworkNamespace, NoNewPrivileges, PidNamespace, Pidfd, PivotRoot,
-            Rlimits, Seccomp, Tracing, UtsNamespace,
+            Capabilities, CompileConfinement, Descriptors, Environment, IpcNamespace, Kernel,
+            Landlock, MemoryGroup, MountNamespace, NetworkNamespace, NoNewPrivileges, PidNamespace,
+            Pidfd, PivotRoot, ProcessGroup, Rlimits, Seccomp, Session, SignalDispositions,
+            SignalMask, Tracing, Umask, UtsNamespace,
         };
         for probe in [
             Capabilities,
@@ -184,6 +203,13 @@ mod tests {
             Pidfd,
             PivotRoot,
             Rlimits,
+            Descriptors,
+            Environment,
+            ProcessGroup,
+            Session,
+            SignalDispositions,
+            SignalMask,
+            Umask,
             Seccomp,
             Tracing,
             UtsNamespace,

@@ -15,6 +15,14 @@ const MOST_ROWS: usize = 40;
 /// The widest name that others are lined up with.
 const WIDEST: usize = 32;
 
+/// What a process may do that was granted nothing.
+const CAGE: [&str; 4] = [
+    "a process runs in a cage: it reads the system's programs and libraries, writes to the streams it was given, and makes",
+    "the system calls of its profile; no network, no environment, no other files, none of the host's processes.",
+    "More is granted by --dir, --env, --net, --scratch, --proc and --profile (`sandtrap run --show-policy` says what holds);",
+    "`sandtrap doctor` says which of these guards this host has.",
+];
+
 /// All that was found out, in sections.
 pub(crate) fn inspection(found: &Inspection) -> String {
     let mut text = String::new();
@@ -226,7 +234,9 @@ fn more(text: &mut String, count: usize) {
 fn needs(text: &mut String, found: &Inspection) {
     if found.executable.is_some() || found.script.is_some() {
         line(text, "\nPermissions");
-        line(text, "  a process may do what its user may, within its limits");
+        for words in CAGE {
+            line(text, &format!("  {words}"));
+        }
         for need in &found.needs {
             need_line(text, need, "it calls");
         }

@@ -1,23 +1,22 @@
 //! What `--show-policy` prints: everything that would hold for a guest.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use sandtrap::{
-    Access, DirGrant, GuardMode, Limits, Network, Policy, Profile, Trust, Wall, show_duration,
+    Access, DirGrant, GuardMode, Guarding, Limits, Network, Policy, Profile, Trust, Wall,
+    show_duration,
 };
 
-/// The policy as people read it. Values of variables are not shown: they may be secrets.
-pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
+/// The policy as people read it, and how the task is tried. Values of variables are not shown: they may be secrets.
+pub(crate) fn policy(
+    policy: &Policy,
+    wall: Option<Wall>,
+    attempts: Vec<(&'static str, String)>,
+) -> String {
     let limits = policy.limits_for(None);
-    let fuel = limits.fuel.map_or_else(|| "not counted".to_owned(), |fuel| fuel.to_string());
-    let cpus = limits.cpus.map_or_else(|| "all".to_owned(), |cpus| cpus.to_string());
     let names: Vec<String> =
         policy.permissions.env.iter().map(|(name, _)| name.display().to_string()).collect();
     let env = if names.is_empty() { "empty".to_owned() } else { names.join(", ") };
-    let guards = match policy.guards {
-        GuardMode::Required => "required: what this host can't guard is refused",
-        GuardMode::BestEffort => "best-effort: what this host can't guard is named in the report",
-    };
     let trust = match policy.trust {
         Trust::Own => "own: compiled by sandtrap itself, without these limits",
         Trust::Untrusted => "untrusted: compiled in a confined process",
@@ -30,10 +29,11 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("on-memory-limit", limits.on_memory_limit.name().to_owned()),
                 ("wall", show_duration(limits.wall)),
                 ("cpu", show_duration(limits.cpu)),
-                ("cpus", cpus),
-                ("fuel", fuel),
+                ("cpus", or(limits.cpus, "all")),
+                ("fuel", or(limits.fuel, "not counted")),
                 ("stack", limits.stack.to_string()),
                 ("output", limits.output.to_string()),
+                ("stdin-bytes", or(limits.stdin, "not counted")),
                 ("result", limits.result.to_string()),
                 ("processes", limits.processes.to_string()),
                 ("threads", limits.threads.to_string()),
@@ -51,7 +51,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("profile", profile(policy.permissions.profile)),
                 ("proc", proc(policy.permissions.proc).to_owned()),
                 ("clocks", clocks(policy.permissions.deterministic)),
-                ("guards", guards.to_owned()),
+                ("guards", guarding(&policy.guards)),
             ],
         ),
         (
@@ -63,6 +63,7 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
                 ("memory", policy.compile.memory.to_string()),
             ],
         ),
+        ("Attempts", attempts),
         (
             "Wall",
             vec![(
@@ -81,6 +82,11 @@ pub(crate) fn policy(policy: &Policy, wall: Option<Wall>) -> String {
         }
     }
     text
+}
+
+/// A limit that need not be there.
+fn or(limit: Option<impl Display>, otherwise: &str) -> String {
+    limit.map_or_else(|| otherwise.to_owned(), |limit| limit.to_string())
 }
 
 fn directories(dirs: &[DirGrant]) -> String {
@@ -128,6 +134,23 @@ fn profile(profile: Profile) -> String {
         Profile::Jit => "computing, and executing what it has written to memory",
     };
     format!("{profile}: {words}")
+}
+
+fn guarding(guards: &Guarding) -> String {
+    let mode = match guards.mode() {
+        GuardMode::Required => "required: what this host can't guard is refused",
+        GuardMode::BestEffort => "best-effort: what this host can't guard is named in the report",
+    };
+    let others: Vec<&str> =
+        guards.named().filter(|(_, mode)| *mode != guards.mode()).map(|(name, _)| name).collect();
+    let word = match guards.mode() {
+        GuardMode::Required => "not needed",
+        GuardMode::BestEffort => "required",
+    };
+    match others.is_empty() {
+        true => mode.to_owned(),
+        false => format!("{mode}; {word}: {}", others.join(", ")),
+    }
 }
 
 fn clocks(deterministic: Option<u64>) -> String {

@@ -291,6 +291,7 @@ fn each_of_our_stops_says_why() {
         (StopReason::Processes, "at the processes limit of 1"),
         (StopReason::Threads, "at the threads limit of 256"),
         (StopReason::Files, "at the file-bytes limit of 64 MiB"),
+        (StopReason::Stdin, "at the stdin-bytes limit"),
         (StopReason::Protocol, "ended for a breach of the channel's rules"),
         (StopReason::Cancelled, "as somebody asked (Ctrl-C)"),
         (StopReason::Shutdown, "as sandtrap was told to end"),
@@ -328,13 +329,13 @@ fn refusals_and_kernel_kills_are_counted() {
 fn the_policy_names_every_limit_and_hides_values() {
     let mut policy = Policy::default();
     policy.permissions.grant_env("TOKEN", "secret");
-    let text = super::policy(&policy, None);
+    let text = super::policy(&policy, None, Vec::new());
     assert!(text.contains("  directories  none\n  network      none\n"), "{text}");
     policy.permissions.grant_dir("a", "a", Access::ReadOnly);
     policy.permissions.grant_dir("b", "/b", Access::ReadWrite);
     policy.permissions.net = Network::Host;
     policy.permissions.deterministic = Some(7);
-    let text = super::policy(&policy, Some(Wall::Native));
+    let text = super::policy(&policy, Some(Wall::Native), Vec::new());
     assert!(text.contains("  memory       256 MiB\n"), "{text}");
     assert!(text.contains("  environment  TOKEN\n") && !text.contains("secret"), "{text}");
     assert!(text.contains("  in           native\n"), "{text}");

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::kit::{Ran, finish, guest, sandtrap, text_of};
 use crate::programs::script;
-use crate::running::{Running, is_alive};
+use crate::running::{Running, groups_of, is_alive, wait_for_ends};
 
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a folder")
@@ -105,19 +105,6 @@ fn tasks_may_come_from_stdin_and_have_an_input_and_a_time_of_their_own() {
     // On a slow machine its time is up before it has begun.
     assert!(["stopped.wall-time", "unstarted.rejected"].contains(&&*labels[1]), "{labels:?}");
     assert_eq!(reports(ran.text())[0]["output"]["stdout"], "are you there?\n");
-}
-
-#[test]
-fn a_line_that_is_no_task_is_told_and_those_before_it_have_their_reports() {
-    let folder = folder();
-    let file = tasks(folder.path(), &[task(&guest(Wall::Wasm, "hello")), json!({"programm": "x"})]);
-    let ran = batch(&file, &[]);
-    assert_eq!((ran.code, labels(ran.text()).len()), (Some(2), 1));
-    assert!(
-        ran.stderr.contains("line 2 of the tasks is none: `programm` is unknown"),
-        "{}",
-        ran.stderr
-    );
 }
 
 #[test]
@@ -318,13 +305,10 @@ fn p10_neither_a_kept_process_nor_a_spare_outlives_a_host_that_is_killed() {
     while running.children().len() < 3 {
         std::thread::yield_now();
     }
-    let children = running.children();
+    let (host, heir, children) = (running.pid(), running.heir(), running.children());
     running.signal_until_it_ends(Signal::SIGKILL);
-    for child in children {
-        while is_alive(child.into()) {
-            std::thread::yield_now();
-        }
-    }
+    wait_for_ends(children.into_iter().chain(heir));
+    assert_eq!(groups_of(host), Vec::<String>::new());
 }
 
 #[test]
@@ -346,4 +330,21 @@ fn p9_a_report_of_a_batch_names_the_file_of_a_large_result_and_the_file_stays() 
         );
     }
     assert_eq!(results.read_dir().expect("a folder").count(), 2);
+}
+
+#[test]
+fn reports_say_where_processes_were_if_they_are_asked() {
+    let folder = folder();
+    let function = json!({
+        "program": text_of(&guest(Wall::Native, "calls")), "function": "panics", "input": "boom"
+    });
+    let file = tasks(folder.path(), &[task(&guest(Wall::Native, "wild_read")), function]);
+    for (flags, is_told) in [(&[][..], false), (&["--backtrace"], true)] {
+        let ran = batch(&file, flags);
+        assert_eq!(labels(ran.text()), ["crashed.memory-fault", "failed.panic"], "{}", ran.stderr);
+        for report in reports(ran.text()) {
+            let trace = report["verdict"]["trace"].as_array().expect("a list");
+            assert_eq!(!trace.is_empty(), is_told, "{flags:?}: {report}");
+        }
+    }
 }

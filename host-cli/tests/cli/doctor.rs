@@ -49,7 +49,16 @@ fn the_exit_code_says_whether_something_required_is_missing() {
 #[test]
 fn what_is_found_is_what_tasks_get() {
     let (_, all) = examined();
-    for guard in ["memory-group", "tracing", "no-new-privileges", "rlimits"] {
+    for guard in [
+        "memory-group",
+        "tracing",
+        "no-new-privileges",
+        "rlimits",
+        "session",
+        "process-group",
+        "descriptors",
+        "environment",
+    ] {
         let expected = if host_has(guard) { "ok" } else { "missing" };
         assert_eq!(state(&all, guard), expected, "{guard}");
     }

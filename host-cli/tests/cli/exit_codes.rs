@@ -39,6 +39,7 @@ const BOTH: &[Case] = &[
     ("spin", &["--cpu", "100ms"], 152, "stopped.cpu-time"),
     ("flood_stdout", &["--output", "1MiB", "--stdout", "null"], 153, "stopped.output"),
     ("flood_stderr", &["--output", "1MiB", "--stderr", "null"], 153, "stopped.output"),
+    ("read_stdin", &["--stdin", "/dev/zero", "--stdin-bytes", "1MiB"], 153, "stopped.stdin"),
     ("channel_flood", &["--result", "64KiB"], 153, "stopped.result"),
 ];
 

@@ -8,7 +8,7 @@ use crate::kit::{Ran, WALLS, finish, guest, run, run_command, sandtrap, text_of}
 use crate::programs::script;
 
 /// A bad line of flags, and what the message has to say: the flag by its name, and what is good instead.
-const BAD: [(&[&str], &[&str]); 21] = [
+const BAD: [(&[&str], &[&str]); 22] = [
     (&["--memory", "64"], &["--memory", "64MiB"]),
     (&["--memory", "-1MiB"], &["--memory", "below zero", "64MiB"]),
     (&["--memory", "0MiB"], &["--memory", "64MiB"]),
@@ -28,6 +28,7 @@ const BAD: [(&[&str], &[&str]); 21] = [
     (&["--inherit-env", "SANDTRAP_NO_SUCH_THING"], &["--inherit-env", "SANDTRAP_NO_SUCH_THING"]),
     (&["--in", "nowhere"], &["--in", "wasm", "native"]),
     (&["--guards", "none"], &["--guards", "required", "best-effort"]),
+    (&["--require-guard", "moat"], &["--require-guard", "moat", "seccomp", "memory-group"]),
     (&["--bogus"], &["--bogus", "Usage: sandtrap run"]),
     (&["--json", "--show-policy"], &["--json", "--show-policy"]),
 ];
@@ -116,6 +117,18 @@ fn the_policy_shows_what_was_asked_for_and_no_secrets() {
         assert!(found, "no `{row}` in\n{}", ran.text());
     }
     assert!(ran.text().contains("required") && !ran.text().contains("secret"), "{}", ran.text());
+}
+
+#[test]
+fn the_policy_names_the_guards_that_are_meant_otherwise() {
+    for (line, expected) in [
+        ("--require-guard seccomp,landlock", "named in the report; required: landlock, seccomp"),
+        ("--guards required --optional-guard tracing", "is refused; not needed: tracing"),
+    ] {
+        let line = format!("run --show-policy {line}");
+        let ran = finish(sandtrap(line.split_whitespace()));
+        assert!(ran.text().lines().any(|row| row.ends_with(expected)), "{}", ran.text());
+    }
 }
 
 #[test]

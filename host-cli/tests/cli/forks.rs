@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use sandtrap_tests::guests;
 
 use crate::kit::{Ran, sandtrap};
-use crate::running::{Running, groups_of, is_alive};
+use crate::running::{Running, groups_of, is_alive, wait_for_ends};
 
 /// The processes that run this file.
 fn running_from(program: &Path) -> Vec<u64> {
@@ -25,6 +25,22 @@ fn b7_a_call_in_a_fork_gives_what_the_guest_learnt_before_it() {
         let mut command = sandtrap(["call", "--wall", "10m", "--start", start]);
         let ran: Ran = command.arg(&guest).arg("learnt").output().unwrap().into();
         assert_eq!((ran.code, ran.text()), (Some(0), "41\n"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn s7_a_call_whose_guest_does_not_become_warm_ends_with_its_wall_time_kept_or_not() {
+    let guest = guests::native("warmed");
+    for reuse in ["fresh", "warm"] {
+        let flags =
+            ["call", "--wall", "1s", "--env", "WARM_UP=prints and hangs", "--start", "fork"];
+        let mut command = sandtrap([&flags[..], &["--reuse", reuse]].concat());
+        let ran: Ran = command.arg(&guest).arg("learnt").output().unwrap().into();
+        assert_eq!((ran.code, ran.label()), (Some(124), "stopped.wall-time"), "{}", ran.stderr);
+        for words in ["warming up\n", "while it warmed up to be forked"] {
+            assert!(ran.stderr.contains(words), "{reuse}: {}", ran.stderr);
+        }
+        assert!(!ran.stderr.contains("wall 0 ns"), "{reuse}: {}", ran.stderr);
     }
 }
 
@@ -68,7 +84,7 @@ fn b7_b24_sandtrap_that_is_killed_takes_its_warm_guest_and_the_forks_with_it() {
     command.arg(&file).arg("sleeps");
     let mut running = Running::start(command);
     assert_eq!(running.hear(5), b"here\n");
-    let (pid, guests) = (running.pid(), running_from(&file));
+    let (pid, heir, guests) = (running.pid(), running.heir(), running_from(&file));
     assert_eq!(guests.len(), 2, "the warm guest and its fork");
     running.signal_until_it_ends(Signal::SIGKILL);
     for guest in guests {
@@ -76,9 +92,7 @@ fn b7_b24_sandtrap_that_is_killed_takes_its_warm_guest_and_the_forks_with_it() {
             thread::yield_now();
         }
     }
-    // What had no time to be removed goes with the next run.
-    let mut command = sandtrap(["call", "--wall", "10m", "--start", "fork"]);
-    let ran: Ran = command.arg(&file).arg("learnt").output().unwrap().into();
-    assert_eq!((ran.code, groups_of(pid)), (Some(0), Vec::<String>::new()), "{}", ran.stderr);
+    wait_for_ends(heir);
+    assert_eq!(groups_of(pid), Vec::<String>::new());
     assert_eq!(running_from(&file), Vec::<u64>::new());
 }

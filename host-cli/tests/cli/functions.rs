@@ -7,6 +7,7 @@ use sandtrap::Wall;
 use serde_json::json;
 
 use crate::kit::{Ran, WALLS, finish, guest, sandtrap, text_of};
+use crate::programs::script;
 
 fn call(wall: Wall, function: &str, flags: &[&str]) -> Ran {
     let path = guest(wall, "calls");
@@ -95,6 +96,28 @@ fn a_function_that_ends_badly_has_the_exit_code_of_its_verdict() {
             assert_eq!(found, (Some(code), label, ""), "{wall:?} {function}: {}", ran.stderr);
         }
     }
+}
+
+#[test]
+fn a_program_without_functions_that_is_called_is_told_to_have_said_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let endless = script(folder.path(), "while :; do :; done");
+    for (program, flags, code, label) in [
+        ("/bin/true", &[][..], 76, "crashed.protocol"),
+        ("/bin/false", &[], 1, "failed.exit"),
+        (text_of(&endless), &["--wall", "500ms"], 124, "stopped.wall-time"),
+    ] {
+        let ran = finish(sandtrap([&["call", program, "resize"], flags].concat()));
+        assert_eq!((ran.code, ran.label()), (Some(code), label), "{}", ran.stderr);
+        assert!(ran.stderr.contains("it never said hello"), "{}", ran.stderr);
+    }
+    let ran = finish(sandtrap(["call", "/bin/true", "resize"]));
+    assert!(ran.stderr.contains("run it as a command, or serve its functions"), "{}", ran.stderr);
+    let page = finish(sandtrap(["explain", "crashed.protocol"]));
+    assert!(page.text().contains("never said hello"), "{}", page.text());
+    // One that has functions, and dies before it could answer, is no stranger.
+    let ran = call(Wall::Native, "exits", &["--input", "7"]);
+    assert!(!ran.stderr.contains("never said hello"), "{}", ran.stderr);
 }
 
 #[test]
@@ -202,5 +225,22 @@ fn the_report_of_a_failure_has_the_error_as_a_value_and_tells_the_input_by_a_dig
         assert!(
             report["output"]["error_value"].is_null() && report["task"]["input_bytes"].is_null()
         );
+    }
+}
+
+/// A module always says it, so there it changes nothing.
+#[test]
+fn a_function_says_where_it_panicked_if_it_is_asked() {
+    for wall in WALLS {
+        for (flags, is_told) in [(&[][..], wall == Wall::Wasm), (&["--backtrace"], true)] {
+            let asked = [&["--input", "\"boom\"", "--json"], flags].concat();
+            let ran = call(wall, "panics", &asked);
+            let report: serde_json::Value = serde_json::from_str(ran.text()).unwrap();
+            assert_eq!(report["verdict"]["label"], "failed.panic", "{wall:?}");
+            let trace = report["verdict"]["trace"].as_array().unwrap();
+            let names_it =
+                trace.iter().any(|it| it.as_str().is_some_and(|it| it.contains("calls::panics")));
+            assert_eq!(names_it, is_told, "{wall:?} {flags:?}: {trace:?}");
+        }
     }
 }

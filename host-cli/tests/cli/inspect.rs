@@ -35,6 +35,16 @@ fn needs(facts: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn what_a_process_may_do_is_told_as_it_holds() {
+    let found = finish(sandtrap(["inspect", "/bin/true"]));
+    assert!(found.text().contains("Permissions\n  a process runs in a cage"), "{}", found.text());
+    for words in ["no network", "no environment", "--profile", "`sandtrap doctor`"] {
+        assert!(found.text().contains(words), "{words}: {}", found.text());
+    }
+    assert!(!found.text().contains("what its user may"), "{}", found.text());
+}
+
+#[test]
 fn a_command_is_told_with_its_imports_its_stack_and_its_least_memory() {
     let path = guests::wasm("hello");
     let facts = facts(&path, 0);

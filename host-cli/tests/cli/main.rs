@@ -1,5 +1,7 @@
 //! The real binary, run as people run it: its exit codes, its report, its flags, its streams and its ends.
 
+mod attempts;
+mod batch_lines;
 mod batches;
 mod bench;
 mod calls;
@@ -12,6 +14,7 @@ mod flags;
 mod forks;
 mod functions;
 mod grants;
+mod host_dies;
 mod inputs;
 mod inspect;
 mod isolated;
@@ -20,11 +23,14 @@ mod metrics;
 mod otlp;
 mod profiles;
 mod programs;
+#[cfg(feature = "otlp")]
+mod protobuf;
 mod report_files;
 mod reports;
 mod running;
 mod schema;
 mod selftest;
+mod settings;
 mod shape;
 mod stops;
 mod streams;

@@ -18,12 +18,12 @@ fn ask(address: &str, question: &str) -> String {
     answer
 }
 
-fn metrics(address: &str) -> String {
+pub(crate) fn metrics(address: &str) -> String {
     ask(address, "GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n")
 }
 
 /// Where it says that metrics are.
-fn address(running: &mut Running) -> String {
+pub(crate) fn address(running: &mut Running) -> String {
     let line = running.hear_of_stderr();
     let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/metrics"));
     address.unwrap_or_else(|| panic!("no address: {line}")).to_owned()

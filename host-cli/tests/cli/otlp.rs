@@ -23,6 +23,7 @@ mod with_it {
 
     use crate::kit::{Ran, finish, guest, sandtrap, text_of};
     use crate::running::Running;
+    use crate::{metrics, protobuf};
 
     /// Two tasks, one of which crashes, and where their spans go.
     fn batch(endpoint: &str, flags: &[&str]) -> Ran {
@@ -37,29 +38,39 @@ mod with_it {
     }
 
     /// Takes what is posted, until somebody comes who posts nothing, and gives all of it.
-    fn collector(answer: &'static str) -> (SocketAddr, JoinHandle<String>) {
+    fn collector(answer: &'static str) -> (SocketAddr, JoinHandle<Vec<Posted>>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         let collector = thread::spawn(move || {
-            let mut all = String::new();
-            for peer in listener.incoming() {
-                let posted = take(peer.expect("somebody comes"), answer);
-                if posted.is_empty() {
-                    break;
-                }
-                all.push_str(&posted);
-            }
-            all
+            let peers = listener.incoming();
+            peers.map_while(|peer| take(peer.expect("somebody comes"), answer)).collect()
         });
         (address, collector)
     }
 
-    /// One request, with its body as far as that is text.
-    fn take(mut peer: TcpStream, answer: &str) -> String {
+    /// One request.
+    struct Posted {
+        head: String,
+        body: Vec<u8>,
+    }
+
+    impl Posted {
+        fn is_to(&self, path: &str) -> bool {
+            self.head.starts_with(&format!("POST {path} HTTP/1.1\r\n"))
+        }
+    }
+
+    /// All that was posted to one place, as far as it is text.
+    fn text(posted: &[Posted], path: &str) -> String {
+        let there = posted.iter().filter(|posted| posted.is_to(path));
+        there.map(|it| it.head.clone() + &String::from_utf8_lossy(&it.body)).collect()
+    }
+
+    fn take(mut peer: TcpStream, answer: &str) -> Option<Posted> {
         let (mut bytes, mut byte) = (Vec::new(), [0]);
         while !bytes.ends_with(b"\r\n\r\n") {
             if peer.read(&mut byte).expect("it can be read") == 0 {
-                return String::new();
+                return None;
             }
             bytes.push(byte[0]);
         }
@@ -68,10 +79,10 @@ mod with_it {
         let mut body = vec![0; length.expect("a length").parse().expect("a number")];
         peer.read_exact(&mut body).expect("the whole body");
         peer.write_all(answer.as_bytes()).expect("it is heard");
-        head + &String::from_utf8_lossy(&body)
+        Some(Posted { head, body })
     }
 
-    fn all_posted(address: SocketAddr, collector: JoinHandle<String>) -> String {
+    fn all_posted(address: SocketAddr, collector: JoinHandle<Vec<Posted>>) -> Vec<Posted> {
         drop(TcpStream::connect(address).expect("it still listens"));
         collector.join().expect("no request was bad")
     }
@@ -80,10 +91,9 @@ mod with_it {
     fn each_task_is_a_span_with_its_verdict() {
         let (address, collector) = collector("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         let ran = batch(&format!("http://{address}"), &[]);
-        let posted = all_posted(address, collector);
+        let posted = text(&all_posted(address, collector), "/v1/traces");
         assert_eq!(ran.code, Some(1), "{}", ran.stderr);
-        assert!(!ran.stderr.contains("spans"), "{}", ran.stderr);
-        assert!(posted.starts_with("POST /v1/traces HTTP/1.1\r\n"), "{posted}");
+        assert!(!ran.stderr.contains(" lost"), "{}", ran.stderr);
         for text in [
             "application/x-protobuf",
             "service.name",
@@ -106,7 +116,7 @@ mod with_it {
     }
 
     #[test]
-    fn a_collector_that_is_not_there_or_refuses_or_is_silent_costs_one_warning_and_no_report() {
+    fn a_collector_that_is_not_there_or_refuses_or_is_silent_costs_a_warning_and_no_report() {
         let closed = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let nobody = closed.local_addr().expect("it has an address");
         drop(closed);
@@ -118,13 +128,77 @@ mod with_it {
         {
             let ran = batch(&format!("http://{address}"), &[]);
             assert_eq!((ran.code, ran.text().lines().count()), (Some(1), 2), "{}", ran.stderr);
-            assert_eq!(ran.stderr.matches("spans are lost").count(), 1, "{}", ran.stderr);
+            for (what, lost) in [("spans", "2"), ("metrics", "1")] {
+                let warnings = ran.stderr.matches(&format!("{what} are lost")).count();
+                assert_eq!(warnings, 1, "{}", ran.stderr);
+                let row = format!("  {what} lost");
+                let row = ran.stderr.lines().find(|line| line.starts_with(&row));
+                let count = row.and_then(|row| row.split(' ').next_back());
+                assert_eq!(count, Some(lost), "{}", ran.stderr);
+            }
             assert!(ran.stderr.contains(&address.to_string()), "{}", ran.stderr);
             assert!(ran.stderr.contains(why), "{}", ran.stderr);
-            let row = ran.stderr.lines().find(|line| line.starts_with("  spans lost"));
-            assert_eq!(row.and_then(|row| row.split(' ').next_back()), Some("2"), "{}", ran.stderr);
         }
-        assert!(all_posted(refusing, collector).contains("the first"));
+        let posted = all_posted(refusing, collector);
+        assert!(text(&posted, "/v1/traces").contains("the first"));
+        assert!(text(&posted, "/v1/metrics").contains("sandtrap_tasks_finished_total"));
+    }
+
+    #[test]
+    fn s52_a_collector_is_sent_the_metrics_that_prometheus_is_given() {
+        let (address, collector) = collector("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        let endpoint = format!("http://{address}");
+        let flags = ["--workers", "1", "--metrics", "127.0.0.1:0", "--otlp", &endpoint];
+        let mut running = Running::start(sandtrap([&["batch", "-"], &flags[..]].concat()));
+        let given_out = metrics::address(&mut running);
+        for name in ["hello", "abort", "abort"] {
+            running.say(&format!("{}\n", json!({"program": text_of(&guest(Wall::Wasm, name))})));
+        }
+        let expected = [
+            "sandtrap_tasks_finished_total{verdict=\"completed\"} 1",
+            "sandtrap_tasks_finished_total{verdict=\"crashed.abort\"} 2",
+            "sandtrap_worker_crashes_total{verdict=\"crashed.abort\"} 2",
+            "sandtrap_tasks_queued_total 3",
+            "sandtrap_tasks_running 0",
+            "sandtrap_tasks_waiting 0",
+            "sandtrap_task_seconds_count 3",
+        ];
+        // The last things are told one after the other.
+        let page = loop {
+            let page = metrics::metrics(&given_out);
+            if expected.iter().all(|line| page.lines().any(|it| it == *line)) {
+                break page;
+            }
+            thread::yield_now();
+        };
+        running.close_stdin();
+        assert_eq!(running.finish().code, Some(1));
+        let posted = all_posted(address, collector);
+        let last = posted.iter().rfind(|posted| posted.is_to("/v1/metrics")).expect("at the end");
+        let sent = protobuf::metrics(&last.body);
+        for line in expected {
+            assert!(sent.iter().any(|it| it == line), "{line} is not in\n{sent:#?}");
+        }
+        // Every name and all labels are the same.
+        let of_page = page.lines().filter(|line| line.starts_with("sandtrap_"));
+        let of_page = of_page.filter(|line| !line.contains("_sum") && !line.contains("_bucket"));
+        for row in of_page.filter_map(|line| Some(line.rsplit_once(' ')?.0)) {
+            let is_it = |sent: &String| sent.rsplit_once(' ').is_some_and(|(it, _)| it == row);
+            assert!(sent.iter().any(is_it), "{row} is not in\n{sent:#?}");
+        }
+        let buckets = sent.iter().find(|line| line.starts_with("sandtrap_task_seconds_bucket"));
+        let counted = page.lines().filter(|line| line.starts_with("sandtrap_task_seconds_bucket"));
+        let mut before = 0;
+        let counted = counted.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+        let each: Vec<u64> =
+            counted.map(|so_far| so_far - std::mem::replace(&mut before, so_far)).collect();
+        assert_eq!(buckets.cloned(), Some(format!("sandtrap_task_seconds_bucket {each:?}")));
+        let text = text(&posted, "/v1/metrics");
+        for words in
+            ["service.name", "application/x-protobuf", "tasks that have their report, by verdict"]
+        {
+            assert!(text.contains(words), "{words} is not in\n{text}");
+        }
     }
 
     #[test]

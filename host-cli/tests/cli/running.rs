@@ -10,6 +10,7 @@ use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use sandtrap_tests::children::children_of;
 
 use crate::kit::Ran;
 
@@ -46,6 +47,13 @@ impl Running {
         let stdout = self.child.stdout.as_mut().expect("stdout is open");
         stdout.read_exact(&mut bytes).expect("the guest writes");
         bytes
+    }
+
+    /// Reads its stdout until nobody can write to it any more.
+    #[track_caller]
+    pub(crate) fn hear_the_rest(&mut self) {
+        let stdout = self.child.stdout.as_mut().expect("stdout is open");
+        stdout.read_to_end(&mut Vec::new()).expect("a pipe can be read");
     }
 
     /// Reads one line of its stderr.
@@ -105,15 +113,29 @@ impl Running {
         output.into()
     }
 
+    /// The process that removes its groups when it is gone, if it has any.
+    pub(crate) fn heir(&self) -> Option<u32> {
+        let line = format!("sandtrap-heir\0sandtrap-{}-", self.pid());
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        pids.find(|pid| {
+            let own = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            own.starts_with(line.as_bytes())
+        })
+    }
+
     /// The processes it started itself.
     pub(crate) fn children(&self) -> Vec<u32> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).into_iter().flatten();
-        threads
-            .flatten()
-            .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
-            .flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
-            .filter_map(|pid| pid.parse().ok())
-            .collect()
+        children_of(self.pid()).into_iter().map(i32::cast_unsigned).collect()
+    }
+}
+
+/// Waits until none of them is there any more.
+pub(crate) fn wait_for_ends(pids: impl IntoIterator<Item = u32>) {
+    for pid in pids {
+        while is_alive(pid.into()) {
+            thread::yield_now();
+        }
     }
 }
 

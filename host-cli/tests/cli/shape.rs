@@ -102,6 +102,7 @@ const LIMITS: &[Key] = &[
     ("scratch_bytes", "integer"),
     ("scratch_files", "integer"),
     ("stack_bytes", "integer"),
+    ("stdin_bytes", "integer?"),
     ("threads", "integer"),
     ("wall_us", "integer"),
 ];

@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
 
 use nix::sys::signal::Signal;
 use sandtrap::Wall;
 
-use crate::kit::{WALLS, guest, host_has, run, run_command, text_of};
+use crate::kit::{WALLS, guest, host_has, run_command, text_of};
 use crate::report_files;
-use crate::running::{Running, groups_of, is_alive};
+use crate::running::{Running, groups_of, is_alive, wait_for_ends};
 
 fn echoing(wall: Wall, flags: &[&str]) -> Running {
     let flags = [&["--stdin", "-"], flags].concat();
@@ -123,17 +122,11 @@ fn a_second_ctrl_c_ends_at_once_though_nobody_takes_the_output() {
         let flags = ["--output", "100GiB"];
         let mut running = Running::start(run_command(&flags, &guest(wall, "flood_stdout"), &[]));
         running.hear(1);
-        let (pid, children) = (running.pid(), running.children());
+        let (pid, heir, children) = (running.pid(), running.heir(), running.children());
         assert_eq!(children.is_empty(), wall == Wall::Wasm);
         running.signal_until_it_ends(Signal::SIGINT);
         assert_eq!(running.finish().code, Some(130), "{wall:?}");
-        for child in children {
-            while is_alive(child.into()) {
-                thread::yield_now();
-            }
-        }
-        // What had no time to be removed goes with the next run.
-        assert_eq!(run(&[], &guest(Wall::Native, "hello")).code, Some(0));
+        wait_for_ends(children.into_iter().chain(heir));
         assert_eq!(groups_of(pid), Vec::<String>::new());
     }
 }
@@ -149,17 +142,14 @@ fn b24_p10_sandtrap_that_is_killed_takes_its_guest_with_it() {
     };
     let flags = if host_has("mount-namespace") { &["--scratch", SCRATCH.0][..] } else { &[] };
     let mut running = echoing(Wall::Native, flags);
-    let children = running.children();
+    let (pid, heir, children) = (running.pid(), running.heir(), running.children());
     assert!(!children.is_empty());
     assert_eq!(scratches() > 0, !flags.is_empty());
+    assert_eq!(!groups_of(pid).is_empty(), heir.is_some());
     running.signal_until_it_ends(Signal::SIGKILL);
     assert_eq!(running.finish().code, None);
-    for child in children {
-        while is_alive(child.into()) {
-            thread::yield_now();
-        }
-    }
-    assert_eq!(scratches(), 0);
+    wait_for_ends(children.into_iter().chain(heir));
+    assert_eq!((scratches(), groups_of(pid)), (0, Vec::new()));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use bytes::{Buf as _, Bytes};
 use sandtrap_protocol::{FrameFault, MAX_HEAD, ToGuest, VERSION, encode, head_into};
 
 use crate::evidence::Step;
+use crate::host::HostFunctions;
 use crate::isolation::{Attempt, LoadError};
 use crate::payload::{Payload, Source};
 use crate::task::Entry;
@@ -17,6 +18,12 @@ use super::desk::Reply;
 
 /// A value of so many bytes is sent together with its frame.
 const SMALL: usize = 4 * 1024;
+
+/// The names in one frame. It has to be short enough to be read before its length is known to be sound.
+const MOST_OF_NAMES: usize = MAX_HEAD - 24;
+
+/// What a name takes besides itself.
+const NAME_BYTES: usize = 2;
 
 /// Bytes on their way to a guest. Large ones are never copied into it.
 #[derive(Debug, Default)]
@@ -51,12 +58,14 @@ pub(crate) enum Turn {
     Only,
     /// One of many, and its number; the first is 1.
     OneOfMany(u64),
+    /// The first, of a guest with which greetings were exchanged before.
+    Greeted,
 }
 
 impl Turn {
     pub(crate) fn id(self) -> u64 {
         match self {
-            Self::Only => 1,
+            Self::Only | Self::Greeted => 1,
             Self::OneOfMany(id) => id,
         }
     }
@@ -64,21 +73,34 @@ impl Turn {
 
 impl Outbox {
     /// What has to be sent for an attempt: nothing, where no function of the guest's is called.
-    pub(crate) fn of(attempt: &Attempt<'_>, turn: Turn) -> Result<Self, LoadError> {
-        Self::with(attempt, turn, false)
+    pub(crate) fn of(
+        attempt: &Attempt<'_>,
+        turn: Turn,
+        granted: &HostFunctions,
+    ) -> Result<Self, LoadError> {
+        Self::with(attempt, turn, granted, false)
     }
 
     /// The same, where the input is not sent but lies at the beginning of the guest's arena.
-    pub(crate) fn of_placed(attempt: &Attempt<'_>, turn: Turn) -> Result<Self, LoadError> {
-        Self::with(attempt, turn, true)
+    pub(crate) fn of_placed(
+        attempt: &Attempt<'_>,
+        turn: Turn,
+        granted: &HostFunctions,
+    ) -> Result<Self, LoadError> {
+        Self::with(attempt, turn, granted, true)
     }
 
-    fn with(attempt: &Attempt<'_>, turn: Turn, is_placed: bool) -> Result<Self, LoadError> {
+    fn with(
+        attempt: &Attempt<'_>,
+        turn: Turn,
+        granted: &HostFunctions,
+        is_placed: bool,
+    ) -> Result<Self, LoadError> {
         let Entry::Invoke { function, input } = attempt.entry else { return Ok(Self::default()) };
         let left = attempt.limits.wall.saturating_sub(attempt.began.elapsed());
         let mut outbox = Self::default();
         if matches!(turn, Turn::Only | Turn::OneOfMany(1)) {
-            outbox.push(&ToGuest::Hello { version: VERSION })?;
+            outbox.add(Self::greeting(granted)?);
         }
         if is_placed {
             outbox.push(&ToGuest::Placed { at: 0, length: input.length() })?;
@@ -105,6 +127,23 @@ impl Outbox {
             }
             _ => self.parts.push_back(Part { is_whole: true, ..Bytes::from(frames).into() }),
         }
+    }
+
+    /// The host's greeting, with the names of its functions that the guest may call.
+    pub(crate) fn greeting(granted: &HostFunctions) -> Result<Vec<u8>, LoadError> {
+        let mut bytes = encode(&ToGuest::Hello { version: VERSION }).map_err(rejected)?;
+        // Longer ones hardly fit into a call.
+        let mut names = granted.all().filter(|name| name.len() <= MOST_OF_NAMES).peekable();
+        while names.peek().is_some() {
+            let mut room = MOST_OF_NAMES + NAME_BYTES;
+            let some = std::iter::from_fn(|| {
+                let name = names.next_if(|name| name.len() + NAME_BYTES <= room)?;
+                room -= name.len() + NAME_BYTES;
+                Some(name)
+            });
+            bytes.extend(encode(&ToGuest::Functions(some.collect())).map_err(rejected)?);
+        }
+        Ok(bytes)
     }
 
     /// Answers a call that the guest has made.
@@ -265,7 +304,7 @@ mod tests {
         let (task, stdout, began) = (TaskId::next(), Capture::Keep, Instant::now());
         let attempt =
             Attempt { task: &task, entry: &entry, limits: &limits, stdout, began, silence: None };
-        Outbox::of(&attempt, turn)
+        Outbox::of(&attempt, turn, &HostFunctions::default())
     }
 
     fn drained(mut outbox: Outbox, piece: usize) -> Vec<u8> {
@@ -300,6 +339,34 @@ mod tests {
             drained(outbox("f", Payload::raw([]), Turn::OneOfMany(id)).unwrap(), 100).len()
         });
         assert_eq!(sizes, [16, 10]);
+    }
+
+    #[test]
+    fn a_greeting_names_what_was_granted_in_frames_of_a_bounded_size() {
+        let greeting_of = |names: &[String]| {
+            let mut functions = HostFunctions::default();
+            names.iter().for_each(|name| functions.add(name.clone(), |_, (): ()| ()));
+            Outbox::greeting(&functions).unwrap()
+        };
+        assert_eq!(greeting_of(&[]), encode(&ToGuest::Hello { version: VERSION }).unwrap());
+        let short: Vec<String> = (0..300).map(|number| format!("function.{number:03}")).collect();
+        let long: Vec<String> =
+            [100, 999, 1000, 1001].map(|length| "f".repeat(length)).into_iter().collect();
+        for (names, told) in [(&short, &short[..]), (&long, &long[..3])] {
+            let (greeting, mut found) = (greeting_of(names), Vec::new());
+            let mut rest = &greeting[..];
+            while let Some((length, frames)) = rest.split_first_chunk() {
+                let length = u32::from_le_bytes(*length) as usize;
+                assert!(length <= MAX_HEAD, "{length}");
+                let (frame, end) = sandtrap_protocol::decode_to_guest(&frames[..length]).unwrap();
+                assert_eq!(end, length);
+                if let ToGuest::Functions(names) = frame {
+                    found.extend(names.into_iter().map(str::to_owned));
+                }
+                rest = &frames[length..];
+            }
+            assert_eq!(found, told);
+        }
     }
 
     #[test]

@@ -5,21 +5,20 @@
 //! may come more than once (threads can be survived); the last one is kept. What a guest sends counts against
 //! its result limit, and only one frame at a time is ever held.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
+mod talk;
 
-use sandtrap_protocol::{Codec, Decoder, FrameFault, FromGuest, Heard, MAX_FRAME, VERSION};
+use sandtrap_protocol::{Codec, Decoder, FrameFault, Heard, MAX_FRAME};
 
 use crate::event::Event;
 use crate::evidence::{StopReason, Testimony};
 use crate::isolation::Attempt;
-use crate::payload::Payload;
 use crate::task::Entry;
 use crate::value_file::ValueDir;
 
-use super::desk::{Asked, MOST_OPEN};
+use super::desk::Asked;
 use super::outbox::Turn;
 use super::vessel::Vessel;
+use talk::Talk;
 
 /// Hears one guest from its start to its end. Without an attempt, hears nothing at all.
 #[derive(Debug, Default)]
@@ -40,39 +39,6 @@ pub(crate) struct Placed {
     pub(crate) length: u64,
 }
 
-/// How far the talk is.
-#[derive(Debug, Default)]
-struct Talk {
-    testimony: Testimony,
-    greeted: bool,
-    /// Whether the last frame was the greeting.
-    just_greeted: bool,
-    /// Whether it was the list of functions.
-    just_listed: bool,
-    /// Whether there was any frame that is no part of the greeting.
-    has_begun: bool,
-    /// Whether this is a guest that warms up, to be forked later; and whether it is warm.
-    warms_up: bool,
-    is_warm: bool,
-    /// The call that has to be answered, and its function.
-    call: Option<(u64, String)>,
-    /// Calls of the host's functions that nobody has taken up yet.
-    asked: Vec<Asked>,
-    /// How much room for values the guest has.
-    room: u64,
-    /// How much it may put there.
-    most: u64,
-    /// Where the result that follows lies.
-    placing: Option<(u64, u64)>,
-    /// What it has placed is more than it may.
-    is_too_much: bool,
-    placed: Option<Placed>,
-    /// Whether it was offered a lane, and whether it has taken it.
-    lane: Option<bool>,
-    /// Takes the result.
-    vessel: Vessel,
-}
-
 impl Witness {
     /// Hears an attempt of which nothing was heard so far.
     pub(crate) fn of(attempt: &Attempt<'_>, turn: Turn) -> Self {
@@ -85,7 +51,7 @@ impl Witness {
         // A result as large as the limit fits, with the few words around it.
         let around = if call.is_some() { MAX_FRAME as u64 } else { 0 };
         // A guest that is there from an earlier call has said hello.
-        let greeted = matches!(turn, Turn::OneOfMany(id) if id > 1);
+        let greeted = turn == Turn::Greeted || turn.id() > 1;
         Self {
             decoder: Decoder::new(longest),
             talk: Talk { call, greeted, most: limit.saturating_add(around), ..Talk::default() },
@@ -93,6 +59,30 @@ impl Witness {
             limit: limit.saturating_add(around),
             is_over: false,
         }
+    }
+
+    /// The same, where its greeting was heard before: what it has and can do it has said there, and nothing else of that
+    /// is this attempt's.
+    pub(crate) fn having_greeted(mut self, before: Self) -> Self {
+        let Talk { testimony, just_greeted, just_listed, lane, .. } = before.talk;
+        let Testimony { functions, idempotent, .. } = testimony;
+        self.talk.testimony = Testimony { functions, idempotent, ..Testimony::default() };
+        self.talk = Talk { greeted: true, just_greeted, just_listed, lane, ..self.talk };
+        self
+    }
+
+    /// Whether it has said hello, and what it said behind that is whole: there may be more to come.
+    pub(crate) fn is_greeted(&self) -> bool {
+        let has_failed = self.talk.testimony.error.is_some();
+        self.talk.greeted && !has_failed && self.decoder.end().is_ok()
+    }
+
+    /// Hears a guest before there is a call for it.
+    pub(crate) fn of_greeting(attempt: &Attempt<'_>) -> Self {
+        let mut witness = Self::of(attempt, Turn::Only);
+        // It is no part of a result.
+        witness.limit = witness.limit.saturating_add(MAX_FRAME as u64);
+        witness
     }
 
     /// Hears a guest until it is warm.
@@ -109,12 +99,12 @@ impl Witness {
         has_said.then_some(self.talk.is_warm)
     }
 
-    /// Whether it is a guest of ours at all.
     /// Whether the guest has said more than its greeting, or has begun to.
     pub(crate) fn has_begun(&self) -> bool {
         self.talk.has_begun || self.decoder.end().is_err()
     }
 
+    /// Whether it is a guest of ours at all.
     pub(crate) fn was_greeted(&self) -> bool {
         self.talk.greeted
     }
@@ -134,15 +124,22 @@ impl Witness {
         if self.talk.testimony.broken.is_some() {
             return Some(StopReason::Protocol);
         }
+        if self.talk.is_over() {
+            return None;
+        }
+        let left = usize::try_from(self.limit.saturating_sub(self.heard)).unwrap_or(usize::MAX);
         self.heard += bytes.len() as u64;
-        self.is_over |= self.heard > self.limit;
+        let is_too_much = bytes.len() > left;
+        self.is_over |= is_too_much && !self.talk.ends_with_answer;
         if self.is_over {
             return Some(StopReason::Result);
         }
+        // What is nobody's may have come with an answer that is within the limit.
+        let bytes = &bytes[..left.min(bytes.len())];
         let talk = &mut self.talk;
         let mut breach = None;
         let decoded = self.decoder.feed_parts(bytes, |heard| match heard {
-            _ if breach.is_some() => Ok(true),
+            _ if breach.is_some() || talk.is_over() => Ok(true),
             Heard::Part { frame, bytes, missing } => Ok(talk.vessel.takes(frame, bytes, missing)),
             Heard::Whole(frame, tail) => {
                 breach = talk.accept(frame, tail, ear);
@@ -150,6 +147,7 @@ impl Witness {
             }
         });
         let fault = match decoded {
+            Err(_) if self.talk.is_over() => return None,
             Err(FrameFault::TooMuch(_)) if breach.is_none() => {
                 self.is_over = true;
                 return Some(StopReason::Result);
@@ -159,9 +157,18 @@ impl Witness {
                 self.is_over = true;
                 return Some(StopReason::Result);
             }
+            Ok(()) if breach.is_none() && is_too_much && !self.talk.is_over() => {
+                self.is_over = true;
+                return Some(StopReason::Result);
+            }
             Ok(()) => breach?,
         };
         Some(self.refuse(fault))
+    }
+
+    /// Its answer is the last that is heard of it: what it says behind that is nobody's.
+    pub(crate) fn ends_with_answer(&mut self) {
+        self.talk.ends_with_answer = true;
     }
 
     /// The guest has so much room for values: what lies elsewhere is none.
@@ -197,9 +204,8 @@ impl Witness {
 
     /// Whether the call has its answer, and nothing more has begun to come.
     pub(crate) fn is_answered(&self) -> bool {
-        let testimony = &self.talk.testimony;
-        let is_answer = testimony.result.is_some() || testimony.error.is_some();
-        is_answer && testimony.broken.is_none() && self.decoder.end().is_ok()
+        let is_answer = self.talk.has_answer() && self.talk.testimony.broken.is_none();
+        is_answer && (self.talk.is_over() || self.decoder.end().is_ok())
     }
 
     /// The most that can arrive at once.
@@ -210,19 +216,21 @@ impl Witness {
     /// No more will come: what was said.
     pub(crate) fn finish(&mut self) -> Testimony {
         let talk = std::mem::take(&mut self.talk);
+        let is_over = self.is_over || talk.is_over();
         let mut testimony = talk.testimony;
         if testimony.broken.is_none()
-            && !self.is_over
+            && !is_over
             && let Err(fault) = self.decoder.end()
         {
             testimony.broken = Some(fault.to_string());
         }
+        testimony.never_greeted = talk.call.is_some() && !talk.greeted;
         if testimony.result.is_none() && testimony.error.is_none() {
             testimony.unanswered = talk.call.map(|(_, function)| match talk.greeted {
                 true => format!("it ended, and `{function}` has given no result"),
                 false => format!(
-                    "it ended, and `{function}` has given no result; it never said hello, so it may \
-                     be no guest with functions at all"
+                    "it ended, and `{function}` has given no result; it never said hello, as guests with functions do \
+                     first: run it as a command, or serve its functions with sandtrap-guest"
                 ),
             });
         }
@@ -230,157 +238,9 @@ impl Witness {
     }
 }
 
-impl Talk {
-    /// Takes one frame, or says which rule it breaks.
-    fn accept(
-        &mut self,
-        frame: FromGuest,
-        tail: Cow<'_, [u8]>,
-        ear: &mut dyn FnMut(Event<'_>),
-    ) -> Option<String> {
-        let just_greeted = std::mem::take(&mut self.just_greeted);
-        let just_listed = std::mem::take(&mut self.just_listed);
-        if let Some(words) = self.out_of_turn(&frame) {
-            return Some(words);
-        }
-        let placing = self.placing.take();
-        self.has_begun |= !matches!(
-            frame,
-            FromGuest::Hello { .. }
-                | FromGuest::Functions(_)
-                | FromGuest::Idempotent(_)
-                | FromGuest::Lane
-        );
-        match frame {
-            FromGuest::Hello { version } if version != VERSION => {
-                return Some(format!(
-                    "the guest speaks version {version} of the channel and this host version {VERSION}; \
-                     build the guest with the sandtrap-guest that belongs to this host"
-                ));
-            }
-            FromGuest::Hello { .. } => (self.greeted, self.just_greeted) = (true, true),
-            FromGuest::Functions(names) if just_greeted => {
-                (self.testimony.functions, self.just_listed) = (names, true);
-            }
-            FromGuest::Functions(_) => {
-                return Some("a list of functions that does not follow the greeting".to_owned());
-            }
-            FromGuest::Idempotent(names) => {
-                let known: HashSet<&String> = self.testimony.functions.iter().collect();
-                if !just_listed || !names.iter().all(|name| known.contains(name)) {
-                    let words = "a list of functions that may be called twice, and not of those listed before it";
-                    return Some(words.to_owned());
-                }
-                self.testimony.idempotent = names;
-            }
-            FromGuest::DeviceOutOfMemory { requested } => {
-                self.testimony.device_out_of_memory = Some(requested);
-            }
-            FromGuest::Error(error) => self.testimony.error = Some(error),
-            FromGuest::ErrorValue { codec } => {
-                self.testimony.error_value = Some(Payload::new(codec, tail));
-            }
-            FromGuest::Panic(panic) => {
-                // A guest that goes on to panic has survived the allocation that failed before.
-                self.testimony.out_of_memory = None;
-                self.testimony.panic = Some(panic);
-            }
-            FromGuest::OutOfMemory { requested } => self.testimony.out_of_memory = Some(requested),
-            FromGuest::Return { id, codec } => {
-                if let Some(words) = self.of_no_call(id, "result") {
-                    return Some(words);
-                }
-                if let Some((at, length)) = placing {
-                    if !tail.is_empty() || self.vessel.has_begun() {
-                        return Some("a result that was placed and is sent as well".to_owned());
-                    }
-                    self.placed = Some(Placed { codec, at, length });
-                }
-                self.testimony.result = Some(self.vessel.result(codec, tail));
-            }
-            FromGuest::Emit { id, codec } => {
-                if let Some(words) = self.of_no_call(id, "item") {
-                    return Some(words);
-                }
-                ear(Event::Emitted { codec, bytes: &tail });
-            }
-            FromGuest::Log { level } => {
-                ear(Event::Log { level, text: &String::from_utf8_lossy(&tail) });
-            }
-            FromGuest::Progress { done, total } => {
-                ear(Event::Progress { done, total, text: &String::from_utf8_lossy(&tail) });
-            }
-            FromGuest::HostCall { id, codec, function } => {
-                if self.call.is_none() {
-                    return Some("a call of the host while it serves no call itself".to_owned());
-                }
-                // One more than may be open: whoever counts them says what is wrong.
-                if self.asked.len() <= MOST_OPEN {
-                    self.asked.push(Asked { id, function, input: Payload::new(codec, tail) });
-                }
-            }
-            FromGuest::Beat => {}
-            FromGuest::Fatal => self.testimony.is_fatal = true,
-            FromGuest::Warm if self.warms_up => self.is_warm = true,
-            FromGuest::Warm => {
-                return Some("a guest that is warm, and was to be called".to_owned());
-            }
-            FromGuest::Lane if self.lane == Some(false) && !self.has_begun => {
-                self.lane = Some(true);
-            }
-            FromGuest::Lane => {
-                return Some("a lane that was not offered, or is taken too late".to_owned());
-            }
-            FromGuest::Placed { at, length } => {
-                if at.checked_add(length).is_none_or(|end| end > self.room) {
-                    let room = self.room;
-                    return Some(format!(
-                        "{length} bytes of a value at {at}, which is outside of the {room} bytes of its room"
-                    ));
-                }
-                // What is too much is never looked at.
-                self.is_too_much = length > self.most;
-                self.placing = Some((at, if self.is_too_much { 0 } else { length }));
-            }
-        }
-        None
-    }
-
-    /// Which rule of order a frame breaks, whatever is in it.
-    fn out_of_turn(&self, frame: &FromGuest) -> Option<String> {
-        let is_last_words = matches!(frame, FromGuest::Panic(_) | FromGuest::OutOfMemory { .. });
-        let words = match frame {
-            FromGuest::Hello { .. } if self.greeted => "a second greeting",
-            FromGuest::Hello { .. } => return None,
-            _ if !self.greeted => "a frame before the greeting",
-            _ if self.is_warm => "a frame after it was warm",
-            _ if self.testimony.error.is_some() => "a frame after the task's error",
-            _ if self.placing.is_some() && !matches!(frame, FromGuest::Return { .. }) => {
-                "a value that was placed, and not its result"
-            }
-            _ if is_last_words => return None,
-            FromGuest::Return { .. } if self.testimony.result.is_some() => "a second result",
-            FromGuest::Error(_) | FromGuest::ErrorValue { .. }
-                if self.testimony.result.is_some() =>
-            {
-                "an error after the result"
-            }
-            _ if self.testimony.result.is_some() => "a frame after the result",
-            FromGuest::Error(_) => return None,
-            _ if self.testimony.error_value.is_some() => "an error's value without its error",
-            _ => return None,
-        };
-        Some(words.to_owned())
-    }
-
-    fn of_no_call(&self, id: u64, what: &str) -> Option<String> {
-        match &self.call {
-            Some((call, _)) if *call == id => None,
-            _ => Some(format!("a {what} of call {id}, which nobody made")),
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "witness_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod greeting_tests;

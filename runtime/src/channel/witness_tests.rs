@@ -1,17 +1,21 @@
 //! What guests say, in and out of turn.
 
+use super::talk::MOST_ADDRESSES;
 use super::*;
 use crate::limits::Limits;
+use crate::payload::Payload;
 use crate::quantity::ByteSize;
 use crate::task::{Capture, Stdin, TaskId};
-use sandtrap_protocol::{Codec, ErrorReport, Level, PanicReport, encode, encode_with};
+use sandtrap_protocol::{
+    Codec, ErrorReport, FromGuest, Level, PanicReport, VERSION, encode, encode_with,
+};
 use std::time::Instant;
 
-fn hello() -> FromGuest {
+pub(super) fn hello() -> FromGuest {
     FromGuest::Hello { version: VERSION }
 }
 
-fn error() -> FromGuest {
+pub(super) fn error() -> FromGuest {
     FromGuest::Error(ErrorReport { message: "no".into(), chain: vec![] })
 }
 
@@ -19,11 +23,11 @@ fn panic(message: &str) -> FromGuest {
     FromGuest::Panic(PanicReport { message: message.into(), place: None, fatal: true })
 }
 
-fn result(id: u64) -> FromGuest {
+pub(super) fn result(id: u64) -> FromGuest {
     FromGuest::Return { id, codec: Codec::Raw }
 }
 
-fn value() -> FromGuest {
+pub(super) fn value() -> FromGuest {
     FromGuest::ErrorValue { codec: Codec::Raw }
 }
 
@@ -40,12 +44,12 @@ fn command(limit: ByteSize) -> Witness {
     witness(&Entry::Command { args: vec![], stdin: Stdin::Null }, limit, Turn::Only)
 }
 
-fn called(limit: ByteSize, turn: Turn) -> Witness {
+pub(super) fn called(limit: ByteSize, turn: Turn) -> Witness {
     let entry = Entry::Invoke { function: "resize".into(), input: Payload::raw([]) };
     witness(&entry, limit, turn)
 }
 
-fn hear(witness: &mut Witness, frames: &[FromGuest]) -> Option<StopReason> {
+pub(super) fn hear(witness: &mut Witness, frames: &[FromGuest]) -> Option<StopReason> {
     let deaf = &mut |_: Event<'_>| {};
     frames.iter().fold(None, |reason, frame| {
         reason.or(witness.hear(&encode_with(frame, b"").unwrap(), deaf))
@@ -187,6 +191,7 @@ fn a_call_without_an_answer_is_told() {
         (vec![hello(), value()], "no result"),
     ] {
         let testimony = testimony_of(called(ByteSize::mib(1), Turn::Only), &frames);
+        assert_eq!(testimony.never_greeted, words.contains("never"));
         let unanswered = testimony.unanswered.unwrap();
         assert!(unanswered.contains(words), "{unanswered}");
     }
@@ -334,4 +339,26 @@ fn a_guest_is_warm_when_it_says_so_and_was_asked_to_be() {
     assert_eq!(other.has_warmed_up(), Some(false));
     let mut called = called(ByteSize::mib(1), Turn::Only);
     assert_eq!(hear(&mut called, &[hello(), FromGuest::Warm]), Some(StopReason::Protocol));
+}
+
+#[test]
+fn where_a_guest_stood_is_that_of_its_last_panic() {
+    let say = |witness: &mut Witness, frame, tail: &[u8]| {
+        witness.hear(&encode_with(&frame, tail).unwrap(), &mut |_: Event<'_>| {})
+    };
+    let words = |words: &[u64]| words.iter().flat_map(|it| it.to_le_bytes()).collect::<Vec<u8>>();
+    let mut called = called(ByteSize::mib(1), Turn::Only);
+    assert_eq!(say(&mut called, hello(), b""), None);
+    assert_eq!(say(&mut called, panic("one"), b""), None);
+    assert_eq!(say(&mut called, FromGuest::Stack, &words(&[1, 2])), None);
+    // A thread that is left over may panic when the result is there; and what is no whole number is none.
+    assert_eq!(say(&mut called, result(1), b"value"), None);
+    assert_eq!(say(&mut called, panic("two"), b""), None);
+    assert_eq!(called.talk.testimony.stack, [0; 0]);
+    assert_eq!(say(&mut called, FromGuest::Stack, &[&words(&[7, 8, 9])[..], b"x"].concat()), None);
+    assert_eq!(called.talk.testimony.stack, [7, 8, 9]);
+    assert_eq!(say(&mut called, FromGuest::Stack, &words(&vec![5; 8000])), None);
+    assert_eq!(called.finish().stack.len(), MOST_ADDRESSES);
+    let mut early = command(ByteSize::mib(1));
+    assert_eq!(say(&mut early, FromGuest::Stack, b""), Some(StopReason::Protocol));
 }

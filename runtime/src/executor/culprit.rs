@@ -1,8 +1,10 @@
-//! Who a task is, over retries and resubmissions: the kind of work, and a digest of its input.
+//! Who a task is, over retries and resubmissions: the kind of work, and a digest of its input. And what a record says of its
+//! death.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::order::Order;
+use crate::policy::health::Phase;
 use crate::policy::quarantine::Culprit;
 use crate::report::Report;
 use crate::task::{Entry, Program, Stdin, Value};
@@ -60,4 +62,26 @@ pub(super) fn signature(report: &Report) -> u64 {
     report.facts.outside.map(|outside| outside.address).hash(&mut hasher);
     report.facts.trace.first().map(|frame| (&frame.function, &frame.place)).hash(&mut hasher);
     hasher.finish()
+}
+
+/// How far its guest was.
+pub(super) fn phase(report: &Report) -> Phase {
+    match report.output.result {
+        _ if report.facts.was_warming_up => Phase::WarmUp,
+        Some(_) => Phase::AfterResult,
+        None => Phase::Task,
+    }
+}
+
+/// What is kept of a dead task's stderr, in bytes.
+const LAST_WORDS: usize = 1024;
+
+/// The end of what it wrote to stderr.
+pub(super) fn last_words(report: &Report) -> String {
+    let tail = &report.output.stderr_tail;
+    let end = &tail[tail.len().saturating_sub(LAST_WORDS)..];
+    let text = String::from_utf8_lossy(end);
+    // What replaces a byte takes three.
+    let from = text.len().saturating_sub(LAST_WORDS);
+    text[text.ceil_char_boundary(from)..].to_owned()
 }

@@ -1,10 +1,12 @@
 //! The desk: every policy of an executor behind a lock of its own. Ask, act, tell; nothing is told under a lock.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
+use crate::order::Order;
 use crate::policy::breaker::{Breaker, BreakerSettings, Change, Mode, Permit};
 use crate::policy::health::{CrashRecord, Ended, Health, HealthSettings};
 use crate::policy::hedge::Times;
@@ -17,10 +19,34 @@ use crate::rejection::Rejection;
 use crate::report::Report;
 use crate::telemetry::{Happening, Telemetry};
 
+use super::ledger::Ledger;
 use super::settings::ExecutorSettings;
 
-/// Breakers that are kept at most; one at rest goes first.
-const MOST_BREAKERS: usize = 10_000;
+/// Breakers that are kept at most: the closed one that was not asked for longest goes first.
+const MOST_BREAKERS: usize = 1_000;
+
+/// Whose breaker is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    name: Arc<str>,
+    /// Whether its task says more about it than its verdict: by its own words, or by signs of the user's.
+    is_device: bool,
+}
+
+/// Whose breakers a task has to ask, each once: those of its program, of its caller's own key and of its device.
+pub(super) fn keys(program: &Arc<str>, order: &Order) -> Vec<Key> {
+    let (own, device) = (order.breaker.as_ref(), order.device.as_ref());
+    let all = [(Some(program), false), (own, false), (device, true)];
+    let mut keys: Vec<Key> = Vec::with_capacity(3);
+    for (name, is_device) in all.into_iter().filter_map(|(name, it)| Some((name?, it))) {
+        // Of two with one name there is one breaker, which hears of a task once.
+        match keys.iter_mut().find(|key| key.name == *name) {
+            Some(known) => known.is_device |= is_device,
+            None => keys.push(Key { name: Arc::clone(name), is_device }),
+        }
+    }
+    keys
+}
 
 struct Breakers {
     settings: Arc<BreakerSettings>,
@@ -39,6 +65,8 @@ pub(super) struct Desk {
     quarantine: Option<Mutex<Quarantine>>,
     budget: Mutex<Option<RetryBudget>>,
     health: Option<Mutex<Health>>,
+    /// Where crashes are written down, and whether that was in vain last.
+    ledger: Option<(Ledger, AtomicBool)>,
     /// The functions that may be called twice, as the guest said last.
     marked: Mutex<HashSet<String>>,
     /// How long tasks took, by their kind; only where it is asked.
@@ -48,13 +76,15 @@ pub(super) struct Desk {
 /// Leave to try once, of every breaker that was asked. Dropped without a result, it changes nothing.
 pub(super) struct Admission<'a> {
     desk: &'a Desk,
-    permits: Vec<(Arc<str>, Permit)>,
+    permits: Vec<(Key, Permit)>,
 }
 
 impl Desk {
-    pub(super) fn new(settings: ExecutorSettings) -> Self {
+    pub(super) fn new(settings: ExecutorSettings, program: &Arc<str>) -> Self {
         let now = Instant::now();
         let on = settings.enabled;
+        let mut health = settings.health.filter(|_| on).map(Health::new);
+        let ledger = health.as_mut().and_then(|health| take_up(&settings, program, health));
         Self {
             telemetry: settings.pool.telemetry.clone(),
             chance: Chance::new(),
@@ -74,7 +104,8 @@ impl Desk {
                     .filter(|_| on)
                     .map(|budget| RetryBudget::new(budget, now)),
             ),
-            health: settings.health.filter(|_| on).map(|of| Mutex::new(Health::new(of))),
+            health: health.map(Mutex::new),
+            ledger: ledger.map(|ledger| (ledger, AtomicBool::new(false))),
             times: settings.hedge.filter(|_| on).map(|_| Mutex::new(Keyed::new(MOST_KINDS))),
             marked: Mutex::default(),
             settings,
@@ -84,20 +115,20 @@ impl Desk {
     /// Asks the breaker of each key; all of them have to agree.
     pub(super) fn admit(
         &self,
-        keys: &[Arc<str>],
+        keys: &[Key],
         longest: Duration,
         now: Instant,
     ) -> Result<Admission<'_>, Rejection> {
         let mut admission = Admission { desk: self, permits: Vec::new() };
         for key in keys {
-            let answer = self
-                .with_breaker(key, now, |breaker| breaker.admit(longest, now, self.chance.next()));
+            let answer =
+                self.with_breaker(&key.name, now, |it| it.admit(longest, now, self.chance.next()));
             match answer {
                 None => return Ok(admission),
-                Some(Ok(permit)) => admission.permits.push((Arc::clone(key), permit)),
+                Some(Ok(permit)) => admission.permits.push((key.clone(), permit)),
                 Some(Err(refused)) => {
                     return Err(Rejection::CircuitOpen {
-                        key: Arc::clone(key),
+                        key: Arc::clone(&key.name),
                         state: refused.mode.name(),
                         retry_after: refused.retry_after,
                     });
@@ -132,7 +163,7 @@ impl Desk {
         let (done, changes) = {
             let mut breakers = lock(kept);
             let make = || Breaker::new(Arc::clone(settings), now);
-            let breaker = breakers.entry(key, now, make, |breaker| breaker.is_at_rest(now));
+            let breaker = breakers.entry(key, now, make, |breaker| breaker.mode() == Mode::Closed);
             let done = act(breaker);
             (done, breaker.take_changes().collect::<Vec<Change>>())
         };
@@ -225,13 +256,26 @@ impl Desk {
     }
 
     pub(super) fn ended(&self, ended: &Ended<'_>, crash: impl FnOnce() -> CrashRecord) {
+        if self.health.is_none() {
+            return;
+        }
+        let failed = ended.sign == Some(Sign::Failed);
+        let crashed = failed || HealthSettings::CRASHES.contains(ended.label);
+        let record = crashed.then(crash);
+        self.write_down(record.as_ref());
         self.with_health(|health| {
             health.ended(ended);
-            let failed = ended.sign == Some(Sign::Failed);
-            if failed || HealthSettings::CRASHES.contains(ended.label) {
-                health.crashed(crash());
-            }
+            record.into_iter().for_each(|record| health.crashed(record));
         });
+    }
+
+    fn write_down(&self, record: Option<&CrashRecord>) {
+        let (Some((ledger, was_lost)), Some(record)) = (&self.ledger, record) else { return };
+        match ledger.add(record) {
+            Ok(()) => was_lost.store(false, Ordering::Relaxed),
+            Err(_) if was_lost.swap(true, Ordering::Relaxed) => {}
+            Err(error) => self.telemetry.tell(&Happening::HistoryLost { why: error.to_string() }),
+        }
     }
 
     /// Takes in what the pool tells about its workers.
@@ -258,21 +302,54 @@ impl Desk {
 }
 
 impl Admission<'_> {
-    /// Says what came of it: for the program, which is the first of the keys, and for what follows it.
-    pub(super) fn record(mut self, (first, rest): (Weight, Weight), took: Duration, now: Instant) {
-        for (at, (key, permit)) in std::mem::take(&mut self.permits).into_iter().enumerate() {
-            let weight = if at == 0 { first } else { rest };
+    /// Says what came of it: for its device, and for everybody else who was asked.
+    pub(super) fn record(
+        mut self,
+        weight: Weight,
+        of_device: Weight,
+        took: Duration,
+        now: Instant,
+    ) {
+        for (key, permit) in std::mem::take(&mut self.permits) {
+            let weight = if key.is_device { of_device } else { weight };
             let random = self.desk.chance.next();
             let told = |breaker: &mut Breaker| breaker.record(permit, weight, took, now, random);
-            self.desk.with_breaker(&key, now, told);
+            self.desk.with_breaker(&key.name, now, told);
         }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.with_health(Health::end);
     }
 }
 
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         for (key, permit) in std::mem::take(&mut self.permits) {
-            self.desk.with_breaker(&key, Instant::now(), |breaker| breaker.give_back(permit));
+            let now = Instant::now();
+            self.desk.with_breaker(&key.name, now, |breaker| breaker.give_back(permit));
+        }
+    }
+}
+
+/// The file for crashes, if there is to be one; what it knows already is taken in.
+fn take_up(settings: &ExecutorSettings, program: &Arc<str>, health: &mut Health) -> Option<Ledger> {
+    let path = settings.history.as_ref()?;
+    let opened = Ledger::open(path).and_then(|ledger| {
+        let known = ledger.read(program, &settings.health.unwrap_or_default())?;
+        Ok((ledger, known))
+    });
+    match opened {
+        Ok((ledger, known)) => {
+            health.restore(known);
+            Some(ledger)
+        }
+        Err(error) => {
+            let why = format!("`{}`: {error}", path.display());
+            settings.pool.telemetry.tell(&Happening::HistoryLost { why });
+            None
         }
     }
 }

@@ -16,7 +16,8 @@ use crate::pool::{Done, Ticket, WorkerState};
 use crate::rejection::Rejection;
 use crate::telemetry::Happening;
 
-use super::{Executor, Journey};
+use super::Executor;
+use super::journey::Journey;
 
 /// A copy of a task that is under way. Whoever drops it before it has ended, stops it.
 struct UnderWay<'a> {
@@ -78,7 +79,7 @@ impl Executor {
                 Some(Sign::Failed) => Weight::Failure,
                 Some(Sign::OutOfMemory) | None => weight,
             };
-            admission.record((weight, of_device), done.report.usage.wall, Instant::now());
+            admission.record(weight, of_device, done.report.usage.wall, Instant::now());
         }
         if done.report.verdict.label() == Label::Completed {
             self.desk.took(&journey.culprit.kind, done.report.usage.wall, Instant::now());
@@ -115,7 +116,7 @@ impl Executor {
     /// The answer of a copy, or of the second one if that is there before it.
     async fn answer(&self, journey: &Journey<'_>, mut first: UnderWay<'_>, attempt: u32) -> Done {
         let late = self.desk.late_after(&journey.culprit.kind, Instant::now());
-        let Some(late) = late.filter(|_| self.may_be_done_twice(&journey.order)) else {
+        let Some(late) = late.filter(|_| self.may_be_done_twice(&journey.order, None)) else {
             return first.done().await;
         };
         let mut at = Instant::now() + late;

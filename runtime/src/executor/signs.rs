@@ -30,13 +30,17 @@ impl Executor {
         found.or(said)
     }
 
-    /// Whether its caller says so, or else its guest of the function that is called.
-    pub(super) fn may_be_done_twice(&self, order: &Order) -> bool {
+    /// Whether its caller says so, its guest of the function that is called, or what it is: a module that imports nothing, in an
+    /// instance of its own, has no effect but its report. What such a one has died of it would die of again.
+    pub(super) fn may_be_done_twice(&self, order: &Order, ended: Option<&Report>) -> bool {
         let marks = self.desk.settings.retry.is_none_or(|retry| retry.marks);
         let is_marked = || match &order.task.entry {
             Entry::Invoke { function, .. } => marks && self.desk.is_marked(function),
             Entry::Command { .. } | Entry::Call { .. } => false,
         };
-        order.idempotent || is_marked()
+        let has_died = ended.is_some_and(|report| matches!(report.verdict, Verdict::Crashed(_)));
+        let is_pure =
+            || marks && self.desk.settings.pool.keep.is_none() && self.source.image.is_pure();
+        order.idempotent || is_marked() || (!has_died && is_pure())
     }
 }

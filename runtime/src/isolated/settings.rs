@@ -4,8 +4,9 @@
 use std::ffi::OsString;
 use std::fmt;
 
+use crate::guarding::GuardMode;
 use crate::limits::{Limits, OnMemoryLimit};
-use crate::permissions::{Access, GuardMode, Network, Permissions};
+use crate::permissions::{Access, Network, Permissions};
 use crate::quantity::parse_duration;
 use crate::start::Start;
 
@@ -158,6 +159,7 @@ mod tests {
             fuel: None,
             stack: ByteSize::mib(4),
             output: ByteSize::mib(5),
+            stdin: None,
             result: ByteSize::mib(6),
             processes: 7,
             threads: 8,

@@ -6,7 +6,7 @@
 //! backtrace may end early, but it ends.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::signals::Signal;
@@ -57,6 +57,43 @@ impl Steps {
             return Trace::default();
         }
         Trace::later(move || symbols::frames(&self.0))
+    }
+}
+
+/// The program that guests of a backtrace are told by.
+#[derive(Debug)]
+pub(super) struct Told {
+    file: Arc<ImageFile>,
+    entry: u64,
+}
+
+impl Told {
+    /// As it is when it is loaded: a guest that is started later is of another file if that has changed.
+    pub(super) fn of(program: &Path) -> Option<Self> {
+        let (file, entry) = ImageFile::of_program(program)?;
+        Some(Self { file: Arc::new(file), entry })
+    }
+
+    /// Where a guest stood, as it says. What another program says that it has started is of another file.
+    pub(super) fn steps(&self, stack: &[u64]) -> Steps {
+        let Some((_, addresses)) = stack.split_first().filter(|(entry, _)| **entry == self.entry)
+        else {
+            return Steps::default();
+        };
+        let mut steps: Vec<Step> = Vec::new();
+        for &address in addresses {
+            let is_full = steps.len() == MOST_FRAMES;
+            match steps.last_mut() {
+                Some(last) if last.address == address => last.times += 1,
+                _ if is_full => break,
+                _ => {
+                    let (within, image) =
+                        (address.wrapping_sub(1), Some((Arc::clone(&self.file), 0)));
+                    steps.push(Step { address, within, image, times: 1 });
+                }
+            }
+        }
+        Steps(steps.into())
     }
 }
 

@@ -9,22 +9,27 @@
 //!                                     |
 //!                                     +--> gone: any other end of the call
 //! ```
+//!
+//! One that is started with its task is served to its own end. One that was started before is served to its answer, even if
+//! it was for one call only: it is killed then, and cleared away with its cell, behind the report.
+
+mod words;
 
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sandtrap_protocol::PLACED_FROM;
-
 use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
 use crate::event::Event;
-use crate::evidence::{Ending, Evidence, Output, Refusal, Source, Step, StopReason};
+use crate::evidence::{Ending, Evidence, Refusal, StopReason};
 use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals, Wake};
 use crate::limits::Limits;
 use crate::start::Start;
-use crate::task::{Capture, Entry, Stdin};
+use crate::task::{Entry, Stdin};
 
 use super::arena::Arena;
+use super::boot::Booted;
+use super::feed::Feed;
 use super::gathering::{self, Before};
 use super::holdings::Holdings;
 use super::host_oom::HostKills;
@@ -35,22 +40,26 @@ use super::process::{Leash, NotStarted, Order, Process};
 use super::pump::{Finish, Pump, Talk, Until};
 use super::quick::{LOUD, Pace};
 use super::{refusals, stdin};
+use words::{command, large_input, rejected, told, vanished};
 
 const GONE: &str =
     "this guest is gone: its process has ended, or was not to go on; keep another one";
 
 /// A place for one process.
 pub(super) struct NativeCell {
-    image: Arc<Prepared>,
-    opened: Instant,
+    pub(super) image: Arc<Prepared>,
+    pub(super) opened: Instant,
     pub(super) tasks_run: u64,
     /// Whether its process goes on with the next call.
     stays: bool,
-    pub(super) process: Option<Process>,
+    pub(super) process: Option<Box<Process>>,
     /// Where what it says is read into, call after call.
     pub(super) piece: Vec<u8>,
-    /// What is left of one that has ended: its group, which is removed with the cell, when its report is on its way.
-    remains: Option<Process>,
+    /// One that has ended, or was killed and is about to. What is left of it goes with the cell, when its report is on its
+    /// way.
+    remains: Option<Box<Process>>,
+    /// What was heard of it before its first call.
+    pub(super) booted: Option<Booted>,
     /// For its quick calls.
     pub(super) pace: Pace,
 }
@@ -76,30 +85,37 @@ impl NativeCell {
             process: None,
             piece: Vec::new(),
             remains: None,
+            booted: None,
             pace: Pace::default(),
         }
     }
 
     /// One whose process is there already, under the limits of its program, and waits for a call: for the only one, or
     /// for each.
-    pub(super) fn ready(
+    pub(super) fn started(
         image: Arc<Prepared>,
-        limits: &Limits,
         stays: bool,
-    ) -> Result<Self, Refusal> {
+        stop: &StopHandle,
+    ) -> Result<Self, LoadError> {
+        let mut cell = Self::new(image);
+        cell.stays = stays;
+        let (limits, began) = (&cell.image.limits, cell.opened);
         // Its inputs are not known yet.
         let room = Some(limits.result.as_u64());
-        let mut cell = Self { stays, ..Self::new(image) };
-        let began = cell.opened;
-        let arguments = &cell.image.arguments_of_calls;
-        cell.process = match cell.start(arguments, &Stdin::Null, limits, began, Leash::new()?, room)
-        {
-            Ok(process) => Some(process),
-            Err(NotStarted::Stopped) => None,
-            Err(NotStarted::Refused(refusal)) => return Err(refusal),
-            Err(NotStarted::NotWarm(_)) => return Err(refusals::not_warm()),
+        let (arguments, leash) = (&cell.image.arguments_of_calls, Leash::new()?);
+        let own = leash.stop.clone();
+        let _tied = stop.tie(&own);
+        let mut seen = match cell.start(arguments, &Stdin::Null, limits, began, leash, room) {
+            Ok((process, _)) => {
+                cell.process = Some(process);
+                return Ok(cell);
+            }
+            Err(NotStarted::Refused(refusal)) => return Err(refusal.into()),
+            Err(NotStarted::Stopped) => vanished(&own),
+            Err(NotStarted::NotWarm(evidence)) => *evidence,
         };
-        Ok(cell)
+        seen.usage.wall = cell.opened.elapsed();
+        Err(LoadError::ended(refusals::not_ready(&seen), seen))
     }
 
     fn start(
@@ -110,9 +126,9 @@ impl NativeCell {
         began: Instant,
         leash: Leash,
         input: Option<u64>,
-    ) -> Result<Process, NotStarted> {
+    ) -> Result<(Box<Process>, Option<Feed>), NotStarted> {
         let left = limits.wall.saturating_sub(began.elapsed());
-        let Some(stdin) = stdin::open(stdin, &leash.bell, left)? else {
+        let Some((stdin, feed)) = stdin::open(stdin, limits.stdin, &leash.bell, left)? else {
             // A pipe that nobody has opened for writing; shells wait there, too.
             leash.stop.stop(StopReason::WallTime);
             return Err(NotStarted::Stopped);
@@ -124,7 +140,7 @@ impl NativeCell {
         };
         let (stays, is_early) = (self.stays, self.tasks_run == 0);
         let order = Order { role, arguments, stdin, limits, deadline, stays, is_early, input };
-        Process::start(&self.image, order, leash)
+        Ok((Box::new(Process::start(&self.image, order, leash)?), feed))
     }
 
     /// The process that is there for this attempt already, if it can be used.
@@ -151,7 +167,7 @@ impl NativeCell {
         }
         // One that was never called has no state to lose.
         let is_of_use = is_call && misfit.is_none() && (was_called || process.waits(false));
-        Ok(if is_of_use { Found::Waiting(Box::new(process)) } else { Found::Nobody })
+        Ok(if is_of_use { Found::Waiting(process) } else { Found::Nobody })
     }
 
     fn attempt(
@@ -166,10 +182,10 @@ impl NativeCell {
         let (arguments, stdin) = command(attempt, &image.arguments_of_calls)?;
         let found = match begun {
             None => self.at_hand(attempt)?,
-            Some(_) => self.process.take().map_or(Found::Gone, |it| Found::Waiting(Box::new(it))),
+            Some(_) => self.process.take().map_or(Found::Gone, Found::Waiting),
         };
         let at_hand = match found {
-            Found::Waiting(process) => Some(*process),
+            Found::Waiting(process) => Some(process),
             Found::Nobody => None,
             Found::Gone => {
                 let gone = Evidence::never_started(rejected(GONE));
@@ -177,11 +193,23 @@ impl NativeCell {
             }
         };
         let was_there = at_hand.is_some();
+        let booted = self.booted.take().filter(|_| was_there);
+        let was_ready = booted.is_some();
         self.tasks_run += u64::from(begun.is_none());
-        let turn = if self.stays { Turn::OneOfMany(self.tasks_run) } else { Turn::Only };
+        let until = match (self.stays, was_there) {
+            (true, _) => Until::Answered,
+            (false, true) => Until::Served,
+            (false, false) => Until::Gone,
+        };
+        let turn = match &booted {
+            Some(booted) => booted.turn,
+            None if until == Until::Gone => Turn::Only,
+            None => Turn::OneOfMany(self.tasks_run),
+        };
+        let granted = &image.granted.functions;
         // What can't be sent is refused before there is a process.
         let sent = match begun {
-            None => Outbox::of(attempt, turn).map_err(LoadError::into_refusal)?,
+            None => Outbox::of(attempt, turn, granted).map_err(LoadError::into_refusal)?,
             Some(_) => Outbox::default(),
         };
         let host_kills = HostKills::so_far();
@@ -190,17 +218,17 @@ impl NativeCell {
             None => Leash::new()?,
         };
         let _tied = callers.tie(&leash.stop);
-        let (mut process, before) = match at_hand {
+        let (mut process, before, feed) = match at_hand {
             Some(mut process) => {
                 self.listen_anew(&process, begun.is_some());
-                if !self.stays {
+                if !self.stays && process.lane.is_none() {
                     process.come_near();
                 }
                 let before = match &begun {
                     None => Before::of(&process),
                     Some(begun) => Before::of_begun(&process, begun.began.elapsed()),
                 };
-                (process, before)
+                (process, before, None)
             }
             None => {
                 let stop = leash.stop.clone();
@@ -208,7 +236,7 @@ impl NativeCell {
                 let is_call = matches!(attempt.entry, Entry::Invoke { .. });
                 let input = is_call.then(|| large_input(attempt).len() as u64);
                 match self.start(arguments, stdin, limits, began, leash, input) {
-                    Ok(process) => (process, Before::default()),
+                    Ok((process, feed)) => (process, Before::default(), feed),
                     Err(NotStarted::Stopped) => return Ok(vanished(&stop)),
                     Err(NotStarted::Refused(refusal)) => return Err(refusal),
                     Err(NotStarted::NotWarm(evidence)) => return Ok(told(*evidence, attempt, ear)),
@@ -221,19 +249,24 @@ impl NativeCell {
         let desk =
             Desk::open(&self.image.granted, attempt, &process.leash.stop, move || woken.ring());
         let outbox = match process.has_placed(large_input(attempt)) {
-            true => Outbox::of_placed(attempt, turn).map_err(LoadError::into_refusal)?,
+            true => Outbox::of_placed(attempt, turn, granted).map_err(LoadError::into_refusal)?,
             false => sent,
         };
         let streams = Streams::new(attempt);
         let mut witness = Witness::of(attempt, turn).storing_in(self.image.results_in.clone());
+        if let Some(booted) = booted {
+            witness = witness.having_greeted(booted.witness);
+        }
+        if until == Until::Served {
+            witness.ends_with_answer();
+        }
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
         if process.offer.is_some() {
             witness.has_offered_lane();
         }
         let piece = std::mem::take(&mut self.piece);
         let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
-        let until = if self.stays { Until::Answered } else { Until::Gone };
-        let pump = Pump::new(attempt, &process, until, before.cpu).going_on(begun);
+        let pump = Pump::new(attempt, &process, until, before.cpu).going_on(begun).feeding(feed);
         let mut served = pump.run(talk);
         if let Some(unsent) = served.unsent.take() {
             return Err(unsent.into_refusal());
@@ -245,7 +278,8 @@ impl NativeCell {
         }
         let mut evidence = gathering::all(attempt, &process, served, before, host_kills);
         // One that ends at its start, by itself, would do so with every task.
-        let was_well = self.tasks_run > 1 || matches!(evidence.ending, Ending::Signalled(_));
+        let was_well =
+            was_ready || self.tasks_run > 1 || matches!(evidence.ending, Ending::Signalled(_));
         let was_stopped = evidence.stopped_by_us.is_some();
         let has_written = evidence.usage.stdout_bytes + evidence.usage.stderr_bytes > 0;
         self.pace.loud = if has_written { LOUD } else { self.pace.loud.saturating_sub(1) };
@@ -270,7 +304,7 @@ impl NativeCell {
     /// Keeps a process that may go on.
     fn put_away(
         &mut self,
-        mut process: Process,
+        mut process: Box<Process>,
         evidence: &Evidence,
         finish: Finish,
         cpu_before: Duration,
@@ -279,9 +313,15 @@ impl NativeCell {
         let is_orderly = finish == Finish::Answered
             && evidence.stopped_by_us.is_none()
             && evidence.testimony.lets_go_on();
-        if is_orderly {
+        if is_orderly && self.stays {
             process.rest(cpu_before + evidence.usage.cpu);
             self.process = Some(process);
+        } else if is_orderly {
+            // Nobody waits for its end, and it shall not take the caller's processor for it.
+            process.lane.iter().for_each(OurLane::looks_away);
+            process.family.let_go();
+            process.family.kill(process.launched.pid);
+            self.remains = Some(process);
         } else if finish == Finish::Answered {
             // It lives, and shall not any longer.
             drop(process);
@@ -295,6 +335,13 @@ impl NativeCell {
             }
             self.remains = Some(process);
         }
+    }
+}
+
+impl Drop for NativeCell {
+    fn drop(&mut self) {
+        let group = self.remains.take().and_then(|process| process.into_group());
+        group.into_iter().for_each(|group| self.image.shelf.put(group));
     }
 }
 
@@ -322,57 +369,5 @@ impl Cell for NativeCell {
         let holdings = self.process.as_ref().and_then(|process| process.holdings.as_ref());
         let resident_bytes = holdings.map_or(0, Holdings::resident);
         Vitals { resident_bytes, tasks_run: self.tasks_run, age: self.opened.elapsed() }
-    }
-}
-
-/// The input, if it is one that need not be sent.
-fn large_input<'a>(attempt: &Attempt<'a>) -> &'a [u8] {
-    match attempt.entry {
-        // What lies in a file is sent from there.
-        Entry::Invoke { input, .. } if input.path().is_some() => &[],
-        Entry::Invoke { input, .. } if input.bytes().len() >= PLACED_FROM => input.bytes(),
-        Entry::Invoke { .. } | Entry::Command { .. } | Entry::Call { .. } => &[],
-    }
-}
-
-/// The guest that this task was to be a fork of did not become warm. What it wrote is heard after all.
-fn told(mut evidence: Evidence, attempt: &Attempt<'_>, ear: &mut dyn Ear) -> Evidence {
-    if let Some(pid) = evidence.pid {
-        ear.hear(Event::Started { pid });
-    }
-    let Output { stdout, stderr_tail, .. } = &mut evidence.output;
-    ear.hear(Event::Stdout(stdout.as_deref().unwrap_or_default()));
-    ear.hear(Event::Stderr(stderr_tail));
-    if attempt.stdout == Capture::Discard {
-        *stdout = None;
-    }
-    evidence
-}
-
-fn vanished(stop: &StopHandle) -> Evidence {
-    let stopped_by_us = stop.reason();
-    Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) }
-}
-
-fn rejected(detail: &str) -> Refusal {
-    Refusal { step: Step::Accept, errno: None, detail: detail.to_owned() }
-}
-
-/// A process can only be entered at its beginning, and its instructions are not counted.
-fn command<'a>(
-    attempt: &Attempt<'a>,
-    of_calls: &'a [OsString],
-) -> Result<(&'a [OsString], &'a Stdin), Refusal> {
-    if attempt.limits.fuel.is_some() {
-        return Err(rejected(
-            "fuel counts the instructions of a module; bound a process by its cpu limit instead",
-        ));
-    }
-    match attempt.entry {
-        Entry::Command { args, stdin } => Ok((args, stdin)),
-        Entry::Invoke { .. } => Ok((of_calls, &Stdin::Null)),
-        Entry::Call { .. } => Err(rejected(
-            "a process has no exports that could be called; run it as a command instead",
-        )),
     }
 }

@@ -127,11 +127,11 @@ impl Family {
         members.alive.contains_key(&pid) && !std::path::Path::new(&format!("/proc/{pid}")).exists()
     }
 
-    /// Its first process is at one processor from its birth on, or is put there now, until it is let go.
-    pub(super) fn hold(&self, first: Option<(i32, CpuSet)>, all: CpuSet) {
+    /// Its first process is at one processor from its birth on, or is put there now, until it is let go. Says whether it is.
+    pub(super) fn hold(&self, first: Option<(i32, CpuSet)>, all: CpuSet) -> bool {
         let mut members = self.members();
         if members.is_free {
-            return;
+            return false;
         }
         let is_there = first.is_none_or(|(pid, here)| {
             members.alive.contains_key(&pid) && place(Pid::from_raw(pid), &here)
@@ -139,6 +139,7 @@ impl Family {
         if is_there {
             members.held = Some(Held { all, is_over: false });
         }
+        is_there
     }
 
     /// Lets go whoever is held.

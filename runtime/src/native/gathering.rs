@@ -74,6 +74,9 @@ pub(super) fn all(
     if let Some((placed, arena)) = placed.zip(process.arena.as_ref()) {
         evidence.testimony.result = arena.take(placed, finish == Finish::Answered).ok();
     }
+    if let Some(told) = &process.standing.told {
+        evidence.panicked_at = told.steps(&evidence.testimony.stack).later();
+    }
     evidence.output = streams.finish(&mut evidence.usage);
     evidence.guards.clone_from(&process.guards);
     evidence.pid = Some(process.launched.pid.unsigned_abs());

@@ -21,7 +21,7 @@ use super::leftovers::{kill_below, remove_below};
 use super::pump::processors;
 
 pub(super) use shelf::Shelf;
-pub(super) use site::{PREFIX, Site};
+pub(super) use site::Site;
 
 /// Tasks beyond those that the tracer ends a bomb at: it shall see the one too many before the kernel refuses
 /// it, so that the verdict doesn't depend on who was faster.

@@ -8,23 +8,31 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::channel::results_in;
 use crate::evidence::{Guard, Refusal, Step};
+use crate::guarding::Guarding;
 use crate::host::Granted;
-use crate::isolation::{Cell, Image, LoadError, OpenError};
+use crate::isolation::{Cell, Image, LoadError, OpenError, StopHandle};
 use crate::limits::Limits;
 use crate::payload::Payloads;
-use crate::permissions::{GuardMode, Permissions, Profile};
+use crate::permissions::{Permissions, Profile};
 use crate::start::Start;
 use crate::task::Program;
 use crate::value_file::ValueDir;
 
+use super::backtrace::Told;
 use super::cage::Layout;
 use super::cell::NativeCell;
 use super::filter::Terms;
 use super::group::{Group, Shelf, Site};
-use super::plan;
+use super::lately::Lately;
+use super::plan::Ceilings;
 use super::standing::{self, Lacks, Standing};
 use super::zygote::Nursery;
 use super::{refusals, view, wire};
+
+/// Guards that this file speaks of.
+const MEMORY: &str = "memory-group";
+const CPU: &str = "cpu-group";
+const PIDS: &str = "pid-namespace";
 
 /// One executable, and how its processes are started.
 #[derive(Clone, Debug)]
@@ -47,7 +55,9 @@ pub(super) struct Prepared {
     /// Those of its program: a process that is started before its task is known is started with them, and so is one that
     /// is warmed up.
     pub(super) limits: Limits,
-    pub(super) mode: GuardMode,
+    /// What this host may have at most.
+    ceilings: Mutex<Lately<Ceilings>>,
+    pub(super) guarding: Guarding,
     pub(super) layout: Layout,
     pub(super) terms: Terms,
     /// Whether each task has something in its root that others don't.
@@ -56,6 +66,8 @@ pub(super) struct Prepared {
     pub(super) arguments_of_calls: Vec<OsString>,
     /// Whether a process that dies is to be asked where it was.
     pub(super) backtrace: bool,
+    /// By what a guest is understood that says where it panicked, where that is wanted.
+    pub(super) told: Option<Arc<Told>>,
     site: Arc<Result<Site, String>>,
     /// How each of its tasks begins.
     pub(super) start: Start,
@@ -105,12 +117,16 @@ impl NativeImage {
             return Err(LoadError::at(Step::Accept, detail));
         }
         view::check(path, &policy.permissions, &policy.limits)?;
+        standing::check_promised(policy)?;
         let place = place_of(path).filter(|place| !view::is_covered(place, &policy.limits));
         let mut layout = Layout::of(path, place.as_deref(), &policy.permissions)?;
         if view::has_scratch(&policy.limits) {
             layout.has_place(view::SHARED_MEMORY);
         }
-        let terms = Terms::of(&policy.permissions);
+        let has_scratch = view::has_scratch(&policy.limits);
+        let terms = Terms::of(&policy.permissions, has_scratch, site.is_ok());
+        let told =
+            place.as_deref().filter(|_| program.wants_backtrace()).and_then(Told::of).map(Arc::new);
         Ok(Self(Arc::new(Prepared {
             path: path.to_owned(),
             place,
@@ -118,13 +134,15 @@ impl NativeImage {
             shares_memory: shares_memory(program),
             results_in: results_in(program)?,
             granted: program.granted(),
-            limits: plan::grantable(policy.limits.clone()),
-            mode: policy.guards,
+            limits: Ceilings::now().below(policy.limits.clone()),
+            ceilings: Mutex::default(),
+            guarding: policy.guards.clone(),
             layout,
             terms,
             has_views,
             arguments_of_calls: program.arguments_of_calls().to_vec(),
             backtrace: program.wants_backtrace(),
+            told,
             start: program.start(),
             nursery: Nursery::default(),
             site,
@@ -160,24 +178,28 @@ impl Prepared {
         }
     }
 
-    /// The next cage does without what a step of a child could not do. Says whether that is of any use.
-    pub(super) fn do_without(&self, step: u32, errno: i32) -> bool {
+    /// The next cage does without what a step of a child could not do. Says whether that is of any use, or which guard
+    /// would be lost by it that is required.
+    pub(super) fn do_without(&self, step: u32, errno: i32) -> Result<bool, &'static str> {
         let mut state = self.state();
-        let lack = match step {
-            _ if self.mode == GuardMode::Required => return false,
-            wire::step::TRACE => &mut state.lacks.tracing,
+        let (lack, guard) = match step {
+            wire::step::TRACE => (&mut state.lacks.tracing, "tracing"),
             // A lack of room passes; that it may not have a namespace doesn't.
             wire::step::CLONE
                 if matches!(errno, libc::EPERM | libc::EINVAL | libc::ENOSYS | libc::ENOSPC) =>
             {
-                &mut state.lacks.own_pids
+                (&mut state.lacks.own_pids, PIDS)
             }
-            wire::step::FILTER => &mut state.lacks.filter,
-            _ => return false,
+            wire::step::FILTER => (&mut state.lacks.filter, "seccomp"),
+            _ => return Ok(false),
         };
+        // Each of them goes with the namespace of processes.
+        if let Some(required) = [guard, PIDS].into_iter().find(|it| self.guarding.requires(it)) {
+            return Err(required);
+        }
         let is_new = !std::mem::replace(lack, true);
         state.standing = None;
-        is_new
+        Ok(is_new)
     }
 
     /// Whether each task puts its filter upon itself: its child is born into its group by a call that no filter can
@@ -198,29 +220,34 @@ impl Prepared {
             (None, Ok(site)) => site.make(limits).map_err(|error| error.to_string()),
             (None, Err(why)) => Err(why.clone()),
         };
-        let is_required = self.mode == GuardMode::Required;
         let shared_out = match (&made, limits.cpus) {
             (_, None) => None,
             (Ok(group), Some(_)) => group.is_shared_out().cloned(),
             (Err(why), Some(_)) => Some(Err(why.clone())),
         };
         let (group, memory) = match made {
-            Ok(group) => (Some(group), Guard::in_force("memory-group")),
-            Err(why) if is_required => return Err(refusals::no_guard("memory-group", &why, None)),
+            Ok(group) => (Some(group), Guard::in_force(MEMORY)),
+            Err(why) if self.guarding.requires(MEMORY) => {
+                return Err(refusals::no_guard(MEMORY, &why, None));
+            }
             Err(why) => {
                 let why = format!("{why}; the address space of each process is capped instead");
-                (None, Guard::missing("memory-group", why))
+                (None, Guard::missing(MEMORY, why))
             }
         };
         let cpu = match shared_out {
+            None if self.guarding.insists_on(CPU) => {
+                let why = "no share of the processors was asked for, as by `--cpus`";
+                return Err(refusals::not_wanted(CPU, why));
+            }
             None => None,
-            Some(Ok(())) => Some(Guard::in_force("cpu-group")),
-            Some(Err(why)) if is_required => {
-                return Err(refusals::no_guard("cpu-group", &why, None));
+            Some(Ok(())) => Some(Guard::in_force(CPU)),
+            Some(Err(why)) if self.guarding.requires(CPU) => {
+                return Err(refusals::no_guard(CPU, &why, None));
             }
             Some(Err(why)) => {
                 let why = format!("{why}; it may use all processors");
-                Some(Guard::missing("cpu-group", why))
+                Some(Guard::missing(CPU, why))
             }
         };
         Ok((group, [memory].into_iter().chain(cpu).collect()))
@@ -232,16 +259,21 @@ impl Image for NativeImage {
         Ok(Box::new(NativeCell::new(Arc::clone(&self.0))))
     }
 
-    fn ready(&self) -> Result<Box<dyn Cell>, OpenError> {
-        Ok(Box::new(NativeCell::ready(Arc::clone(&self.0), &self.0.limits, false)?))
+    fn ready(&self, keeps: bool, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(NativeCell::ready(Arc::clone(&self.0), keeps, stop)?))
     }
 
     fn keep(&self) -> Result<Box<dyn Cell>, OpenError> {
-        Ok(Box::new(NativeCell::ready(Arc::clone(&self.0), &self.0.limits, true)?))
+        self.keep_until(&StopHandle::new())
+    }
+
+    fn keep_until(&self, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(NativeCell::started(Arc::clone(&self.0), true, stop)?))
     }
 
     fn grantable(&self, limits: Limits) -> Limits {
-        plan::grantable(limits)
+        let ceilings = self.0.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
+        ceilings.get(Ceilings::now).below(limits)
     }
 
     fn keeps_time(&self) -> bool {

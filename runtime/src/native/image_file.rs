@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::mappings::{Mapping, Mappings};
@@ -94,6 +94,23 @@ impl LoadedImage {
                 mark: mark(&beginning, note.as_deref()),
             }),
         })
+    }
+}
+
+impl ImageFile {
+    /// The file of a program that is to be started, and where it begins to be executed. `None` where it is no such file.
+    pub(super) fn of_program(path: &Path) -> Option<(Self, u64)> {
+        let file = File::open(path).ok()?;
+        let mut beginning = [0; BEGINNING];
+        let length = file.read_at(&mut beginning, 0).ok()?;
+        let segments = segments(&beginning[..length])?;
+        let note = segments.note.and_then(|(offset, _, length)| {
+            let mut note = vec![0; length];
+            file.read_exact_at(&mut note, offset).ok().map(|()| note)
+        });
+        let entry = u64::from_le_bytes(*beginning[24..].first_chunk()?);
+        let mark = mark(&beginning, note.as_deref());
+        Some((Self { path: path.to_owned(), mark }, entry))
     }
 }
 
@@ -188,6 +205,10 @@ mod tests {
         let section = rules_section(&File::open(&image.file.path).unwrap()).unwrap();
         assert!(section.0 > 0 && section.1 > 1000, "{section:?}");
         assert_eq!(mark_of_file(&file), Some(image.file.mark));
+        let (from_its_name, entry) = ImageFile::of_program(&image.file.path).unwrap();
+        assert_eq!(from_its_name, *image.file);
+        assert_ne!(entry, 0);
+        assert_eq!(ImageFile::of_program(Path::new("/dev/null")), None);
         assert!(image.frame_table.is_some());
         let mut other = file;
         other[0x18] ^= 1;

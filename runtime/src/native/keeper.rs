@@ -260,7 +260,8 @@ impl Keeper {
         let presence = self.gather(None, &job);
         self.desk.board.clear();
         self.desk.jobs().launching = Some(job);
-        let sent = self.send(&order, &descriptors).and_then(|()| self.answer(&stop, deadline));
+        let sent = self.send(&order, &descriptors);
+        let sent = sent.and_then(|()| self.answer(presence.as_ref(), &stop, deadline));
         let outcome = self.desk.board.outcome();
         let mut jobs = self.desk.jobs();
         match sent {
@@ -326,12 +327,18 @@ impl Keeper {
 
     /// Waits until the child has left the keeper's memory. Says whether it has: or whether it was stopped, and
     /// doesn't end, which is a file system's doing.
-    fn answer(&self, stop: &StopHandle, deadline: Option<Instant>) -> io::Result<bool> {
+    fn answer(
+        &self,
+        presence: Option<&Presence>,
+        stop: &StopHandle,
+        deadline: Option<Instant>,
+    ) -> io::Result<bool> {
         let mut killed: Option<Instant> = None;
         let mut byte = [0];
         loop {
             let mut polled = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
             let timeout = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::MAX);
+            let _stays = presence.and_then(Presence::stay);
             // An interrupted wait is a wait that found nothing.
             if poll(&mut polled, timeout).is_ok_and(|count| count > 0) {
                 return match (&self.socket).read(&mut byte)? {

@@ -13,24 +13,22 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use sandtrap_protocol::{Came, Hope, LANE_BYTES, Laid, Lane, Tally};
+use sandtrap_protocol::{Came, Hope, LANE_BYTES, LANE_LOOKS, Laid, Lane, Tally};
 
-use crate::limits::Limits;
-
+use super::beside::{Beside, Found, Manner};
 use super::page::Page;
 use super::sys;
 
 /// How long both ends watch it before they sleep.
 const WATCH: Duration = Duration::from_micros(50);
 
-/// How long an answer is looked for there. Meanwhile nobody drains what the guest writes.
-pub(super) const MOST: Duration = Duration::from_millis(1);
+/// How long an answer is looked for there. Meanwhile nobody drains what the guest writes. With most kernels a tick comes before
+/// it is over: whoever sleeps for less sets the processor's timer, which interrupts somebody later and takes 20 us on a
+/// virtual machine.
+pub(super) const MOST: Duration = Duration::from_millis(5);
 
-/// After so many calls on one processor, this end watches all the same: two that want to run at once are parted by the
-/// kernel, if there is another processor that has nothing to do. Later after more of them.
-const TOGETHER: u32 = 16;
-const MOST_TOGETHER: u32 = 1 << 14;
-const PARTING: Duration = Duration::from_micros(200);
+/// As long this end watches for the kernel to find another processor for the guest.
+pub(super) const PARTING: Duration = Duration::from_micros(200);
 
 /// Memory that a guest may take as a lane.
 #[derive(Debug)]
@@ -50,20 +48,18 @@ impl Offer {
     }
 
     /// The guest has taken it. So many bytes were sent over the channel by now.
-    pub(super) fn taken(self, limits: &Limits, sent: u64) -> io::Result<OurLane> {
+    pub(super) fn taken(self, beside: Beside, may_watch: bool, sent: u64) -> io::Result<OurLane> {
         let lane: Page<Lane> = Page::of(&self.0, 0)?;
         lane.to_guest.sent_elsewhere(sent, &lane.to_host);
-        // Its share of the processors is for work.
-        let watch = if limits.cpus.is_none() { WATCH } else { Duration::ZERO };
+        let watch = if may_watch { WATCH } else { Duration::ZERO };
         lane.to_guest.open(u32::try_from(watch.as_micros()).unwrap_or(u32::MAX));
         let shared = Arc::new(Shared { lane, is_over: AtomicBool::new(false) });
-        let together = Cell::new((0, TOGETHER));
         Ok(OurLane {
             shared,
             watch,
+            beside,
             tally: Cell::default(),
             hope: Cell::default(),
-            together,
             patience: Cell::default(),
             known: Cell::default(),
             calls: Cell::default(),
@@ -86,16 +82,21 @@ fn seal(file: &File, seals: SealFlag) -> io::Result<()> {
 pub(super) struct OurLane {
     shared: Arc<Shared>,
     watch: Duration,
+    beside: Beside,
     tally: Cell<Tally>,
     hope: Cell<Hope>,
-    /// How many calls were made with both on one processor, and after how many that is to be changed.
-    together: Cell<(u32, u32)>,
     /// For how long the answer to the call at hand is watched for.
     patience: Cell<Duration>,
     /// What the guest had sent over the channel when it was called.
     known: Cell<u64>,
     /// Calls since its process was looked at.
     calls: Cell<u32>,
+}
+
+/// When that was, for one who has slept for so long without a look at the clock.
+fn ago(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(time).unwrap_or(now)
 }
 
 /// What whoever ends a call has, too.
@@ -147,9 +148,10 @@ impl OurLane {
         self.tally.get().is_unread(&self.shared.lane.to_host)
     }
 
-    /// The answer will not be looked for here.
+    /// The answer will not be looked for here, or not any more.
     pub(super) fn looks_away(&self) {
         self.shared.lane.to_guest.looks_away();
+        self.beside.let_go();
     }
 
     /// Lays a call down, if its guest looks for one here. Its answer has to be waited for then.
@@ -158,11 +160,12 @@ impl OurLane {
         if self.is_over() || !to_host.is_looking() {
             return false;
         }
-        let processor = sys::processor();
-        self.decide(to_host.is_on(processor));
+        let here = sys::processor();
+        let found = Found { here, is_here: to_host.is_on(here), sleeps: to_host.is_asleep() };
+        self.decide(self.beside.before_call(found));
         self.known.set(to_host.elsewhere());
         let mut tally = self.tally.get();
-        let laid = tally.lay(to_guest, to_host, (head, tail), processor);
+        let laid = tally.lay(to_guest, to_host, (head, tail), here);
         self.tally.set(tally);
         if laid == Laid::Asleep {
             sys::wake(to_guest.ring());
@@ -172,18 +175,11 @@ impl OurLane {
 
     /// For how long the next answer is watched for: not at all where the guest can't run meanwhile, or has kept us waiting
     /// lately.
-    fn decide(&self, is_together: bool) {
-        let (count, most) = self.together.get();
-        let parts = is_together && count >= most && !self.watch.is_zero();
-        self.together.set(match (parts, is_together) {
-            (true, _) => (0, (2 * most).min(MOST_TOGETHER)),
-            (false, true) => (count + 1, most),
-            (false, false) => (0, TOGETHER),
-        });
-        let patience = match (parts, is_together) {
-            (true, _) => PARTING,
-            (false, true) => Duration::ZERO,
-            (false, false) => {
+    fn decide(&self, manner: Manner) {
+        let patience = match manner {
+            Manner::Sleeping | Manner::Staying => Duration::ZERO,
+            Manner::Parting => PARTING,
+            Manner::Watching => {
                 let mut hope = self.hope.get();
                 let watches = hope.watches();
                 self.hope.set(hope);
@@ -201,39 +197,54 @@ impl OurLane {
         let (watches, mut has_time) = (!patience.is_zero(), true);
         let known = self.known.get();
         let mut tally = self.tally.get();
-        let mut is_first = true;
+        let (mut is_first, mut has_slept, mut stay) = (true, false, None);
         let came = tally.wait(
             to_guest,
             to_host,
             |bytes| bytes != known,
+            sys::near,
             || {
                 // What is there soon is found without a clock.
                 if !watches || std::mem::take(&mut is_first) {
-                    return watches;
+                    return if watches { LANE_LOOKS } else { 0 };
                 }
                 let passed = began.get_or_init(Instant::now).elapsed();
                 has_time = passed < patience;
-                has_time && passed < most && !self.is_over()
+                if has_time && passed < most && !self.is_over() { LANE_LOOKS } else { 0 }
             },
             |word, bell| {
-                let left = most.saturating_sub(began.get_or_init(Instant::now).elapsed());
+                if std::mem::replace(&mut has_slept, true) {
+                    // A signal wakes, too.
+                    began.get_or_init(Instant::now);
+                }
+                let left = match began.get() {
+                    Some(began) => most.saturating_sub(began.elapsed()),
+                    // Nearly all are woken by an answer, and need no clock.
+                    None => most,
+                };
                 let goes_on = !left.is_zero() && !self.is_over();
                 if goes_on {
-                    sys::sleep_on(word, bell, left);
+                    stay = stay.take().or_else(|| self.beside.before_sleep());
+                    if sys::sleep_on(word, bell, left) {
+                        began.get_or_init(|| ago(most));
+                    }
                 }
                 goes_on
             },
         );
+        drop(stay);
         if watches && patience == self.watch {
             let mut hope = self.hope.get();
             hope.learn(has_time);
             self.hope.set(hope);
         }
         if came != Came::Message {
+            self.beside.let_go();
             return (None, began.get().copied());
         }
         let count = tally.take(to_guest, to_host, into);
         self.tally.set(tally);
+        self.beside.after_call();
         (Some(count), began.get().copied())
     }
 }
@@ -243,7 +254,8 @@ mod tests {
     use super::*;
 
     fn lane() -> OurLane {
-        Offer::new().unwrap().taken(&Limits::default(), 0).unwrap()
+        let beside = Beside::of(0, &Arc::default(), false, true);
+        Offer::new().unwrap().taken(beside, true, 0).unwrap()
     }
 
     #[test]
@@ -300,21 +312,18 @@ mod tests {
     }
 
     #[test]
-    fn two_on_one_processor_sleep_at_once_and_try_to_part_now_and_then() {
+    fn an_answer_is_watched_for_by_one_whose_guest_can_run_meanwhile() {
+        let waits = |ours: &OurLane, manner| {
+            ours.decide(manner);
+            ours.patience.get()
+        };
         let ours = lane();
-        let mut parted = Vec::new();
-        for call in 0..120 {
-            ours.decide(true);
-            if !ours.patience.get().is_zero() {
-                parted.push(call);
-            }
-        }
-        assert_eq!(parted, [16, 49, 114]);
-        ours.decide(false);
-        assert_eq!(ours.patience.get(), WATCH);
-        let slow = Limits { cpus: "0.5".parse().ok(), ..Limits::default() };
-        let ours = Offer::new().unwrap().taken(&slow, 0).unwrap();
-        ours.decide(false);
-        assert!(ours.patience.get().is_zero());
+        assert_eq!(waits(&ours, Manner::Watching), WATCH);
+        assert_eq!(waits(&ours, Manner::Sleeping), Duration::ZERO);
+        assert_eq!(waits(&ours, Manner::Staying), Duration::ZERO);
+        assert_eq!(waits(&ours, Manner::Parting), PARTING);
+        let beside = Beside::of(0, &Arc::default(), false, false);
+        let slow = Offer::new().unwrap().taken(beside, false, 0).unwrap();
+        assert_eq!(waits(&slow, Manner::Watching), Duration::ZERO);
     }
 }

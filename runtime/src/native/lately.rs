@@ -8,8 +8,14 @@ use std::time::{Duration, Instant};
 pub(super) const EXACT: Duration = Duration::from_micros(100);
 
 /// An answer, and when it was given.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lately<T: Copy>(Cell<Option<(Instant, T)>>);
+
+impl<T: Copy> Default for Lately<T> {
+    fn default() -> Self {
+        Self(Cell::new(None))
+    }
+}
 
 impl<T: Copy> Lately<T> {
     /// The last answer if it is from a moment ago, else a new one.

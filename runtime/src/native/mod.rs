@@ -17,20 +17,25 @@
 //! the process in the `pump`. The `watchman`, one thread for each keeper, tells every `watch` what its processes do;
 //! `autopsy` reads a fault, and `backtrace` goes up its stack if that is wanted. When nobody of the task is left, the
 //! evidence is put together. Nothing here judges it. Where tasks are forks, a `zygote` of the program makes them (`forked`).
+//! What is left when this process is killed is removed by its `heir`.
 
 mod arena;
 mod autopsy;
 mod backtrace;
 mod bell;
+mod beside;
 mod board;
+mod boot;
 mod cage;
 mod cell;
 mod census;
 mod family;
+mod feed;
 mod filter;
 mod forked;
 mod gathering;
 mod group;
+mod heir;
 mod holdings;
 mod host_oom;
 mod image;
@@ -102,6 +107,9 @@ impl NativeWall {
 impl Isolation for NativeWall {
     fn load(&self, program: &Program) -> Result<Arc<dyn Image>, LoadError> {
         let site = Arc::clone(self.site.get_or_init(|| Arc::new(Site::find())));
+        if let Ok(site) = &*site {
+            heir::appoint(site.folders());
+        }
         let image = NativeImage::load(program, site)?;
         Ok(Arc::new(image))
     }

@@ -3,14 +3,16 @@
 //! The caller, the keeper or a zygote, the thread that watches and the guest wake one another a dozen times in a task, and
 //! only one of them has anything to do at a time. To wake somebody on another processor takes several times as long as on
 //! the same one (on a virtual machine, ten times), and the kernel spreads them over all there are. So they are put beside
-//! the caller, who is never moved himself: each sleeps when that is done, and is moved by its next waking. It is done for a
-//! task that is alone; those that are served at the same time are left to the kernel.
+//! the caller: each sleeps when that is done, and is moved by its next waking. He is never moved himself, and is held
+//! where he is while he sleeps only: no line of his own runs meanwhile, and no thread that he starts is held. It is done
+//! for a task that is alone; those that are served at the same time are left to the kernel.
 //!
 //! A guest is let go when it has lived for a moment (`HELD_FOR`), and before it has a second thread, a process, or an answer
 //! to how many processors there are: it may use all that its host may, and finds no sign of anything else.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -20,6 +22,33 @@ use super::family::Family;
 
 /// A guest that lives longer than this is not in a hurry.
 const HELD_FOR: Duration = Duration::from_millis(2);
+
+/// Every processor there could be: the kernel leaves of it what a thread's cpuset has, now and whenever that changes.
+static EVERYWHERE: LazyLock<CpuSet> = LazyLock::new(|| {
+    let mut all = CpuSet::new();
+    for at in 0..CpuSet::count() {
+        // There is a place in it for each.
+        let _ = all.set(at);
+    }
+    all
+});
+
+thread_local! {
+    /// What this thread was allowed when that was asked last.
+    static KNOWN: Cell<Option<Known>> = const { Cell::new(None) };
+}
+
+/// What a thread was allowed once.
+#[derive(Clone, Copy)]
+struct Known {
+    was: CpuSet,
+    /// Whether that was all that its cpuset has.
+    is_whole: bool,
+    asked: Instant,
+}
+
+/// For so long nobody asks again whether a thread that was allowed less may use all by now.
+const LESS_FOR: Duration = Duration::from_secs(1);
 
 /// No processor in particular.
 const ANY: usize = usize::MAX;
@@ -48,7 +77,15 @@ pub(super) struct Near {
 #[derive(Debug)]
 pub(super) struct Presence {
     near: Arc<Near>,
+    /// Where everybody is.
+    here: Option<usize>,
     since: Instant,
+}
+
+/// The thread that has made this is held where it is. To be dropped by it.
+pub(super) struct Stay {
+    here: CpuSet,
+    was: CpuSet,
 }
 
 impl Seat {
@@ -93,7 +130,7 @@ impl Near {
             family.hold(None, self.all);
         }
         self.watcher.move_to(here, &self.all);
-        Presence { near: Arc::clone(self), since: Instant::now() }
+        self.presence(here)
     }
 
     /// The same for one that was made in advance, and waits for its call.
@@ -101,11 +138,15 @@ impl Near {
         let mut served = self.served();
         *served += 1;
         let here = self.here(*served);
-        if let Some(here) = here.and_then(only) {
-            family.hold(Some((pid, here)), self.all);
+        if let Some(only_here) = here.and_then(only) {
+            family.hold(Some((pid, only_here)), self.all);
         }
         self.watcher.move_to(here, &self.all);
-        Presence { near: Arc::clone(self), since: Instant::now() }
+        self.presence(here)
+    }
+
+    fn presence(self: &Arc<Self>, here: Option<usize>) -> Presence {
+        Presence { near: Arc::clone(self), here, since: Instant::now() }
     }
 
     /// He is about to make what nobody waits for.
@@ -134,6 +175,13 @@ impl Presence {
         HELD_FOR.checked_sub(now.saturating_duration_since(self.since)).filter(|it| !it.is_zero())
     }
 
+    /// The caller is about to sleep until he is woken by one of those beside him. Left to the kernel, he would be woken
+    /// where there is nothing to do, and everybody else had to follow him there.
+    pub(super) fn stay(&self) -> Option<Stay> {
+        // Elsewhere it would be a way to go, for him and for those who look for him.
+        self.here.filter(|here| sched_getcpu().is_ok_and(|at| at == *here)).and_then(Stay::at)
+    }
+
     /// It lives longer than those that are in a hurry: whoever watches it may be anywhere, too.
     pub(super) fn let_go(&self, family: &Family) {
         family.let_go();
@@ -152,94 +200,52 @@ impl Drop for Presence {
     }
 }
 
+impl Stay {
+    pub(super) fn at(processor: usize) -> Option<Self> {
+        let (here, own) = (only(processor)?, Pid::from_raw(0));
+        let was = sched_getaffinity(own).ok()?;
+        (was != here && place(own, &here)).then_some(Self { here, was })
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let own = Pid::from_raw(0);
+        // Somebody may have given it another place meanwhile.
+        if sched_getaffinity(own) == Ok(self.here) {
+            give_back(own, &self.was);
+        }
+    }
+}
+
+/// Gives this thread back what it was allowed. Who may use all that his cpuset has is not bound to just these processors: he may
+/// use those, too, that it is given later.
+fn give_back(own: Pid, was: &CpuSet) {
+    let known = KNOWN.get().filter(|known| known.was == *was);
+    match known {
+        Some(known) if known.is_whole => _ = place(own, &EVERYWHERE),
+        Some(known) if known.asked.elapsed() < LESS_FOR => _ = place(own, was),
+        _ => {
+            let is_whole = place(own, &EVERYWHERE) && sched_getaffinity(own) == Ok(*was);
+            if !is_whole {
+                // Somebody has allowed it less.
+                place(own, was);
+            }
+            KNOWN.set(Some(Known { was: *was, is_whole, asked: Instant::now() }));
+        }
+    }
+}
+
 /// Has a thread run there only. It fails for one that is gone, and where none of these is to be had.
 pub(super) fn place(who: Pid, processors: &CpuSet) -> bool {
     sched_setaffinity(who, processors).is_ok()
 }
 
-fn only(processor: usize) -> Option<CpuSet> {
+/// The set of one.
+pub(super) fn only(processor: usize) -> Option<CpuSet> {
     let mut set = CpuSet::new();
     set.set(processor).ok().map(|()| set)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::mpsc::{Sender, channel};
-
-    /// A thread that sleeps until this is dropped.
-    struct Sleeper {
-        tid: i32,
-        _wake: Sender<()>,
-    }
-
-    impl Sleeper {
-        fn new() -> Self {
-            let ((wake, woken), (tell, told)) = (channel::<()>(), channel());
-            std::thread::spawn(move || {
-                tell.send(nix::unistd::gettid().as_raw()).unwrap();
-                let _ = woken.recv();
-            });
-            Self { tid: told.recv().unwrap(), _wake: wake }
-        }
-
-        fn may_use(&self) -> CpuSet {
-            sched_getaffinity(Pid::from_raw(self.tid)).unwrap()
-        }
-    }
-
-    /// A test stays where it is, after it has started its threads. What it was allowed, and where it is.
-    fn stay() -> (CpuSet, CpuSet) {
-        let own = Pid::from_raw(0);
-        let all = sched_getaffinity(own).unwrap();
-        let here = only(sched_getcpu().unwrap()).unwrap();
-        assert!(place(own, &here));
-        (all, here)
-    }
-
-    #[test]
-    fn a_task_that_is_alone_has_all_who_take_part_beside_its_caller() {
-        let [keeper, watcher, zygote] = [(); 3].map(|()| Sleeper::new());
-        let (all, here) = stay();
-        let (seat, family) = (Seat::of(zygote.tid), Family::default());
-        let near = Near {
-            keeper: Seat::of(keeper.tid),
-            watcher: Seat::of(watcher.tid),
-            all,
-            served: Mutex::new(0),
-            has_others: AtomicBool::new(false),
-        };
-        let near = Arc::new(near);
-        let first = near.gather(None, &family);
-        assert_eq!([keeper.may_use(), watcher.may_use(), zygote.may_use()], [here, here, all]);
-        let second = near.gather(Some(&seat), &family);
-        assert_eq!([keeper.may_use(), watcher.may_use(), zygote.may_use()], [here, all, all]);
-        drop((first, second));
-        assert_eq!(watcher.may_use(), all);
-        drop(near.gather(None, &family));
-        assert_eq!(watcher.may_use(), here);
-        near.spread(None);
-        drop(near.gather(None, &family));
-        assert_eq!(watcher.may_use(), all, "there are others, too");
-        let third = near.gather(Some(&seat), &family);
-        assert_eq!([watcher.may_use(), zygote.may_use()], [here, here]);
-        third.let_go(&family);
-        near.spread(None);
-        assert_eq!([keeper.may_use(), watcher.may_use(), zygote.may_use()], [all, all, here]);
-    }
-
-    #[test]
-    fn who_was_being_born_when_the_others_were_let_go_is_let_go_by_the_tracer() {
-        let [first, born] = [(); 2].map(|()| Sleeper::new());
-        let (all, here) = stay();
-        let family = Family::default();
-        family.add(first.tid);
-        family.hold(Some((first.tid, here)), all);
-        assert_eq!(first.may_use(), here);
-        place(Pid::from_raw(born.tid), &here);
-        family.let_go();
-        assert_eq!([first.may_use(), born.may_use()], [all, here]);
-        family.let_go_for_good(&[born.tid]);
-        assert_eq!(born.may_use(), all);
-    }
-}
+mod tests;

@@ -49,6 +49,11 @@ impl News {
 }
 
 impl Heard {
+    /// Whether none of them has anything but that one.
+    pub(super) fn is_quiet_but_for(self, source: usize) -> bool {
+        self.ready().into_iter().enumerate().all(|(at, is_ready)| !is_ready || at == source)
+    }
+
     /// Which of them have anything.
     pub(super) fn ready(self) -> [bool; SOURCES] {
         self.0.map(|flags| !flags.is_empty())
@@ -86,5 +91,7 @@ mod tests {
         assert_eq!(news.now().unwrap().ready(), [false; SOURCES]);
         drop(std::mem::replace(&mut pairs[0].1, UnixStream::pair().unwrap().0));
         assert!(news.now().unwrap().of(0).1);
+        let heard = news.now().unwrap();
+        assert!(heard.is_quiet_but_for(0) && !heard.is_quiet_but_for(1));
     }
 }

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use libc::c_uint;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sandtrap_protocol::{
-    ARENA_VARIABLE, Birth, CHANNEL_VARIABLE, LANE_VARIABLE, START_FORK, START_VARIABLE,
+    ARENA_VARIABLE, BACKTRACE_VARIABLE, Birth, CHANNEL_VARIABLE, LANE_VARIABLE, START_FORK,
+    START_VARIABLE,
 };
 
 use crate::limits::{Limits, OnMemoryLimit};
@@ -66,6 +67,8 @@ pub(super) struct Start<'a> {
     pub(super) permissions: &'a Permissions,
     /// Whether it is to warm up, and to be forked.
     pub(super) warms_up: bool,
+    /// Whether it is to say where it stood when it panics.
+    pub(super) tells_stack: bool,
 }
 
 impl Plan {
@@ -99,8 +102,13 @@ impl Plan {
             add(&mut texts, OsStr::new(&format!("{START_VARIABLE}={START_FORK}")))?;
             variables += 1;
         }
+        if start.tells_stack {
+            add(&mut texts, OsStr::new(&format!("{BACKTRACE_VARIABLE}=1")))?;
+            variables += 1;
+        }
         // These variables are the host's: a grant of the same name would give the guest two.
-        let ours = [CHANNEL_VARIABLE, ARENA_VARIABLE, LANE_VARIABLE, START_VARIABLE];
+        let ours =
+            [CHANNEL_VARIABLE, ARENA_VARIABLE, LANE_VARIABLE, START_VARIABLE, BACKTRACE_VARIABLE];
         let is_own = |key: &OsString| ours.iter().any(|name| key == name);
         let granted = start.permissions.env.iter().filter(|(key, _)| !is_own(key));
         for (key, value) in granted {
@@ -235,17 +243,32 @@ pub(super) fn caps_address_space(limits: &Limits, has_group: bool) -> bool {
     !has_group || limits.on_memory_limit == OnMemoryLimit::Refuse
 }
 
-/// What the host itself may not have, its guest can't have either.
-pub(super) fn grantable(limits: Limits) -> Limits {
-    let most =
-        |resource, wanted: u64| super::sys::hard_limit(resource).unwrap_or(wanted).min(wanted);
-    let size = |resource, wanted: ByteSize| ByteSize::bytes(most(resource, wanted.as_u64()));
-    let open_files = most(libc::RLIMIT_NOFILE, limits.open_files.into());
-    Limits {
-        stack: size(libc::RLIMIT_STACK, limits.stack),
-        file_bytes: size(libc::RLIMIT_FSIZE, limits.file_bytes),
-        open_files: u32::try_from(open_files).unwrap_or(limits.open_files),
-        ..limits
+/// What the host itself may have at most: its guest can't have more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ceilings {
+    stack: Option<u64>,
+    file_bytes: Option<u64>,
+    open_files: Option<u64>,
+}
+
+impl Ceilings {
+    pub(super) fn now() -> Self {
+        let [stack, file_bytes, open_files] =
+            [libc::RLIMIT_STACK, libc::RLIMIT_FSIZE, libc::RLIMIT_NOFILE]
+                .map(super::sys::hard_limit);
+        Self { stack, file_bytes, open_files }
+    }
+
+    pub(super) fn below(self, limits: Limits) -> Limits {
+        let most = |limit: Option<u64>, wanted: u64| limit.unwrap_or(wanted).min(wanted);
+        let size = |limit, wanted: ByteSize| ByteSize::bytes(most(limit, wanted.as_u64()));
+        let open_files = most(self.open_files, limits.open_files.into());
+        Limits {
+            stack: size(self.stack, limits.stack),
+            file_bytes: size(self.file_bytes, limits.file_bytes),
+            open_files: u32::try_from(open_files).unwrap_or(limits.open_files),
+            ..limits
+        }
     }
 }
 

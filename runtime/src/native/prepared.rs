@@ -103,7 +103,7 @@ impl Prepared {
 }
 
 /// A copy with a number above those that a keeper's descriptors get.
-fn raised(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(super) fn raised(descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let raw = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(ABOVE))?;
     Ok(sys::adopt(raw))
 }
@@ -115,7 +115,7 @@ fn base() -> CString {
 }
 
 /// The keeper's program as a file in memory that nobody can change. Made once for all.
-fn program() -> io::Result<BorrowedFd<'static>> {
+pub(super) fn program() -> io::Result<BorrowedFd<'static>> {
     static FILE: OnceLock<Result<File, i32>> = OnceLock::new();
     let made = FILE.get_or_init(|| {
         let make = || -> io::Result<File> {

@@ -3,6 +3,7 @@
 //! Who drops it ends it, and waits until it is gone: nothing of it is left then.
 
 mod calls;
+mod end;
 
 use std::cell::Cell;
 use std::ffi::OsString;
@@ -39,13 +40,11 @@ const MOST_KEEPERS: u32 = 3;
 /// Descriptors that a guest needs beyond its own to be forked: those of an order, and its way back.
 const ORDERS_FILES: u32 = 16;
 
-/// How long the end of a process that was killed is waited for.
-const GRACE: Duration = Duration::from_millis(500);
-
 pub(super) use calls::PIPE_BYTES;
 
-/// Where its channel and its end stand among its news.
+/// Where its channel, the bell of its leash and its end stand among its news.
 const CHANNEL: usize = 2;
+const BELL: usize = 3;
 const DONE: usize = 4;
 
 /// What ends a process, and wakes whoever serves it.
@@ -120,7 +119,7 @@ pub(super) struct Process {
     pub(super) scratch: Option<Scratch>,
     /// What it holds, if it is there before its task, or after one.
     pub(super) holdings: Option<Holdings>,
-    /// What of it has news, if it is kept.
+    /// What of it has news, if it is there before its task, or after one.
     pub(super) news: Option<News>,
     /// What processor time it had used when it was last asked.
     used: Lately<Duration>,
@@ -154,12 +153,15 @@ impl Process {
             arguments,
             permissions: &image.permissions,
             warms_up: role == Role::Zygote,
+            tells_stack: image.told.is_some(),
         };
-        let bounds = bounds(role, stays, limits);
+        let is_asked = stays || is_early;
+        let has_offer = is_asked && role == Role::Task;
+        let bounds = bounds(role, is_asked, has_offer, limits);
         let input = input.filter(|_| image.shares_memory);
         let arena = input.map(|input| Arena::new(input, limits.result.as_u64()));
         let arena = arena.transpose().map_err(|error| refusals::at_plan(&error))?;
-        let offer = (stays && role == Role::Task).then(Offer::new);
+        let offer = has_offer.then(Offer::new);
         let offer = offer.transpose().map_err(|error| refusals::at_plan(&error))?;
         let lane = offer.as_ref().map(|offer| offer.file().as_fd());
         let (mut plan, ends) =
@@ -170,7 +172,6 @@ impl Process {
             return Err(NotStarted::Stopped);
         }
         let family = Arc::new(Family::default());
-        let is_asked = stays || is_early;
         let is_waited_for = role != Role::Zygote && !is_asked;
         let launch =
             Launch { role, image, limits, deadline, is_waited_for, leash: &leash, family: &family };
@@ -189,7 +190,7 @@ impl Process {
             Holdings::of(launched.pid, peak.as_deref())
         });
         // Without it, everything is asked one by one.
-        let news = stays.then(|| {
+        let news = is_asked.then(|| {
             News::of([&ends.stdout, &ends.stderr, &ends.channel, &*leash.bell, &*launched.done])
         });
         Ok(Self {
@@ -293,30 +294,14 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let pid = self.launched.pid;
-        self.family.kill(pid);
-        if self.family.is_gone(pid) {
-            // Its end was taken by somebody else, and nobody will tell of it.
-            return;
-        }
-        let done = &self.launched.done;
-        let mut polled = [PollFd::new(done.as_fd(), PollFlags::POLLIN)];
-        let grace = PollTimeout::try_from(GRACE).unwrap_or(PollTimeout::MAX);
-        // One that has ended in order is no news: then this doesn't wait.
-        let _ = poll(&mut polled, grace);
-    }
-}
-
 /// What the kernel is to hold it to.
-fn bounds(role: Role, stays: bool, limits: &Limits) -> Limits {
-    let cpu = if stays { Duration::MAX } else { limits.cpu };
+fn bounds(role: Role, is_asked: bool, has_offer: bool, limits: &Limits) -> Limits {
+    // What it used before its task is not its task's.
+    let cpu = if is_asked { Duration::MAX } else { limits.cpu };
     let slack = match role {
         Role::Zygote => ORDERS_FILES,
         // Its lane, until it has mapped that.
-        Role::Task if stays => 1,
-        Role::Task | Role::Fork => 0,
+        Role::Task | Role::Fork => u32::from(has_offer),
     };
     Limits { cpu, open_files: limits.open_files.saturating_add(slack), ..limits.clone() }
 }
@@ -356,9 +341,13 @@ impl Launch<'_> {
                     if leash.stop.reason().is_some() {
                         return Err(NotStarted::Stopped);
                     }
-                    if !image.do_without(step, errno) {
-                        let refusal = refusals::not_launched(&image.path, step, errno, limits);
-                        return Err(refusal.into());
+                    match image.do_without(step, errno) {
+                        Ok(true) => {}
+                        Ok(false) => {
+                            let refusal = refusals::not_launched(&image.path, step, errno, limits);
+                            return Err(refusal.into());
+                        }
+                        Err(guard) => return Err(refusals::not_allowed(guard, errno).into()),
                     }
                 }
             }

@@ -2,9 +2,11 @@
 //! when it must end.
 //!
 //! One loop over five descriptors: stdout, stderr, the channel, the bell of the stop handle, and the bell
-//! of the watching thread. Everything is drained at all times, and nothing is sent that would have to wait, so no
+//! of the watching thread; and over those of its input, where that is bounded. Everything is drained at all times, and nothing is sent that would have to wait, so no
 //! guest can be stuck on us.
 
+mod ends;
+mod inputs;
 mod lanes;
 mod talk;
 
@@ -22,11 +24,13 @@ use crate::evidence::StopReason;
 use crate::isolation::Attempt;
 
 use super::family::Crowd;
+use super::feed::Feed;
 use super::near::Presence;
-use super::news::{Heard, News};
+use super::news::Heard;
 use super::process::Process;
 use super::view::Scratch;
 
+pub(super) use ends::{Finish, Until};
 pub(super) use lanes::{Begun, most};
 pub(super) use talk::{Served, Talk};
 
@@ -72,26 +76,8 @@ pub(super) struct Pump<'a> {
     is_laid: bool,
     /// As long as it is held beside us.
     near: Option<&'a Presence>,
-}
-
-/// How long a process is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
-    /// Until nobody of it is left.
-    Gone,
-    /// Until it has answered its call.
-    Answered,
-    /// Until it is warm, or says that it will never be.
-    Warm,
-}
-
-/// How a task came to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finish {
-    /// The process has answered, and waits for the next call.
-    Answered,
-    /// Nobody of it is left; lost is one that is gone, and nobody told us.
-    Ended { is_lost: bool },
+    /// What fills its stdin, if we do.
+    feed: Option<Feed>,
 }
 
 /// Which of the three pipes.
@@ -138,6 +124,7 @@ impl<'a> Pump<'a> {
             begun: None,
             is_laid: false,
             near: process.launched.presence.as_ref(),
+            feed: None,
         }
     }
 
@@ -147,11 +134,12 @@ impl<'a> Pump<'a> {
         let mut open = [true; 3];
         let mut looks_without_it = 0;
         let is_begun = self.begun.is_some();
-        if talk.outbox.is_empty() && self.until != Until::Warm && !is_begun {
+        let is_called_later = matches!(self.until, Until::Warm | Until::Greeted);
+        if talk.outbox.is_empty() && !is_called_later && !is_begun {
             // Nothing will be sent: a guest that waits for a call finds the end. It may be gone already.
             let _ = self.process.ends.channel.shutdown(Shutdown::Write);
         }
-        if self.until == Until::Answered
+        if matches!(self.until, Until::Answered | Until::Served)
             && let Some(reason) = self.serve_lane(&mut talk)
         {
             self.process.leash.stop.stop(reason);
@@ -166,6 +154,7 @@ impl<'a> Pump<'a> {
             if talk.outbox.is_unsendable() {
                 self.process.leash.stop.stop(StopReason::Cancelled);
             }
+            self.feed_on(&mut talk);
             self.keep_limits();
             let asked = self.attempt.silence.map(|_| Instant::now());
             let ready = self.wait(open, !talk.outbox.is_empty());
@@ -196,31 +185,13 @@ impl<'a> Pump<'a> {
             // Somebody who got away may hold the pipe open, so this ends where nothing is left to read.
             while open[source as usize] && self.read(source, &mut talk) == Piece::Taken {}
         }
+        if self.until == Until::Served && self.has_answered(&mut talk, open) {
+            return talk.over(Finish::Answered, false);
+        }
         self.look_into_scratch();
+        self.look_at_input();
         let is_unread = self.is_unread(&talk);
         talk.over(Finish::Ended { is_lost: looks_without_it == MOST_LOOKS }, is_unread)
-    }
-
-    /// Whether the call is over and its process stays. What the guest wrote before its answer is there by now.
-    fn has_answered(&mut self, talk: &mut Talk<'_>, open: [bool; 3]) -> bool {
-        let is_all_said = talk.outbox.is_empty() && !talk.desk.is_waiting();
-        let is_over = match self.until {
-            Until::Gone => false,
-            Until::Answered => is_all_said && open == [true; 3] && talk.witness.is_answered(),
-            Until::Warm => open[2] && talk.witness.has_warmed_up().is_some(),
-        };
-        if self.killed || !is_over {
-            return false;
-        }
-        let ready = self.process.news.as_ref().and_then(News::now).map(Heard::ready);
-        for source in [Source::Stdout, Source::Stderr] {
-            let may_have =
-                open[source as usize] && ready.is_none_or(|ready| ready[source as usize]);
-            while may_have && self.read(source, talk) == Piece::Taken {}
-        }
-        self.look_into_scratch();
-        // That may have been too much.
-        self.process.leash.stop.reason().is_none()
     }
 
     fn note_life(&mut self, is_alive: bool) {
@@ -305,9 +276,11 @@ impl<'a> Pump<'a> {
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
         let patience = self.patience();
+        let _stays = self.near.and_then(Presence::stay);
         if let Some(news) = &self.process.news
             && open == [true; 3]
             && !sends
+            && self.feed.is_none()
             && patience >= COARSE
         {
             // An interrupted wait is a wait that found nothing.
@@ -315,6 +288,7 @@ impl<'a> Pump<'a> {
         }
         let timeout = TimeSpec::from_duration(patience);
         let Process { ends, leash, launched, .. } = self.process;
+        let fed = self.feed.as_ref().and_then(Feed::waits_for);
         let watched = [
             (open[0], ends.stdout.as_fd()),
             (open[1], ends.stderr.as_fd()),
@@ -324,10 +298,14 @@ impl<'a> Pump<'a> {
         ];
         // A pipe that has ended is ready for ever, so it is not asked any more.
         let done = launched.done.as_fd();
-        let mut polled = watched.map(|(open, descriptor)| {
+        let polled = watched.map(|(open, descriptor)| {
             let descriptor = if open { descriptor } else { done };
             PollFd::new(descriptor, if open { PollFlags::POLLIN } else { PollFlags::empty() })
         });
+        let [stdout, stderr, channel, bell, end] = polled;
+        // Whether it has come to that is asked once more when it is this one's turn.
+        let (descriptor, event) = fed.unwrap_or((done, PollFlags::empty()));
+        let mut polled = [stdout, stderr, channel, bell, end, PollFd::new(descriptor, event)];
         if open[2] && sends {
             polled[2].set_events(PollFlags::POLLIN | PollFlags::POLLOUT);
         }

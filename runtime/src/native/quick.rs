@@ -77,6 +77,8 @@ impl NativeCell {
             return Quick::NotHere;
         }
         self.tasks_run = id;
+        // Whoever goes on with it was greeted.
+        self.booted = None;
         self.pace.unheard = true;
         lane.is_called();
         let (count, began) = lane.wait(self.pace.most, &mut self.piece);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
 
-use crate::evidence::{Refusal, Step};
+use crate::evidence::{Ending, Evidence, Refusal, Step, StopReason};
 use crate::limits::Limits;
 use crate::task::Stdin;
 
@@ -117,11 +117,26 @@ pub(super) fn not_forkable() -> Refusal {
     Refusal { step: Step::Execute, errno: None, detail: detail.to_owned() }
 }
 
-/// There is no process to wait for a call; a task will be told why.
-pub(super) fn not_warm() -> Refusal {
-    let detail =
-        "the guest did not become warm; the report of a task that is run by itself says why";
-    Refusal { step: Step::Execute, errno: None, detail: detail.to_owned() }
+/// A process that was to wait for calls came to this end before it had greeted its host.
+pub(super) fn not_ready(evidence: &Evidence) -> Refusal {
+    let testimony = &evidence.testimony;
+    let why = match (&evidence.ending, evidence.stopped_by_us) {
+        (_, Some(StopReason::WallTime)) => "it was not ready within its wall time".to_owned(),
+        (_, Some(StopReason::Protocol)) => testimony.broken.clone().unwrap_or_default(),
+        (_, Some(reason)) => format!("it was stopped ({})", reason.name()),
+        (Ending::NeverStarted(refusal), None) => refusal.detail.clone(),
+        (Ending::Exited(code), None) => format!("it exited with {code}"),
+        (Ending::Signalled(death), None) => format!("it was ended by {}", death.signal),
+        (Ending::Trapped(_) | Ending::Vanished, None) => "it is gone".to_owned(),
+    };
+    let panic = testimony.panic.as_ref().map(|panic| panic.message.as_str());
+    let said = panic.map_or(String::from_utf8_lossy(&evidence.output.stderr_tail), Into::into);
+    let said = match said.trim() {
+        "" => String::new(),
+        said => format!("; it said: {said}"),
+    };
+    let detail = format!("the guest did not become ready for calls: {why}{said}");
+    Refusal { step: Step::Execute, errno: None, detail }
 }
 
 /// A limit that stays with a process can only be lowered.
@@ -172,9 +187,23 @@ pub(super) fn no_guard(guard: &'static str, why: &str, errno: Option<i32>) -> Re
     Refusal { step: Step::Guard(guard), errno, detail }
 }
 
+/// A guard was required that only something else would bring with it.
+pub(super) fn not_wanted(guard: &'static str, why: &str) -> Refusal {
+    let detail = format!("the guard `{guard}` is required, and can't be had: {why}");
+    Refusal { step: Step::Guard(guard), errno: None, detail }
+}
+
+/// The same, of one that the kernel refused to a task's own child.
+pub(super) fn not_allowed(guard: &'static str, errno: i32) -> Refusal {
+    no_guard(guard, &io::Error::from_raw_os_error(errno).to_string(), Some(errno))
+}
+
 /// What whoever runs the host can do about a guard.
 fn remedy(guard: &str) -> &'static str {
     match guard {
+        "network-namespace" => {
+            "grant no network, and run where user namespaces are allowed, or as root"
+        }
         "memory-group" | "cpu-group" => "run as a user who may make control groups",
         "landlock-scopes" => "run on Linux 6.12 or later",
         "landlock" => "run on a kernel with Landlock (5.13 or later)",

@@ -3,15 +3,19 @@
 //! Where something can't be put up, the next lesser cage is tried, unless guards are required: with namespaces of
 //! its own for users, without (as root), without any. What is missing is on the list, with the reason.
 
+mod guards;
+
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::evidence::{Guard, GuardState, Refusal, Step};
-use crate::permissions::{GuardMode, Network, Permissions};
+use crate::evidence::{Guard, Refusal, Step};
+use crate::permissions::{Network, Permissions};
 use crate::start::Start;
 
+use super::backtrace::Told;
 use super::cage::enter::CageStep;
 use super::cage::{Deed, Namespaces};
 use super::filter::Terms;
@@ -19,21 +23,11 @@ use super::image::Prepared;
 use super::keeper::Keeper;
 use super::prepared::Cage;
 use super::{landlock, refusals, wire};
+use guards::{
+    filter_guard, lost, missed, namespaces as namespace_guards, pid_guard, tracing_guard,
+};
 
-/// Guards that are part of starting a process here: without them there is no process.
-const ALWAYS: [&str; 7] = [
-    "process-group",
-    "session",
-    "descriptors",
-    "environment",
-    "rlimits",
-    "no-new-privileges",
-    "capabilities",
-];
-
-/// Namespaces that are made together.
-const TOGETHER: [&str; 4] =
-    ["mount-namespace", "ipc-namespace", "uts-namespace", "cgroup-namespace"];
+pub(super) use guards::{always, check_promised};
 
 /// What a host turned out to lack when a task was started.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,20 +52,16 @@ pub(super) struct Standing {
     /// Whether a task may be held where its caller is: its tracer hears of whatever could tell it so, and it reads it nowhere.
     pub(super) may_hold: bool,
     pub(super) guards: Vec<Guard>,
+    /// By what a guest is understood that says where it panicked.
+    pub(super) told: Option<Arc<Told>>,
     /// The program itself, where it is executed by descriptor.
     pub(super) program: Option<OwnedFd>,
     /// Where there are rules: whether what can be read can be executed, too.
     pub(super) may_execute_by_rules: Option<bool>,
 }
 
-/// Guards that stand around every process.
-pub(super) fn always() -> Vec<Guard> {
-    ALWAYS.map(Guard::in_force).to_vec()
-}
-
 impl Standing {
     pub(super) fn build(image: &Prepared, lacks: Lacks) -> Result<Self, Refusal> {
-        let required = image.mode == GuardMode::Required;
         let mut trial = Trial {
             image,
             lacks,
@@ -86,19 +76,23 @@ impl Standing {
                 Err(failure) => failure,
             };
             let what = words(step, &image.layout.deeds);
-            match guard_of(step) {
-                None => return Err(refusals::no_keeper(&what, &error)),
-                Some(guard) if required => {
-                    let why = format!("{what}: {error}");
-                    return Err(refusals::no_guard(guard, &why, error.raw_os_error()));
-                }
-                Some("seccomp") if trial.unfiltered.is_none() => {
-                    trial.unfiltered = Some(format!("this host refuses it: {error}"));
-                }
-                Some(_) => {
-                    trial.reasons.push((step, error));
-                    next = cages.next();
-                }
+            let Some(guard) = guard_of(step) else {
+                return Err(refusals::no_keeper(&what, &error));
+            };
+            let is_filter = guard == "seccomp" && trial.unfiltered.is_none();
+            let following = if is_filter { Some(namespaces) } else { cages.next() };
+            let lost = match is_filter {
+                true => vec!["seccomp", "pid-namespace"],
+                false => lost(namespaces, following),
+            };
+            if let Some(missed) = missed(&image.guarding, guard, &lost) {
+                let why = format!("{what}: {error}");
+                return Err(refusals::no_guard(missed, &why, error.raw_os_error()));
+            }
+            next = following;
+            match is_filter {
+                true => trial.unfiltered = Some(format!("this host refuses it: {error}")),
+                false => trial.reasons.push((step, error)),
             }
         }
         Err(refusals::no_keeper("no cage could be built", &io::ErrorKind::Other.into()))
@@ -148,7 +142,7 @@ impl Trial<'_> {
         let may_execute = terms.may_have_processes() || !lacks.tracing;
         let (rules, landlock) = landlock::put_up(image, program, namespaces, may_execute)?;
         if image.permissions.proc {
-            shows_processes(own_pids, rules.is_some())?;
+            shows_processes(own_pids, rules.is_some(), &landlock)?;
         }
         let may_execute_by_rules = rules.is_some().then_some(may_execute);
         let cage = Cage {
@@ -165,11 +159,17 @@ impl Trial<'_> {
             Err((Some(step), error)) => return Ok(Err((step, error))),
         };
         let mut guards = always();
-        guards.extend(namespace_guards(namespaces, image, &self.reasons));
+        let why = why_lesser(&image.layout.deeds, &self.reasons);
+        guards.extend(namespace_guards(namespaces, image.permissions.net, &why));
         guards.push(pid_guard(own_pids, &guards));
         guards.extend(landlock);
         guards.push(filter_guard(self.unfiltered.clone()));
         guards.push(tracing_guard(lacks.tracing));
+        if let Some((guard, why)) =
+            image.guarding.missed(&guards).filter(|(name, _)| *name != "landlock-scopes")
+        {
+            return Err(refusals::no_guard(guard, &why, None));
+        }
         let flags = flags(&cage, own_pids, lacks.tracing);
         let standing = Standing {
             keeper,
@@ -181,6 +181,7 @@ impl Trial<'_> {
             own_pids,
             may_hold: own_pids && !image.permissions.proc,
             guards,
+            told: image.told.clone(),
             program: opened,
             may_execute_by_rules,
         };
@@ -201,11 +202,14 @@ impl Trial<'_> {
 }
 
 /// A `/proc` is only shown to a task that is alone in it, and that can't open by it what it was not given.
-fn shows_processes(own_pids: bool, has_rules: bool) -> Result<(), Refusal> {
+fn shows_processes(own_pids: bool, has_rules: bool, guards: &[Guard]) -> Result<(), Refusal> {
     let lacks = match (own_pids, has_rules) {
         (true, true) => return Ok(()),
-        (false, _) => "a namespace of processes, which this host does not let us have",
-        (true, false) => "Landlock, which this kernel lacks",
+        (false, _) => "a namespace of processes, which this host does not let us have".to_owned(),
+        (true, false) => {
+            let why = guards.iter().find_map(|guard| guard.why.as_deref());
+            format!("Landlock, which can't be had: {}", why.unwrap_or("it is turned off"))
+        }
     };
     let detail = format!("a `/proc` of its own takes {lacks}");
     Err(Refusal { step: Step::Accept, errno: None, detail })
@@ -223,31 +227,6 @@ fn flags(cage: &Cage<'_>, own_pids: bool, untraced: bool) -> u32 {
         (wire::BY_DESCRIPTOR, cage.program.is_some()),
     ];
     flags.iter().filter(|(_, is_on)| *is_on).fold(0, |all, (flag, _)| all | flag)
-}
-
-fn pid_guard(own_pids: bool, others: &[Guard]) -> Guard {
-    if own_pids {
-        return Guard::in_force("pid-namespace");
-    }
-    let why = others.iter().find(|guard| guard.name == TOGETHER[0]).and_then(|it| it.why.clone());
-    let else_why = "it takes a tracer and a filter to tell how the first process of one ends";
-    Guard::missing("pid-namespace", why.unwrap_or_else(|| else_why.to_owned()))
-}
-
-fn filter_guard(unfiltered: Option<String>) -> Guard {
-    match unfiltered {
-        None => Guard::in_force("seccomp"),
-        Some(why) => Guard::missing("seccomp", format!("{why}; every call is allowed")),
-    }
-}
-
-fn tracing_guard(untraced: bool) -> Guard {
-    if untraced {
-        let why = "this host refuses it; causes are concluded from the wait status";
-        Guard::missing("tracing", why)
-    } else {
-        Guard::in_force("tracing")
-    }
 }
 
 /// The best cage first.
@@ -310,24 +289,6 @@ fn words(step: CageStep, deeds: &[Deed]) -> String {
 fn why_lesser(deeds: &[Deed], reasons: &[(CageStep, io::Error)]) -> String {
     let first = reasons.first();
     first.map(|(step, error)| format!("{}: {error}", words(*step, deeds))).unwrap_or_default()
-}
-
-fn namespace_guards(
-    made: Namespaces,
-    image: &Prepared,
-    reasons: &[(CageStep, io::Error)],
-) -> Vec<Guard> {
-    let why = why_lesser(&image.layout.deeds, reasons);
-    let guard = |name, stands: bool| {
-        if stands { Guard::in_force(name) } else { Guard::missing(name, why.clone()) }
-    };
-    let mut guards = vec![guard("user-namespace", made.user)];
-    guards.extend(TOGETHER.map(|name| guard(name, made.rest)));
-    guards.push(match image.permissions.net {
-        Network::None => guard("network-namespace", made.net),
-        Network::Host => Guard { name: "network-namespace", state: GuardState::Off, why: None },
-    });
-    guards
 }
 
 fn open(path: &Path) -> Result<OwnedFd, Refusal> {

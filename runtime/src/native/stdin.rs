@@ -1,4 +1,4 @@
-//! What a guest finds on its standard input, as an open descriptor.
+//! What a guest finds on its standard input, as an open descriptor; and who fills that, where it is bounded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
@@ -12,24 +12,41 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::evidence::Refusal;
+use crate::quantity::ByteSize;
 use crate::task::Stdin;
 
 use super::bell::Bell;
+use super::feed::Feed;
 use super::refusals;
+
+/// The guest's end of its input, and what fills it, if it isn't the input itself.
+pub(super) type Given = (OwnedFd, Option<Feed>);
 
 /// Opens it. `None` when that would have to wait for longer than `patience`, or until the bell rang.
 pub(super) fn open(
     stdin: &Stdin,
+    most: Option<ByteSize>,
     stop_bell: &Bell,
     patience: Duration,
-) -> Result<Option<OwnedFd>, Refusal> {
+) -> Result<Option<Given>, Refusal> {
     let opened = match stdin {
         Stdin::Null => File::open("/dev/null").map(|file| Some(file.into())),
         Stdin::Bytes(bytes) => in_memory(bytes).map(Some),
         Stdin::File(path) => open_file(path, stop_bell, patience),
         Stdin::Descriptor(descriptor) => descriptor.try_clone().map(Some),
     };
-    opened.map_err(|error| refusals::at_stdin(&error, stdin))
+    let most = most.filter(|most| match stdin {
+        Stdin::Null => false,
+        Stdin::Bytes(bytes) => bytes.len() as u64 > most.as_u64(),
+        // A file may grow while it is read.
+        Stdin::File(_) | Stdin::Descriptor(_) => true,
+    });
+    let given = |descriptor| match most {
+        None => Ok((descriptor, None)),
+        Some(most) => Feed::new(descriptor, most).map(|(end, feed)| (end, Some(feed))),
+    };
+    let given = opened.and_then(|opened| opened.map(given).transpose());
+    given.map_err(|error| refusals::at_stdin(&error, stdin))
 }
 
 /// Bytes lie in memory of the kernel's, so that nobody has to feed a pipe.

@@ -8,7 +8,7 @@
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{FromRawFd as _, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use libc::{c_int, c_long, c_void, pid_t};
@@ -189,6 +189,13 @@ fn time(value: libc::timeval) -> Duration {
     Duration::new(value.tv_sec as u64, value.tv_usec as u32 * 1000)
 }
 
+/// A descriptor of a process, which can be read when it has ended.
+pub(super) fn whole_process(pid: pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: takes two integers.
+    let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(adopt(descriptor as c_int)) }
+}
+
 /// Sends a signal to a process, a group (negative) or a thread that this thread waits for.
 pub(super) fn send(pid: pid_t, signal: c_int) {
     // SAFETY: kill(2) takes two integers. It fails only when nobody is there.
@@ -203,14 +210,26 @@ pub(super) fn processor() -> u32 {
     unsafe { libc::sched_getcpu() }.cast_unsigned()
 }
 
+/// Has the processor get a part of the memory that may be wanted soon.
+pub(super) fn near(word: &AtomicU64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: it reads nothing that the program could see, and changes nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(word.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = word;
+}
+
 /// Sleeps for as long as a word that others have in their memory, too, is this one; until it is woken, and not longer than
-/// so.
-pub(super) fn sleep_on(word: &AtomicU32, is: u32, most: Duration) {
+/// so. Says whether that time is over.
+pub(super) fn sleep_on(word: &AtomicU32, is: u32, most: Duration) -> bool {
     let tv_sec = libc::time_t::try_from(most.as_secs()).unwrap_or(libc::time_t::MAX);
     let time = libc::timespec { tv_sec, tv_nsec: most.subsec_nanos().into() };
     let (operation, none) = (libc::FUTEX_WAIT, std::ptr::null::<u32>());
     // SAFETY: the word and the time are there during the call, and are only read.
-    unsafe { libc::syscall(libc::SYS_futex, word, operation, is, &time, none, 0) };
+    let answer = unsafe { libc::syscall(libc::SYS_futex, word, operation, is, &time, none, 0) };
+    answer == -1 && io::Error::last_os_error().kind() == io::ErrorKind::TimedOut
 }
 
 /// Wakes whoever sleeps on the word.

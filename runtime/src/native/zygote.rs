@@ -31,7 +31,7 @@ use crate::isolation::StopHandle;
 use super::bell::Bell;
 use super::group::Group;
 use super::keeper::{GRACE, Job, Launched, NotLaunched};
-use super::near::Seat;
+use super::near::{Presence, Seat};
 use super::plan::Plan;
 use super::process::{NotStarted, Process};
 use super::standing::Standing;
@@ -205,7 +205,10 @@ impl Zygote {
         let presence = self.standing.keeper.gather(Some(&self.seat), &job);
         let (born, watched) = self.standing.keeper.expect_birth(self.pid, job);
         let sent = self.order(plan, entrance.flatten());
-        let record = sent.and_then(|()| self.record(channel, &done, &stop, deadline));
+        let record = sent.and_then(|()| {
+            let _stays = presence.as_ref().and_then(Presence::stay);
+            self.record(channel, &done, &stop, deadline)
+        });
         // Before anybody asks for it: one that is born later is no task.
         self.standing.keeper.expect_no_birth(self.pid);
         let pid = born.try_recv();

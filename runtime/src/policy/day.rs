@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::breaker::{Breaker, BreakerSettings, Mode};
 use super::dice::Dice;
-use super::health::{CrashRecord, Health, HealthSettings, Level, Pattern};
+use super::health::{CrashRecord, Health, HealthSettings, Level, Pattern, Phase};
 use super::quarantine::{Culprit, Death, Quarantine, QuarantineSettings, Standing};
 use super::restart::{Condition, Past, Restart, RestartSettings, Restarts};
 use super::retry::{Decision, RetryBudget, RetrySettings, Tried};
@@ -116,6 +116,8 @@ impl Day {
             program: "day".into(),
             device: None,
             label,
+            phase: Phase::Task,
+            stderr: String::new(),
             signature: self.attempts,
             culprit: culprit.clone(),
         });

@@ -1,7 +1,8 @@
 //! Health: what died lately, how each worker, program and device is, and which patterns want attention.
 //!
 //! The memory of it is fixed: a ring of records, bounded tables, and counts beyond them. Levels come from what happened
-//! lately, so they recover by themselves. A pattern raises one alert when it appears and one all-clear when it is over.
+//! lately, so they recover by themselves. A pattern raises one alert for each subject (a place, an input, a device) when it appears
+//! there, and one all-clear when it is over.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::task::TaskId;
 mod patterns;
 mod settings;
 
-pub use patterns::{Alert, Pattern};
+pub use patterns::{Alert, Pattern, Subject};
 pub use settings::{HealthSettings, Level};
 
 /// One death of a worker, or of a task in a cell of its own.
@@ -36,10 +37,36 @@ pub struct CrashRecord {
     pub device: Option<Arc<str>>,
     /// How it ended.
     pub label: Label,
+    /// How far its guest was.
+    pub phase: Phase,
+    /// The end of what it wrote to stderr, a kibibyte at most.
+    pub stderr: String,
     /// A digest of the evidence: the same fault at the same place has the same one.
     pub signature: u64,
     /// The task's kind and input.
     pub culprit: Culprit,
+}
+
+/// How far a guest was when it died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// It was being warmed up, to be forked for tasks.
+    WarmUp,
+    /// It had its task.
+    Task,
+    /// It had given its result already.
+    AfterResult,
+}
+
+impl Phase {
+    /// The word used in events and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::WarmUp => "warm-up",
+            Self::Task => "task",
+            Self::AfterResult => "after-result",
+        }
+    }
 }
 
 /// One attempt that ended, well or not.
@@ -114,6 +141,9 @@ pub struct Status {
     pub recent_crashes: usize,
 }
 
+/// Patterns that are told by their names, where somebody asks how everything is.
+const MOST_REASONS: usize = 32;
+
 /// Everything that is known about who died.
 #[derive(Clone, Debug)]
 pub struct Health {
@@ -166,17 +196,38 @@ impl Health {
             self.devices.entry(device, now, make, |_| false).count(ended, failed);
         }
         self.patterns.ended(&self.settings, ended);
+        self.patterns.tick(&self.settings, now);
     }
 
     /// Something died.
     pub fn crashed(&mut self, record: CrashRecord) {
         let now = record.at;
         self.forget(now);
+        self.patterns.crashed(&self.settings, &record);
+        self.remember(record);
+    }
+
+    fn remember(&mut self, record: CrashRecord) {
         if self.crashes.len() >= self.settings.keep.max(1) {
             self.crashes.pop_front();
         }
-        self.patterns.crashed(&self.settings, &record);
         self.crashes.push_back(record);
+    }
+
+    /// Takes in what an earlier one remembered, oldest first: nobody is alarmed by that once more.
+    pub fn restore(&mut self, records: Vec<CrashRecord>) {
+        for record in records {
+            if let Some(device) = &record.device {
+                // Its level is that of its crashes, and nothing else is known of it.
+                self.devices.entry(device, record.at, || Stats::new(record.at), |_| false);
+            }
+            self.remember(record);
+        }
+    }
+
+    /// Nothing more is watched: every alert that is raised has its all-clear.
+    pub fn end(&mut self) {
+        self.patterns.end();
     }
 
     /// Lets time pass: what is over is cleared.
@@ -212,7 +263,7 @@ impl Health {
             .map(|(name, level, _)| format!("device {name} is {}", level.name()))
             .collect();
         reasons.extend(critical.then(|| format!("{lately} crashes lately")));
-        reasons.extend(self.patterns.raised().map(|pattern| pattern.name().to_owned()));
+        reasons.extend(self.patterns_raised());
         let mut workers = (0, 0);
         for (_, stats) in self.workers.iter_mut() {
             workers.0 += 1;
@@ -226,6 +277,21 @@ impl Health {
             devices,
             recent_crashes: self.since(now, long).count(),
         }
+    }
+
+    /// What is raised, in words. What is about everything comes first, and of much there are only some.
+    fn patterns_raised(&self) -> Vec<String> {
+        let all = self.patterns.raised();
+        let more = all.len().saturating_sub(MOST_REASONS);
+        let (broad, narrow): (Vec<_>, Vec<_>) =
+            all.partition(|(_, subject)| *subject == Subject::Everything);
+        let words = broad.into_iter().chain(narrow).take(MOST_REASONS).map(|(pattern, subject)| {
+            match subject {
+                Subject::Everything => pattern.name().to_owned(),
+                subject => format!("{} of {subject}", pattern.name()),
+            }
+        });
+        words.chain((more > 0).then(|| format!("{more} patterns more"))).collect()
     }
 
     /// The records that fit, newest first.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
 
-/// A bounded table. What is at rest goes first, then what was not asked for longest.
+/// A bounded table. Of what may go, that which was not asked for longest goes first; else of everything.
 #[derive(Clone, Debug)]
 pub struct Keyed<K, V> {
     most: usize,
@@ -17,20 +17,17 @@ impl<K: Clone + Eq + Hash, V> Keyed<K, V> {
         Self { most: most.max(1), kept: HashMap::new() }
     }
 
-    /// What is kept for a key, made if it isn't there. `is_at_rest` says whether one may be forgotten without loss.
+    /// What is kept for a key, made if it isn't there. `may_go` says which of the others are forgotten before the rest.
     pub fn entry(
         &mut self,
         key: &K,
         now: Instant,
         make: impl FnOnce() -> V,
-        mut is_at_rest: impl FnMut(&mut V) -> bool,
+        may_go: impl Fn(&V) -> bool,
     ) -> &mut V {
         if !self.kept.contains_key(key) && self.kept.len() >= self.most {
-            self.kept.retain(|_, (_, value)| !is_at_rest(value));
-            while self.kept.len() >= self.most {
-                let Some(oldest) = self.oldest() else { break };
-                self.kept.remove(&oldest);
-            }
+            let oldest = self.oldest(may_go).or_else(|| self.oldest(|_| true));
+            oldest.map(|oldest| self.kept.remove(&oldest));
         }
         let (used, value) = self.kept.entry(key.clone()).or_insert_with(|| (now, make()));
         *used = now;
@@ -62,8 +59,9 @@ impl<K: Clone + Eq + Hash, V> Keyed<K, V> {
         self.kept.is_empty()
     }
 
-    fn oldest(&self) -> Option<K> {
-        self.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone())
+    fn oldest(&self, among: impl Fn(&V) -> bool) -> Option<K> {
+        let of_them = self.kept.iter().filter(|(_, (_, value))| among(value));
+        of_them.min_by_key(|(_, (used, _))| *used).map(|(key, _)| key.clone())
     }
 }
 
@@ -73,7 +71,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn s21_the_table_is_bounded_and_what_is_at_rest_goes_first() {
+    fn s21_the_table_is_bounded_and_the_oldest_of_what_may_go_goes_first() {
         let start = Instant::now();
         let mut table: Keyed<u32, bool> = Keyed::new(3);
         let mut at = 0;
@@ -85,7 +83,7 @@ mod tests {
         for (key, rests) in [(1, false), (2, true), (3, false), (4, false)] {
             add(&mut table, key, rests);
         }
-        assert!(table.get_mut(&2).is_none(), "the one at rest");
+        assert!(table.get_mut(&2).is_none(), "the one that may go");
         add(&mut table, 1, false);
         add(&mut table, 5, false);
         assert!(table.get_mut(&3).is_none(), "the one not asked for longest");

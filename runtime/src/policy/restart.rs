@@ -38,6 +38,8 @@ pub struct RestartSettings {
     pub on_excess: OnExcess,
     /// So many starts that fail in a row are told to those who wait.
     pub failed_starts: u32,
+    /// Who else is replaced when a worker died.
+    pub strategy: Strategy,
 }
 
 impl Default for RestartSettings {
@@ -50,8 +52,22 @@ impl Default for RestartSettings {
             window: Duration::from_secs(60),
             on_excess: OnExcess::Slow(Duration::from_secs(1)),
             failed_starts: 3,
+            strategy: Strategy::OneForOne,
         }
     }
+}
+
+/// Which kept guests are replaced together with one that died: for guests that share something which it may have broken, a
+/// device, say. The others end their tasks first, and that they are replaced is no death of theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// No other one.
+    #[default]
+    OneForOne,
+    /// Those that began after it.
+    RestForOne,
+    /// All of them.
+    OneForAll,
 }
 
 /// What becomes of a pool with too many deaths.

@@ -26,7 +26,8 @@ pub struct RetrySettings {
     pub on: Labels,
     /// A task that ran out of memory is tried once more with twice the cap, up to this; not at all if it is `None`.
     pub most_memory: Option<ByteSize>,
-    /// Whether a function that its guest marks as one that may be called twice is, where the caller says nothing.
+    /// Whether a function that its guest marks as one that may be called twice is, and a module that imports nothing, where
+    /// the caller says nothing.
     pub marks: bool,
     /// What bounds all retries together.
     pub budget: BudgetSettings,
@@ -170,6 +171,28 @@ impl RetrySettings {
             return Decision::Enough(Enough::Budget);
         }
         Decision::Again { after, memory }
+    }
+
+    /// How long a retry waits that has come upon an open breaker: until its next probe, and by chance a little longer, as many
+    /// may wait for the same moment. Not at all if that is longer than the longest delay or than what is left until the
+    /// deadline, or if it has waited so as often as there may be attempts.
+    pub fn until_probe(
+        &self,
+        probe_in: Duration,
+        waited: u32,
+        left: Option<Duration>,
+        random: f64,
+    ) -> Option<Duration> {
+        let little = match self.jitter {
+            Jitter::None => Duration::ZERO,
+            Jitter::Full | Jitter::Decorrelated => self.first.mul_f64(random),
+        };
+        let is_late = |after: Duration| left.is_some_and(|left| left <= after);
+        if waited >= self.attempts || probe_in > self.most || is_late(probe_in) {
+            return None;
+        }
+        // The probe may be in time where a little more would not be.
+        Some(probe_in + little).filter(|after| !is_late(*after)).or(Some(probe_in))
     }
 
     fn memory_after(&self, tried: &Tried) -> Result<Option<ByteSize>, Enough> {

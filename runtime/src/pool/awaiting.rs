@@ -106,11 +106,13 @@ impl Pool {
         Alarm { pool: self, at, number: None }
     }
 
-    /// Takes a task on, and waits for room in the queue until its deadline, or until it is stopped.
+    /// Takes a task on, and waits for room in the queue until its time is over, or until it is stopped.
     pub(crate) async fn enter(&self, order: Order, stop: &StopHandle) -> Result<Ticket, Rejected> {
         let bell = Bell::default();
         let _rings = bell.clone().rings_at(stop);
-        let mut deadline = order.deadline.map(|at| Box::pin(self.alarm(at)));
+        let over = self.shared.over(&order, Instant::now());
+        let until = [order.deadline, over].into_iter().flatten().min();
+        let mut alarm = until.map(|at| Box::pin(self.alarm(at)));
         let mut place = AtTheDoor { shared: &self.shared, number: None };
         let mut waiting = Some(order);
         poll_fn(|context| {
@@ -121,14 +123,15 @@ impl Pool {
                 return Poll::Ready(Err(Rejected { why, order }));
             }
             let mut number = place.number;
-            let answer = self.shared.submit(order, Wait::AtTheDoor(context.waker(), &mut number));
+            let at_door = Wait::AtTheDoor(context.waker(), &mut number);
+            let answer = self.shared.submit(order, over, at_door);
             place.number = number;
             match answer {
                 Err(rejected) if rejected.why.is_full() => {
                     waiting = Some(*rejected.order);
                     // When it is over, the next look says so.
-                    if let Some(deadline) = &mut deadline
-                        && deadline.as_mut().poll(context).is_ready()
+                    if let Some(alarm) = &mut alarm
+                        && alarm.as_mut().poll(context).is_ready()
                     {
                         context.waker().wake_by_ref();
                     }

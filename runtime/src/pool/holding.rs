@@ -56,7 +56,8 @@ impl Drop for Hold {
     }
 }
 
-fn bytes_of(report: &Report) -> u64 {
+/// What a report holds, about.
+pub(crate) fn bytes_of(report: &Report) -> u64 {
     let output = &report.output;
     let written = output.stdout.as_ref().map_or(0, Vec::len) + output.stderr_tail.len();
     let values = [&output.result, &output.error_value].into_iter().flatten();

@@ -60,15 +60,17 @@ impl Shared {
         let Ran { done, is_unread, mut left, spent } = self.serve(cell, begun);
         if left.is_none() && self.settings.keep.is_none() {
             // Its worker tries again, and says why where there is none.
-            left = self.source.open(false).ok();
+            left = self.source.open(false, &StopHandle::new()).ok();
         }
         let has_cell = left.is_some();
-        let is_used_up = left.as_ref().is_some_and(|cell| self.used_up(cell.vitals()).is_some());
+        let vitals = left.as_ref().map(|cell| cell.vitals());
         let mut state = self.lock();
+        state.slots[place.slot].resident = vitals.map_or(0, |vitals| vitals.resident_bytes);
         let is_given = is_unread && state.give_back(self, place, has_cell);
         if is_given || state.finish(self, place, done, has_cell) {
-            state.slots[place.slot].is_called |= is_used_up;
-            state.slots[place.slot].spent.extend(spent);
+            let slot = &mut state.slots[place.slot];
+            slot.is_called |= vitals.is_some_and(|vitals| slot.used_up(vitals).is_some());
+            slot.spent.extend(spent);
             self.hand_back(&mut state, place, left);
         }
         self.notify_calm(&state);

@@ -14,6 +14,7 @@ mod lending;
 mod news;
 mod places;
 mod queue;
+mod remains;
 mod resting;
 mod results;
 mod settings;
@@ -40,9 +41,10 @@ use crate::report::Report;
 use crate::supervisor;
 
 pub(crate) use awaiting::{Bell, wait};
+pub(crate) use holding::bytes_of;
 pub use results::{AsCompleted, InOrder};
 pub use settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState, WorkerStatus};
-pub(crate) use source::{Source, vanished};
+pub(crate) use source::{Listener, Source, vanished};
 pub(crate) use ticket::Done;
 pub use ticket::Ticket;
 
@@ -81,12 +83,17 @@ impl Pool {
 
     /// Takes a task on, or says at once why not.
     pub fn try_submit(&self, order: impl Into<Order>) -> Result<Ticket, Rejected> {
-        self.shared.submit(order.into(), Wait::Never)
+        self.submit_with(order.into(), Wait::Never)
     }
 
-    /// Takes a task on, and waits for room in the queue until its deadline. Blocks.
+    /// Takes a task on, and waits for room in the queue until its deadline, or for as long as it may wait. Blocks.
     pub fn submit(&self, order: impl Into<Order>) -> Result<Ticket, Rejected> {
-        self.shared.submit(order.into(), Wait::ForRoom)
+        self.submit_with(order.into(), Wait::ForRoom)
+    }
+
+    fn submit_with(&self, order: Order, wait: Wait<'_>) -> Result<Ticket, Rejected> {
+        let over = self.shared.over(&order, Instant::now());
+        self.shared.submit(order, over, wait)
     }
 
     /// Runs one task. Blocks until it has ended; a task that is not taken on has a report, too.
@@ -113,9 +120,13 @@ impl Pool {
         self.shared.run_here(order, stop)
     }
 
-    /// The report of a task that was not taken on.
+    /// The report of a task that was not taken on, and its end: its hooks are called now, here.
     pub fn report_of(&self, rejected: &Rejected) -> Report {
-        self.shared.source.unrun(&rejected.order, rejected.why.to_evidence())
+        let report = self.shared.source.unrun(&rejected.order, rejected.why.to_evidence());
+        if let Some(hooks) = &rejected.order.hooks {
+            hooks.tell(&report);
+        }
+        report
     }
 
     /// Runs all tasks and gives their reports in the order of the tasks. Only as many as have room are taken on ahead,

@@ -8,6 +8,7 @@ use crate::isolation::{Cell, LoadError, StopHandle};
 use crate::label::Label;
 use crate::limits::Limits;
 use crate::order::Order;
+use crate::policy::restart::Strategy;
 use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
 use crate::task::Entry;
@@ -16,7 +17,7 @@ use crate::telemetry::Happening;
 use super::queue::Key;
 use super::settings::WorkerState;
 use super::shared::Shared;
-use super::slots::{Place, Running};
+use super::slots::{Place, Running, Slot};
 use super::source::vanished;
 use super::state::{Phase, State};
 use super::ticket::{Done, Promise};
@@ -44,8 +45,9 @@ impl State {
     pub(super) fn take(&mut self, shared: &Shared, place: Place, now: Instant) -> Option<Begun> {
         loop {
             let (key, waiting, returns) = self.next()?;
-            if waiting.deadline().is_some_and(|deadline| deadline <= now) {
-                self.reject(shared, waiting, &Rejection::DeadlinePassed);
+            if waiting.until().is_some_and(|until| until <= now) {
+                let why = waiting.why_late(now, shared.settings.queue_time);
+                self.reject(shared, waiting, &why);
                 continue;
             }
             self.let_in(shared);
@@ -70,6 +72,7 @@ impl State {
         let due = due.unwrap_or(now + FAR);
         let slot = &mut self.slots[place.slot];
         slot.turn(WorkerState::Busy);
+        slot.device.clone_from(&order.device);
         slot.running = Some(Running {
             order: Arc::clone(&order),
             promise,
@@ -95,16 +98,21 @@ impl State {
         let now = Instant::now();
         let numbered = self.slots[place.slot].worker;
         let worker = numbered.unwrap_or_else(|| self.number_worker());
+        let settings = &shared.settings;
         let slot = &mut self.slots[place.slot];
+        slot.keep =
+            settings.keep.map(|reuse| reuse.spread(settings.keep_spread, shared.chance.next()));
+        slot.goes_with = None;
         if slot.state() != WorkerState::Starting {
             slot.turn(WorkerState::Starting);
         }
         slot.turn(WorkerState::Idle);
         slot.worker = Some(worker);
-        slot.restart = None;
+        (slot.restart, slot.has_failed) = (None, false);
         let empty = slot.empty_since.take();
         self.restarts.ready(&mut slot.past, now);
         if numbered.is_none() {
+            slot.started = Some(now);
             self.tell(shared, || Happening::WorkerStarted { worker });
         }
         if let Some(since) = empty {
@@ -126,12 +134,13 @@ impl State {
         };
         let Running { order, promise, key, returns, .. } = running;
         let order = Arc::unwrap_or_clone(order);
-        if let Some(deadline) = order.deadline {
-            self.deadlines.insert((deadline, key.clone()));
-            self.watch_at(shared, deadline);
+        let (task, over) = (order.task.id.clone(), shared.over(&order, Instant::now()));
+        let waiting = Waiting::new(order, promise, over);
+        if let Some(until) = waiting.until() {
+            self.deadlines.insert((until, key.clone()));
+            self.watch_at(shared, until);
         }
-        let task = order.task.id.clone();
-        self.returned.push_back((key, Waiting::new(order, promise), returns + 1));
+        self.returned.push_back((key, waiting, returns + 1));
         let worker = worker.unwrap_or_default();
         self.tell(shared, || Happening::TaskReturned { task, worker });
         self.call_one(shared);
@@ -162,8 +171,8 @@ impl State {
         let broke = Weight::of(label, Weight::FAILURES) == Weight::Failure;
         let crashed = broke.then(|| done.report.task.id.clone());
         done.worker = worker;
-        if let Some(Running { promise, .. }) = running {
-            self.keep(shared, promise, done);
+        if let Some(Running { promise, order, .. }) = running {
+            self.keep(shared, promise, done, &order);
         }
         if let (Some(worker), Some(task)) = (worker, crashed) {
             let task = Some(task);
@@ -194,7 +203,7 @@ impl State {
         if let Some(running) = running {
             let evidence = vanished(running.stop.reason());
             let report = shared.source.report(&running.order, running.limits, evidence);
-            self.answer(shared, running.promise, report, worker);
+            self.answer(shared, running.promise, report, worker, &running.order);
         }
         if self.slots[place.slot].state() != WorkerState::Crashed {
             self.died(shared, place);
@@ -215,29 +224,62 @@ impl State {
         let (now, random) = (Instant::now(), shared.chance.next());
         let slot = &mut self.slots[place.slot];
         slot.turn(WorkerState::Crashed);
-        slot.worker = None;
+        let dead = slot.worker.take();
+        let went = slot.goes_with.take().is_some();
         slot.empty_since = Some(now);
         slot.restart = Some(self.restarts.died(&mut slot.past, now, random));
+        if !went {
+            // What shared with it is replaced already, or will be, and its successors share nothing with it.
+            self.take_along(shared, place.slot, dead);
+        }
         if self.is_lost() {
             self.reject_waiting(shared, &Rejection::NoWorkers);
         }
     }
 
-    /// No cell could be opened. After some of these in a row, those who wait are told what was said.
-    pub(super) fn failed_to_start(&mut self, shared: &Shared, place: Place, error: &LoadError) {
+    /// Has those replaced that go with one that died: each when it has no task, which is no death of it, and each that is
+    /// being made as soon as it is there. Whoever begins later goes on.
+    fn take_along(&mut self, shared: &Shared, slot: usize, dead: Option<u64>) {
+        let Some(dead) = dead.filter(|_| shared.settings.goes_together()) else { return };
+        let goes = match shared.settings.restart.strategy {
+            Strategy::OneForOne => return,
+            Strategy::RestForOne => |worker: u64, dead: u64| worker > dead,
+            Strategy::OneForAll => |_: u64, _: u64| true,
+        };
+        let others = self.slots.iter_mut().enumerate().filter(|(at, _)| *at != slot);
+        for (_, other) in others.filter(|(_, it)| it.worker.is_some_and(|it| goes(it, dead))) {
+            other.goes_with.get_or_insert(dead);
+        }
+        self.epoch += 1;
+        // Nobody has used these, but they may share with the others what this one broke.
+        let spares = self.spares.give_up();
+        self.slots[slot].spent.extend(spares);
+        self.look_after_guests(shared);
+    }
+
+    /// No cell could be opened. Says who is to be told, which is done without the lock: what was seen may be much. After some of these in a row, those who wait are told what was said; at once if it took the
+    /// whole wall time and nobody else may come to have them, for they are not to wait for that once more.
+    pub(super) fn failed_to_start(
+        &mut self,
+        shared: &Shared,
+        place: Place,
+        error: &LoadError,
+    ) -> Vec<Waiting> {
         let (now, random) = (Instant::now(), shared.chance.next());
         let slot = &mut self.slots[place.slot];
         slot.turn(WorkerState::Crashed);
         let (restart, tell) = self.restarts.failed_to_start(&mut slot.past, now, random);
-        slot.restart = Some(restart);
+        (slot.restart, slot.has_failed) = (Some(restart), true);
         slot.empty_since.get_or_insert(now);
         self.tell(shared, || Happening::WorkerFailedToStart { why: error.to_string() });
+        let took_all = error.stop_reason() == Some(StopReason::WallTime);
+        let tell = tell || took_all && !self.slots.iter().any(Slot::may_serve);
+        let mut told = Vec::new();
         while tell && let Some((_, waiting, _)) = self.next_of_all() {
-            let (order, promise) = waiting.into_parts();
-            let report = shared.source.unrun(&order, error.clone().into_evidence());
-            self.answer(shared, promise, report, None);
+            told.push(waiting);
             self.let_in(shared);
         }
+        told
     }
 
     /// The thread of a place neither answers nor dies: its task is reported, and somebody else takes its place.
@@ -251,7 +293,7 @@ impl State {
         let reason = running.stop.reason().or(Some(StopReason::WallTime));
         let evidence = vanished(reason);
         let report = shared.source.report(&running.order, running.limits, evidence);
-        self.answer(shared, running.promise, report, worker);
+        self.answer(shared, running.promise, report, worker, &running.order);
         self.abandoned += 1;
         if let Some(worker) = worker {
             self.tell(shared, || Happening::WorkerAbandoned { worker });

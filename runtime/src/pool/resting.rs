@@ -1,11 +1,11 @@
-//! What a worker does without a task: it clears up, makes spares, and waits. Its cell stands where a caller may borrow it
+//! What a worker does without a task: it clears up, has spares made, and waits. Its cell stands where a caller may borrow it
 //! meanwhile.
 //!
 //! ```text
 //!              a task waits, or there is something to look at
 //!   working <-------------------------------------------------- waiting at its bell: called for a task, or lent from
 //!      |                                                            |         ^
-//!      | no task                    something to clear up, to make  v         | done
+//!      | no task                    something to clear up           v         | done
 //!      +----------------------------------------------------------> away: not called, but lent from
 //! ```
 
@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use crate::isolation::Cell;
 
+use super::remains::{CALM, Remains};
 use super::shared::Shared;
 use super::slots::{Place, Rest};
 use super::state::{Phase, State};
-use super::worker::Remains;
 
 /// Room in the queue that nobody needs is given back after so long without a task.
 const KEEP_ROOM: Duration = Duration::from_secs(1);
@@ -31,22 +31,23 @@ impl Shared {
         old_at: Option<Instant>,
         remains: &mut Remains,
     ) {
-        let give_back_at = Instant::now() + KEEP_ROOM;
+        let began = Instant::now();
+        let give_back_at = began + KEEP_ROOM;
+        remains.put_off(began);
         while state.may_rest(place) {
-            remains.0.append(&mut state.slots[place.slot].spent);
+            let slot = &mut state.slots[place.slot];
+            remains.extend(slot.spent.drain(..));
+            slot.back.take().into_iter().for_each(|at| remains.put_off(at));
             let now = Instant::now();
-            let ended = state.spares.take_ended(now, self.chance.next());
-            let spare_at = state.spares.due(now);
-            if !remains.0.is_empty() || !ended.is_empty() {
+            remains.extend(state.spares.take_ended(now, self.chance.next()));
+            let (clear_at, spare_at) = (remains.clear_at(), state.spares.due(now));
+            if clear_at.is_some_and(|at| at <= now) {
                 state.rests(place.slot, Rest::Away);
                 self.release(state);
-                remains.0.extend(ended);
                 remains.clear();
             } else if spare_at.is_some_and(|at| at <= now) {
-                state.rests(place.slot, Rest::Away);
-                state.spares.begin();
-                self.release(state);
-                self.make_spare();
+                state.start_spare(self);
+                continue;
             } else if state.queue.has_empty() && give_back_at <= now {
                 let empty = state.queue.take_empty();
                 state.rests(place.slot, Rest::Away);
@@ -54,13 +55,15 @@ impl Shared {
                 drop(empty);
             } else {
                 let room_at = state.queue.has_empty().then_some(give_back_at);
-                let until = [old_at, spare_at].into_iter().flatten().min();
+                let until = [old_at, spare_at, clear_at].into_iter().flatten().min();
                 if until.is_some_and(|at| at <= now) {
                     break;
                 }
                 state.rests(place.slot, Rest::Waiting);
                 let until = until.into_iter().chain(room_at).min();
+                state.slots[place.slot].wakes_at = until;
                 state = self.pause(state, &self.bells[place.slot], until);
+                state.slots[place.slot].wakes_at = None;
                 continue;
             }
             state = self.lock();
@@ -158,15 +161,18 @@ impl State {
             return None;
         }
         slot.is_called = false;
-        remains.0.append(&mut slot.spent);
+        remains.extend(slot.spent.drain(..));
         slot.cell.take()
     }
 
     /// A caller is done with a place, whose cell is there again, or is not. Its worker goes on resting where it can.
     pub(super) fn is_back(&mut self, shared: &Shared, place: Place, now: Instant) {
-        self.slots[place.slot].is_lent = false;
-        let has_chores = !self.slots[place.slot].spent.is_empty()
-            || self.spares.due(now).is_some_and(|at| at <= now);
+        let soon = now + CALM;
+        let are_spares_due = self.spares.due(now).is_some_and(|at| at <= soon);
+        let slot = &mut self.slots[place.slot];
+        (slot.is_lent, slot.back) = (false, Some(now));
+        let has_chores =
+            (are_spares_due || !slot.spent.is_empty()) && slot.wakes_at.is_none_or(|at| at > soon);
         let rest = self.slots[place.slot].rest;
         let rests_on = rest.is_some() && self.may_rest(place);
         if rests_on {

@@ -1,9 +1,12 @@
 //! What a pool is set to, and what it says about itself.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 use crate::order::Order;
-use crate::policy::restart::{Condition, RestartSettings};
+use crate::policy::restart::{Condition, RestartSettings, Strategy};
 use crate::quantity::ByteSize;
 use crate::rejection::Rejection;
 use crate::reuse::Reuse;
@@ -17,14 +20,26 @@ pub struct PoolSettings {
     pub workers: usize,
     /// Keeps guests between tasks, for calls; every task has a fresh one if it is `None`.
     pub keep: Option<Reuse>,
+    /// By how much chance ends a kept guest earlier, in percent of its tasks and its age: those that began together are not
+    /// replaced together.
+    pub keep_spread: u32,
     /// Guests that are made ready beyond those of the workers, while there is time. Where guests are kept, a death costs
     /// none then. Where they are not, a process that serves calls stands ready, and each call has one that nobody used
     /// before: without its start on the way. (A fresh module needs none, and a command can't be begun before it is known.)
+    ///
+    /// A process that stands ready has greeted its host by itself, within its program's wall time; what it used and wrote
+    /// until then is no task's. One that serves a single call differs from one that is started with it in its end: its report
+    /// is made when its answer is whole, and it is killed then. So what it would do behind its answer (say more, write, exit
+    /// with a code, crash) is nobody's, where it would have been the verdict on a process of the task's own. A call whose limits
+    /// stay with a process (memory, say) and are not its program's has a process of its own.
     pub spares: usize,
     /// Tasks that may wait.
     pub queue: usize,
     /// What the inputs of those that wait may hold.
     pub queue_bytes: ByteSize,
+    /// How long a task may wait for room in the queue and a worker, where it says nothing about it; as long as its deadline
+    /// allows if it is `None`.
+    pub queue_time: Option<Duration>,
     /// What reports may hold that are there and that nobody has taken yet. While they hold more, only those tasks begin that
     /// somebody waits for (or asks for: [`Ticket::is_ready`](crate::Ticket::is_ready)), or whose ticket was dropped; the others
     /// go on when they hold no more than half of it.
@@ -53,14 +68,21 @@ impl PoolSettings {
         Self {
             workers,
             keep: None,
+            keep_spread: 10,
             spares: 0,
             queue: workers.saturating_mul(4),
             queue_bytes: ByteSize::mib(64),
+            queue_time: None,
             unread: ByteSize::mib(256),
             restart: RestartSettings::default(),
             patience: Duration::from_secs(5),
             telemetry: Telemetry::default(),
         }
+    }
+
+    /// Whether others are replaced with a worker that died.
+    pub(super) fn goes_together(&self) -> bool {
+        self.keep.is_some() && self.restart.strategy != Strategy::OneForOne
     }
 }
 
@@ -112,8 +134,9 @@ impl WorkerState {
     }
 }
 
-/// One worker, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One worker, at one moment. As JSON it has its times in microseconds before that moment's look at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(into = "WorkerRecord")]
 pub struct WorkerStatus {
     /// Its number: no two that ever lived in a pool have the same.
     pub worker: u64,
@@ -127,6 +150,57 @@ pub struct WorkerStatus {
     pub last_crash: Option<Instant>,
     /// The task it runs, and since when.
     pub task: Option<(TaskId, Instant)>,
+    /// When it was ready for its first task; `None` while there is nobody in its place.
+    pub started: Option<Instant>,
+    /// How many threads its place had before this one, which neither answered nor died.
+    pub generation: u64,
+    /// The device of the task that it runs, or ran last.
+    pub device: Option<Arc<str>>,
+    /// What its guest held when it was looked at last, between two tasks.
+    pub resident_bytes: u64,
+}
+
+impl WorkerStatus {
+    /// For how long it has been there.
+    pub fn age(&self) -> Option<Duration> {
+        self.started.map(|started| started.elapsed())
+    }
+}
+
+/// A worker as JSON. Names are added, never changed.
+#[derive(Serialize)]
+struct WorkerRecord {
+    worker: u64,
+    state: &'static str,
+    tasks: u64,
+    crashes: u64,
+    last_crash_us_ago: Option<u64>,
+    task: Option<String>,
+    running_us: Option<u64>,
+    age_us: Option<u64>,
+    generation: u64,
+    device: Option<String>,
+    resident_bytes: u64,
+}
+
+impl From<WorkerStatus> for WorkerRecord {
+    fn from(status: WorkerStatus) -> Self {
+        let micros = |at: Instant| u64::try_from(at.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (task, since) = status.task.unzip();
+        Self {
+            worker: status.worker,
+            state: status.state.name(),
+            tasks: status.tasks,
+            crashes: status.crashes,
+            last_crash_us_ago: status.last_crash.map(micros),
+            task: task.map(|task| task.to_string()),
+            running_us: since.map(micros),
+            age_us: status.started.map(micros),
+            generation: status.generation,
+            device: status.device.map(|device| device.to_string()),
+            resident_bytes: status.resident_bytes,
+        }
+    }
 }
 
 /// A pool, at one moment.

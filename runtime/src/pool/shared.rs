@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
 use crate::evidence::StopReason;
@@ -42,11 +42,24 @@ pub(crate) struct Shared {
     pub(crate) watch: Condvar,
 }
 
+/// So long a drain waits for workers that have no task any more, and so often it looks.
+const CLEARING: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Waits for threads that are about to end. A callback may drop the pool on one of them, which can't wait for itself.
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    let own = thread::current().id();
+    for thread in threads.into_iter().filter(|it| it.thread().id() != own) {
+        // It has nothing to give but its end.
+        let _ = thread.join();
+    }
+}
+
 /// How long a caller waits for room in the queue.
 pub(super) enum Wait<'a> {
     /// Not at all.
     Never,
-    /// Until there is some, or its deadline is over.
+    /// Until there is some, or its time is over.
     ForRoom,
     /// It is woken when there is some. It keeps its place until then.
     AtTheDoor(&'a Waker, &'a mut Option<u64>),
@@ -98,16 +111,22 @@ impl Shared {
     pub(super) fn submit(
         self: &Arc<Self>,
         order: Order,
+        over: Option<Instant>,
         wait: Wait<'_>,
     ) -> Result<Ticket, Rejected> {
         let bytes = order.bytes();
         let mut state = self.lock();
         let mut now = Instant::now();
-        while let Err(why) = state.admits(&order, bytes, now) {
+        let until = [order.deadline, over].into_iter().flatten().min();
+        while let Err(mut why) = state.admits(&order, bytes, now) {
+            let is_patient = !matches!(wait, Wait::Never) && why.is_full();
+            if is_patient && over.is_some_and(|over| over <= now) {
+                why = Rejection::QueueTime { most: self.queue_time(&order).unwrap_or_default() };
+            }
             match wait {
                 Wait::ForRoom if why.is_full() => {
                     state.blocked += 1;
-                    state = self.pause(state, &self.room, order.deadline);
+                    state = self.pause(state, &self.room, until);
                     state.blocked -= 1;
                     now = Instant::now();
                     continue;
@@ -119,17 +138,26 @@ impl Shared {
             return Err(Rejected { why, order: Box::new(order) });
         }
         let promise = Arc::new(Promise::new(state.age(now)));
-        let (task, deadline) = (order.task.id.clone(), order.deadline);
-        let key = state.queue.push(Waiting::new(order, Arc::clone(&promise)));
-        if let Some(deadline) = deadline {
-            state.deadlines.insert((deadline, key.clone()));
-            state.watch_at(self, deadline);
+        let task = order.task.id.clone();
+        let key = state.queue.push(Waiting::new(order, Arc::clone(&promise), over));
+        if let Some(until) = until {
+            state.deadlines.insert((until, key.clone()));
+            state.watch_at(self, until);
         }
         let waiting = state.queue.waiting();
         state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting });
         state.call_one(self);
         self.release(state);
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
+    }
+
+    /// When a task has waited for as long as it may that begins to wait now.
+    pub(super) fn over(&self, order: &Order, now: Instant) -> Option<Instant> {
+        now.checked_add(self.queue_time(order)?)
+    }
+
+    fn queue_time(&self, order: &Order) -> Option<Duration> {
+        order.queue_time.or(self.settings.queue_time)
     }
 
     /// Has workers without a task look again when a guest has ended that nobody runs.
@@ -147,7 +175,7 @@ impl Shared {
         if let Some(waiting) = state.take_out(key) {
             let (order, promise) = waiting.into_parts();
             let report = self.source.unrun(&order, vanished(Some(reason)));
-            state.answer(self, promise, report, None);
+            state.answer(self, promise, report, None, &order);
             state.let_in(self);
         } else if let Some(stop) = state.stop_running(self, |running| running == key).pop() {
             self.release(state);
@@ -189,6 +217,12 @@ impl Shared {
             state = self.pause(state, &self.calm, until.filter(|_| !is_stopped));
         }
         drained.finished -= drained.killed;
+        // They clear away what their last tasks have left behind. Who calls this may hold what one of them waits for.
+        let most = Instant::now() + CLEARING;
+        let until = until.map_or(most, |until| until.min(most));
+        while state.has_threads() && Instant::now() < until {
+            state = self.pause(state, &self.calm, Some(Instant::now() + LOOK));
+        }
         self.release(state);
         drained
     }
@@ -198,26 +232,13 @@ impl Shared {
         let mut state = self.lock();
         state.phase = Phase::Closed;
         // What they hold is given back without the lock.
-        let spares = state.spares.take_all();
-        let threads = mem::take(&mut state.threads);
-        let current =
-            |place: &Place, state: &State| state.slots[place.slot].generation == place.generation;
-        let threads: Vec<JoinHandle<()>> = threads
-            .into_iter()
-            .filter(|(place, _)| current(place, &state))
-            .map(|(_, thread)| thread)
-            .chain(supervisor)
-            .collect();
+        let (spares, makers, stop) = state.spares.take_all();
+        let threads = state.take_threads();
         self.wake_all();
         self.release(state);
         drop(spares);
-        for thread in threads {
-            // A callback may drop the pool on a worker's own thread, which can't wait for itself.
-            if thread.thread().id() != thread::current().id() {
-                // A worker's thread has nothing to give but its end.
-                let _ = thread.join();
-            }
-        }
+        stop.stop(StopReason::Shutdown);
+        join(threads.into_iter().chain(makers).chain(supervisor));
         // What the last one of them has left behind.
         self.release(self.lock());
     }

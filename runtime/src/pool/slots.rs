@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::isolation::{Cell, StopHandle};
+use crate::isolation::{Cell, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::restart::{Past, Restart};
+use crate::reuse::Reuse;
 
 use super::queue::Key;
 use super::settings::{WorkerState, WorkerStatus};
@@ -35,10 +36,18 @@ pub(crate) struct Slot {
     pub(crate) generation: u64,
     /// The number of the worker here, once there is one.
     pub(crate) worker: Option<u64>,
+    /// When it was there.
+    pub(super) started: Option<Instant>,
+    /// The device of the task that it runs, or ran last.
+    pub(super) device: Option<Arc<str>>,
+    /// What its guest held when it was looked at last.
+    pub(super) resident: u64,
     pub(crate) tasks: u64,
     pub(crate) past: Past,
     /// When it may be started again.
     pub(super) restart: Option<Restart>,
+    /// Whether the last start failed.
+    pub(super) has_failed: bool,
     /// Since when there is nobody here who should be.
     pub(super) empty_since: Option<Instant>,
     pub(crate) running: Option<Running>,
@@ -50,8 +59,16 @@ pub(crate) struct Slot {
     pub(super) spent: Vec<Box<dyn Cell>>,
     /// How its worker spends the time, if it has any.
     pub(super) rest: Option<Rest>,
+    /// When its worker, which has nothing to do, looks for something again.
+    pub(super) wakes_at: Option<Instant>,
+    /// When a caller gave its cell back, if its worker has not seen that yet.
+    pub(super) back: Option<Instant>,
     /// Whether its worker is to look after its cell.
     pub(super) is_called: bool,
+    /// How long its guest may be used, if it is kept.
+    pub(super) keep: Option<Reuse>,
+    /// Whose death its guest is not to outlive, once it has no task.
+    pub(super) goes_with: Option<u64>,
 }
 
 /// What a worker does that has no task.
@@ -59,7 +76,7 @@ pub(crate) struct Slot {
 pub(super) enum Rest {
     /// It waits at its bell.
     Waiting,
-    /// It clears up, or makes a spare.
+    /// It clears up.
     Away,
 }
 
@@ -76,21 +93,47 @@ impl Slot {
             state: WorkerState::Starting,
             generation: 0,
             worker: None,
+            started: None,
+            device: None,
+            resident: 0,
             tasks: 0,
             past: Past::default(),
             restart: None,
+            has_failed: false,
             empty_since: None,
             running: None,
             cell: None,
             is_lent: false,
             spent: Vec::new(),
             rest: None,
+            wakes_at: None,
+            back: None,
             is_called: false,
+            keep: None,
+            goes_with: None,
         }
+    }
+
+    /// In what way its guest is used up, if it is.
+    pub(super) fn used_up(&self, vitals: Vitals) -> Option<String> {
+        let Vitals { resident_bytes, tasks_run, age } = vitals;
+        let reuse = self.keep?;
+        let with =
+            self.goes_with.map(|dead| format!("worker {dead} has died, and it goes with it"));
+        with.or_else(|| reuse.used_up(tasks_run, age, resident_bytes))
     }
 
     pub(crate) fn state(&self) -> WorkerState {
         self.state
+    }
+
+    /// Whether its worker has tasks, or may have the next one. One whose start has failed is no hope for those who wait.
+    pub(super) fn may_serve(&self) -> bool {
+        match self.state {
+            WorkerState::Idle | WorkerState::Busy | WorkerState::Draining => true,
+            WorkerState::Starting => !self.has_failed && self.restart != Some(Restart::Never),
+            WorkerState::Crashed | WorkerState::Ended => false,
+        }
     }
 
     /// The only way from one state to another: the table of transitions is asked each time.
@@ -112,6 +155,10 @@ impl Slot {
             tasks: self.tasks,
             crashes: self.past.deaths,
             last_crash: self.past.last_death,
+            started: self.started.filter(|_| self.worker.is_some()),
+            generation: self.generation,
+            device: self.device.clone(),
+            resident_bytes: self.resident,
             task: running.map(|running| (running.order.task.id.clone(), running.began)),
         }
     }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::classify::classify;
+use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Source as Seen, Step, StopReason};
-use crate::isolation::{Attempt, Cell, Deaf, Image, LoadError, OpenError, StopHandle, admit};
+use crate::isolation::{Attempt, Cell, Image, LoadError, OpenError, StopHandle, Wake, admit};
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::report::{Report, TaskSummary};
-use crate::task::{Program, Wall};
+use crate::task::{Capture, Program, TaskId, Wall};
+
+/// Hears what tasks do while they run, and which of them it is.
+pub(crate) type Listener = Arc<dyn Fn(&TaskId, Event<'_>) + Send + Sync>;
 
 /// A program made ready, and where it stands.
 #[derive(Clone)]
@@ -18,17 +22,27 @@ pub(crate) struct Source {
     pub(crate) image: Arc<dyn Image>,
     pub(crate) program: Arc<Program>,
     pub(crate) wall: Wall,
+    pub(crate) listener: Option<Listener>,
 }
 
 impl Source {
-    /// Opens one more cell.
-    pub(super) fn open(&self, keep: bool) -> Result<Box<dyn Cell>, OpenError> {
-        survive(|| if keep { self.image.keep() } else { self.image.open() })
+    /// Opens one more cell, until it is stopped.
+    pub(super) fn open(&self, keep: bool, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        survive(|| if keep { self.image.keep_until(stop) } else { self.image.open() })
     }
 
-    /// Opens one whose guest is there already.
-    pub(super) fn open_spare(&self, keep: bool) -> Result<Box<dyn Cell>, OpenError> {
-        survive(|| if keep { self.image.keep() } else { self.image.ready() })
+    /// Opens one whose guest is there already, and has `ended` called when it ends.
+    pub(super) fn open_spare(
+        &self,
+        keep: bool,
+        stop: &StopHandle,
+        ended: Wake,
+    ) -> Result<Box<dyn Cell>, OpenError> {
+        survive(|| {
+            let cell = self.image.ready(keep, stop)?;
+            cell.when_ended(ended);
+            Ok(cell)
+        })
     }
 
     /// The limits of a task: its wall time is over at its deadline, too.
@@ -58,9 +72,14 @@ impl Source {
             began: Instant::now(),
             silence,
         };
+        let mut ear = |event: Event<'_>| {
+            if let Some(listener) = &self.listener {
+                listener(&order.task.id, event);
+            }
+        };
         let evidence = match admit(&self.program, limits).and_then(|()| attempt.check_silence(true))
         {
-            Ok(()) => catch_unwind(AssertUnwindSafe(|| cell.run(&attempt, stop, &mut Deaf)))
+            Ok(()) => catch_unwind(AssertUnwindSafe(|| cell.run(&attempt, stop, &mut ear)))
                 .unwrap_or_else(|_| vanished(stop.reason())),
             Err(error) => error.into_evidence(),
         };
@@ -72,6 +91,29 @@ impl Source {
     pub(super) fn report(&self, order: &Order, limits: Limits, evidence: Evidence) -> Report {
         let summary = TaskSummary::new(&self.program, self.wall, &order.task);
         Report::new(summary, limits, classify(&evidence), evidence).about(&order.task.entry)
+    }
+
+    /// The reports of tasks whose guest came to an end before it could have them: each is told of that as if it had been its
+    /// own, and keeps what it asked for.
+    pub(super) fn unready(&self, orders: &[Order], error: LoadError) -> Vec<Report> {
+        let mut seen = error.into_evidence();
+        // It may be much, and most tasks want none of it.
+        let stdout = seen.output.stdout.take();
+        let report = |order: &Order| {
+            if let Some(listener) = &self.listener {
+                let mut ear = |event: Event<'_>| listener(&order.task.id, event);
+                // Whose code panics here loses nothing but what he would have heard.
+                let _ = catch_unwind(AssertUnwindSafe(|| {
+                    seen.retell(stdout.as_deref(), &mut ear);
+                }));
+            }
+            let mut evidence = seen.clone();
+            if order.task.stdout == Capture::Keep {
+                evidence.output.stdout.clone_from(&stdout);
+            }
+            self.unrun(order, evidence)
+        };
+        orders.iter().map(report).collect()
     }
 
     /// The report of a task of which nothing ran.

@@ -28,10 +28,13 @@ pub(crate) struct State {
     pub(super) queue: Queue<Waiting>,
     /// Tasks that came upon a guest that was gone, and how often each has; before all others.
     pub(super) returned: VecDeque<(Key, Waiting, u8)>,
+    /// When tasks wait no longer.
     pub(super) deadlines: BTreeSet<(Instant, Key)>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) restarts: Restarts,
     pub(super) spares: Spares,
+    /// Grows when others are replaced with a worker that died: guests that began to be made before go with it, too.
+    pub(super) epoch: u64,
     pub(super) finished: u64,
     pub(crate) abandoned: u64,
     /// When it was made.
@@ -107,6 +110,7 @@ impl State {
             slots: (0..workers).map(|_| Slot::new()).collect(),
             restarts: Restarts::new(settings.restart),
             spares: Spares::new(settings.spares, settings.restart),
+            epoch: 0,
             finished: 0,
             abandoned: 0,
             born: Instant::now(),
@@ -156,6 +160,21 @@ impl State {
         self.phase != Phase::Open || self.slots[place.slot].generation != place.generation
     }
 
+    /// Whether threads of workers are there yet, beside the caller's own.
+    pub(super) fn has_threads(&self) -> bool {
+        let own = std::thread::current().id();
+        let is_here = |place: &Place| self.slots[place.slot].generation == place.generation;
+        let mut threads = self.threads.iter().filter(|(place, _)| is_here(place));
+        threads.any(|(_, thread)| !thread.is_finished() && thread.thread().id() != own)
+    }
+
+    /// The threads of all workers that were not given up.
+    pub(super) fn take_threads(&mut self) -> Vec<JoinHandle<()>> {
+        let threads = std::mem::take(&mut self.threads).into_iter();
+        let is_here = |place: &Place| self.slots[place.slot].generation == place.generation;
+        threads.filter(|(place, _)| is_here(place)).map(|(_, thread)| thread).collect()
+    }
+
     pub(super) fn number_worker(&mut self) -> u64 {
         self.next_worker += 1;
         self.next_worker
@@ -168,12 +187,21 @@ impl State {
         promise: Arc<Promise>,
         report: Report,
         worker: Option<u64>,
+        order: &Order,
     ) {
-        self.keep(shared, promise, Box::new(Done { report, worker, hold: None }));
+        let done = Done { report, worker, hold: None, hooks: None };
+        self.keep(shared, promise, Box::new(done), order);
     }
 
     /// Puts a report into the outbox: the only way a promise is kept.
-    pub(super) fn keep(&mut self, shared: &Shared, promise: Arc<Promise>, mut done: Box<Done>) {
+    pub(super) fn keep(
+        &mut self,
+        shared: &Shared,
+        promise: Arc<Promise>,
+        mut done: Box<Done>,
+        order: &Order,
+    ) {
+        done.hooks.clone_from(&order.hooks);
         done.hold = Some(self.count_unread(shared, &done.report));
         self.finished += 1;
         let (worker, report) = (done.worker, &done.report);
@@ -224,8 +252,8 @@ impl State {
             Some(returned) => returned,
             None => self.queue.pop().map(|(key, waiting)| (key, waiting, 0))?,
         };
-        if let Some(deadline) = waiting.deadline() {
-            self.deadlines.remove(&(deadline, key.clone()));
+        if let Some(until) = waiting.until() {
+            self.deadlines.remove(&(until, key.clone()));
         }
         Some((key, waiting, returns))
     }
@@ -237,8 +265,8 @@ impl State {
             Some((_, waiting, _)) => waiting,
             None => self.queue.remove(key)?,
         };
-        if let Some(deadline) = waiting.deadline() {
-            self.deadlines.remove(&(deadline, key.clone()));
+        if let Some(until) = waiting.until() {
+            self.deadlines.remove(&(until, key.clone()));
         }
         Some(waiting)
     }
@@ -254,7 +282,7 @@ impl State {
     pub(crate) fn reject(&mut self, shared: &Shared, waiting: Waiting, why: &Rejection) {
         let (order, promise) = waiting.into_parts();
         let report = shared.source.unrun(&order, why.to_evidence());
-        self.answer(shared, promise, report, None);
+        self.answer(shared, promise, report, None, &order);
         self.let_in(shared);
     }
 
@@ -267,7 +295,7 @@ impl State {
         count
     }
 
-    /// Those that wait past their deadline have their report; says when the next one will.
+    /// Those that have waited for too long have their report; says when the next one will.
     pub(crate) fn expire(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
         while let Some((deadline, key)) = self.deadlines.first().cloned() {
             if deadline > now {
@@ -275,7 +303,8 @@ impl State {
             }
             self.deadlines.pop_first();
             if let Some(waiting) = self.take_out(&key) {
-                self.reject(shared, waiting, &Rejection::DeadlinePassed);
+                let why = waiting.why_late(now, shared.settings.queue_time);
+                self.reject(shared, waiting, &why);
             }
         }
         None

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
+use crate::hooks::TaskHooks;
 use crate::isolation::{StopGuard, StopHandle};
 use crate::report::Report;
 use crate::task::TaskId;
@@ -24,6 +25,8 @@ pub(crate) struct Done {
     pub(crate) worker: Option<u64>,
     /// Counts it as long as nobody takes it.
     pub(super) hold: Option<Hold>,
+    /// What is called before anybody has it.
+    pub(super) hooks: Option<TaskHooks>,
 }
 
 /// Where a report is put, once. There is one for each task that waits, so it is small.
@@ -51,7 +54,10 @@ impl Promise {
     }
 
     /// Keeps the promise. Whoever comes second has come too late: a worker that was given up may still end.
-    pub(super) fn keep(&self, done: Box<Done>) {
+    pub(super) fn keep(&self, mut done: Box<Done>) {
+        if let Some(hooks) = done.hooks.take() {
+            hooks.tell(&done.report);
+        }
         let mut state = self.state();
         if matches!(*state, State::Kept(_) | State::Taken) {
             return;

@@ -1,10 +1,10 @@
 //! A worker: a thread with a cell. It gets a cell, takes a task, runs it, says how it ended, and begins again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::Instant;
 
-use crate::isolation::{Cell, StopHandle, Vitals};
+use crate::isolation::{Cell, LoadError, StopHandle};
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::restart::Restart;
@@ -12,11 +12,13 @@ use crate::report::Report;
 use crate::telemetry::Happening;
 
 use super::places::Begun;
+use super::remains::Remains;
 use super::settings::WorkerState;
 use super::shared::Shared;
 use super::slots::Place;
 use super::state::State;
 use super::ticket::Done;
+use super::waiting::Waiting;
 
 /// What a worker does next.
 enum Turn {
@@ -29,9 +31,6 @@ enum Turn {
     Again,
     End,
 }
-
-/// So many cells that are no more of use may wait to be cleared up.
-const MOST_REMAINS: usize = 4;
 
 /// The life of a worker's thread. A wall that panics where nobody expects it (its cell is dropped, or asked how it is)
 /// costs this worker and the task it ran, and the next one stands in the same place.
@@ -57,7 +56,7 @@ fn live(shared: &Arc<Shared>, place: Place) {
             Turn::Run(cell, begun) => {
                 let Ran { done, is_unread, left, spent } = shared.serve(cell, begun);
                 held = left;
-                remains.0.extend(spent);
+                remains.extend(spent);
                 if is_unread && shared.give_back(place, held.is_some()) {
                     continue;
                 }
@@ -85,25 +84,6 @@ pub(super) struct Ran {
     pub(super) spent: Option<Box<dyn Cell>>,
 }
 
-/// Cells that are no more of use. A wall may panic over each of them, and that is the end of nothing else.
-#[derive(Default)]
-pub(super) struct Remains(pub(super) Vec<Box<dyn Cell>>);
-
-impl Remains {
-    pub(super) fn clear(&mut self) {
-        for cell in self.0.drain(..) {
-            // Its message is on stderr, and there is nobody whom it concerns.
-            let _ = catch_unwind(AssertUnwindSafe(|| drop(cell)));
-        }
-    }
-}
-
-impl Drop for Remains {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
 impl Shared {
     /// A cell for a place: the one that it had, a spare, or a new one as soon as there may be one. None if the worker's time
     /// is over.
@@ -112,7 +92,7 @@ impl Shared {
         loop {
             if state.is_lent(place) {
                 // It comes back: whoever gives it up makes this one's time over.
-                state = self.pause(state, &self.bells[place.slot], None);
+                state = self.pause_cleared(state, &self.bells[place.slot], None, remains);
                 continue;
             }
             if let Some(cell) = state.take_back(place, remains) {
@@ -133,34 +113,90 @@ impl Shared {
             }
             match state.slots[place.slot].restart {
                 Some(Restart::Never) => {
-                    state = self.pause(state, &self.rest, None);
+                    state = self.pause_cleared(state, &self.rest, None, remains);
                     continue;
                 }
                 Some(Restart::At(at)) if at > Instant::now() => {
-                    state = self.pause(state, &self.rest, Some(at));
+                    state = self.pause_cleared(state, &self.rest, Some(at), remains);
                     continue;
                 }
                 Some(Restart::At(_)) | None => {}
             }
-            state.slots[place.slot].turn(WorkerState::Starting);
-            self.release(state);
-            let opened = self.source.open(self.settings.keep.is_some());
-            state = self.lock();
-            if state.is_over(place) {
-                continue;
-            }
-            match opened {
-                Ok(cell) => {
-                    state.is_ready(self, place);
-                    self.release(state);
-                    if self.settings.keep.is_some() {
-                        cell.when_ended(self.look_again());
-                    }
-                    return Some(cell);
-                }
-                Err(error) => state.failed_to_start(self, place, &error),
+            match self.open_for(state, place, remains) {
+                Ok(cell) => return Some(cell),
+                Err(locked) => state = locked,
             }
         }
+    }
+
+    /// Opens a new cell for a place. Gives the lock back where that was in vain.
+    fn open_for<'a>(
+        self: &'a Arc<Self>,
+        mut state: MutexGuard<'a, State>,
+        place: Place,
+        remains: &mut Remains,
+    ) -> Result<Box<dyn Cell>, MutexGuard<'a, State>> {
+        state.slots[place.slot].turn(WorkerState::Starting);
+        let (stop, epoch) = (state.spares.stop().clone(), state.epoch);
+        self.release(state);
+        if self.settings.goes_together() {
+            // They live, and may hold what its successor needs.
+            remains.clear();
+        }
+        let opened = self.source.open(self.settings.keep.is_some(), &stop);
+        state = self.lock();
+        match opened {
+            Ok(cell) if state.is_over(place) || state.epoch != epoch => {
+                // Somebody died meanwhile with whom it goes.
+                remains.extend([cell]);
+                Err(state)
+            }
+            Ok(cell) => {
+                state.is_ready(self, place);
+                self.release(state);
+                if self.settings.keep.is_some() {
+                    cell.when_ended(self.look_again());
+                }
+                Ok(cell)
+            }
+            Err(_) if state.is_over(place) => Err(state),
+            Err(error) => {
+                let waiting = state.failed_to_start(self, place, &error);
+                if waiting.is_empty() {
+                    return Err(state);
+                }
+                self.release(state);
+                Err(self.tell_waiting(waiting, error))
+            }
+        }
+    }
+
+    /// Those who waited for a guest are told why there is none.
+    fn tell_waiting(&self, waiting: Vec<Waiting>, error: LoadError) -> MutexGuard<'_, State> {
+        let (orders, promises): (Vec<Order>, Vec<_>) =
+            waiting.into_iter().map(Waiting::into_parts).unzip();
+        let reports = self.source.unready(&orders, error);
+        let mut state = self.lock();
+        for ((order, promise), report) in orders.iter().zip(promises).zip(reports) {
+            state.answer(self, promise, report, None, order);
+        }
+        state
+    }
+
+    /// Waits with nothing left to clear up; after clearing, whoever waits has to look again.
+    fn pause_cleared<'a>(
+        &'a self,
+        state: MutexGuard<'a, State>,
+        condvar: &Condvar,
+        until: Option<Instant>,
+        remains: &mut Remains,
+    ) -> MutexGuard<'a, State> {
+        if remains.is_empty() {
+            return self.pause(state, condvar, until);
+        }
+        self.release(state);
+        remains.clear();
+        self.lock()
     }
 
     fn next_turn(
@@ -169,14 +205,15 @@ impl Shared {
         cell: Box<dyn Cell>,
         remains: &mut Remains,
     ) -> Turn {
-        if remains.0.len() >= MOST_REMAINS {
+        if remains.are_many_or_late() {
             remains.clear();
         }
         let vitals = cell.vitals();
-        let used_up = self.used_up(vitals);
         let has_ended = self.settings.keep.is_some() && !cell.is_usable();
         let mut state = self.lock();
         let now = Instant::now();
+        state.slots[place.slot].resident = vitals.resident_bytes;
+        let used_up = state.slots[place.slot].used_up(vitals);
         let turn = if state.is_over(place) {
             self.end(&mut state, place);
             Turn::End
@@ -191,7 +228,7 @@ impl Shared {
             Turn::Bury(cell)
         } else {
             state.slots[place.slot].cell = Some(cell);
-            let keep = self.settings.keep;
+            let keep = state.slots[place.slot].keep;
             let old_at =
                 keep.and_then(|reuse| now.checked_add(reuse.max_age.saturating_sub(vitals.age)));
             self.rest(state, place, old_at, remains);
@@ -209,7 +246,7 @@ impl Shared {
             None => (cell, None),
         };
         let (report, is_unread) = self.run(&mut used, &order, &limits, &stop);
-        let done = Box::new(Done { report, worker: None, hold: None });
+        let done = Box::new(Done { report, worker: None, hold: None, hooks: None });
         let goes_on = self.settings.keep.is_some() && used.is_usable() && !order.alone;
         let (left, spent) = if goes_on { (Some(used), None) } else { (own, Some(used)) };
         Ran { done, is_unread, left, spent }
@@ -225,9 +262,12 @@ impl Shared {
     ) -> (Report, bool) {
         if self.settings.keep.is_some() && order.alone && cell.vitals().tasks_run > 0 {
             // It brings a past that this task shall not see.
-            match self.source.open(true) {
+            match self.source.open(true, stop) {
                 Ok(fresh) => *cell = fresh,
-                Err(error) => return (self.source.unrun(order, error.into_evidence()), false),
+                Err(error) => {
+                    let mut reports = self.source.unready(std::slice::from_ref(order), error);
+                    return (reports.remove(0), false);
+                }
             }
         }
         // Nobody pays for it who has no subscriber.
@@ -283,20 +323,6 @@ impl Shared {
         self.release(state);
     }
 
-    pub(super) fn make_spare(self: &Arc<Self>) {
-        let opened = self.source.open_spare(self.settings.keep.is_some());
-        if let Ok(cell) = &opened {
-            cell.when_ended(self.look_again());
-        }
-        let mut state = self.lock();
-        let made = state.spares.made(opened, Instant::now(), self.chance.next());
-        if let Err(error) = &made {
-            state.tell(self, || Happening::WorkerFailedToStart { why: error.to_string() });
-        }
-        self.release(state);
-        drop(made);
-    }
-
     /// A spare whose guest is still there.
     fn still_ready(&self, spare: Box<dyn Cell>) -> Option<Box<dyn Cell>> {
         if spare.is_usable() {
@@ -314,11 +340,6 @@ impl Shared {
         }
         state.hand_on(self);
         self.release(state);
-    }
-
-    pub(super) fn used_up(&self, vitals: Vitals) -> Option<String> {
-        let Vitals { resident_bytes, tasks_run, age } = vitals;
-        self.settings.keep?.used_up(tasks_run, age, resident_bytes)
     }
 
     fn end(&self, state: &mut State, place: Place) {

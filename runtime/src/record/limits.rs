@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::limits::Limits;
-use crate::quantity::Cpus;
+use crate::quantity::{ByteSize, Cpus};
 
 use super::micros;
 
@@ -18,6 +18,7 @@ pub(super) struct LimitsRecord {
     fuel: Option<u64>,
     stack_bytes: u64,
     output_bytes: u64,
+    stdin_bytes: Option<u64>,
     result_bytes: u64,
     open_files: u32,
     processes: u32,
@@ -37,6 +38,7 @@ pub(super) fn limits_record(limits: &Limits) -> LimitsRecord {
         fuel: limits.fuel,
         stack_bytes: limits.stack.as_u64(),
         output_bytes: limits.output.as_u64(),
+        stdin_bytes: limits.stdin.map(ByteSize::as_u64),
         result_bytes: limits.result.as_u64(),
         open_files: limits.open_files,
         processes: limits.processes,

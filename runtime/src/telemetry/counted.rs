@@ -14,19 +14,25 @@ pub(super) fn describe() {
         ("worker_failed_starts", "workers that could not be started"),
         ("tasks_queued", "tasks that were taken on"),
         ("tasks_finished", "tasks that have their report, by verdict"),
+        ("tasks_answered", "tasks that were not run, as others had done what they were for"),
         ("tasks_rejected", "tasks that were not taken on, by the reason"),
         ("breaker_changes", "circuit breakers that changed their state, by the new one"),
         ("retries", "tasks that were tried again, by the verdict before"),
+        ("retries_held", "tasks that waited for a breaker's probe before they were tried again"),
         ("hedges", "second copies of tasks that were late"),
         ("hedges_won", "second copies that answered before the first one"),
         ("quarantine_added", "inputs that are refused since they killed worker after worker"),
         ("quarantine_released", "inputs that were let go by hand"),
+        ("history_losses", "times at which the history of crashes could no longer be written"),
     ] {
         describe_counter!(format!("sandtrap_{name}_total"), what);
     }
     describe_gauge!("sandtrap_tasks_waiting", "tasks that wait for a worker");
     describe_gauge!("sandtrap_tasks_running", "tasks that run");
-    describe_gauge!("sandtrap_health_alert", "1 while this pattern of crashes is there, else 0");
+    describe_gauge!(
+        "sandtrap_health_alert",
+        "of how many subjects this pattern of crashes is seen now"
+    );
     describe_histogram!("sandtrap_task_wait_seconds", "how long tasks waited for a worker");
     describe_histogram!("sandtrap_task_seconds", "how long tasks ran");
     describe_histogram!(
@@ -78,6 +84,7 @@ pub(super) fn count(happening: &Happening) {
                 gauge!("sandtrap_tasks_waiting").decrement(1.0);
             }
         }
+        Happening::TaskAnswered { .. } => counter!("sandtrap_tasks_answered_total").increment(1),
         Happening::TaskRejected { why, .. } => {
             counter!("sandtrap_tasks_rejected_total", "why" => why.name()).increment(1);
         }
@@ -87,6 +94,7 @@ pub(super) fn count(happening: &Happening) {
         Happening::RetryAttempt { label, .. } => {
             counter!("sandtrap_retries_total", "verdict" => label.as_str()).increment(1);
         }
+        Happening::RetryHeld { .. } => counter!("sandtrap_retries_held_total").increment(1),
         Happening::HedgeSent { .. } => counter!("sandtrap_hedges_total").increment(1),
         Happening::HedgeWon { .. } => counter!("sandtrap_hedges_won_total").increment(1),
         Happening::QuarantineAdded { .. } => {
@@ -95,9 +103,11 @@ pub(super) fn count(happening: &Happening) {
         Happening::QuarantineReleased { .. } => {
             counter!("sandtrap_quarantine_released_total").increment(1);
         }
+        Happening::HistoryLost { .. } => counter!("sandtrap_history_losses_total").increment(1),
         Happening::Health(alert) => {
-            let raised = if alert.raised { 1.0 } else { 0.0 };
-            gauge!("sandtrap_health_alert", "pattern" => alert.pattern.name()).set(raised);
+            // Subjects are no labels, for there are endlessly many of them.
+            let seen = gauge!("sandtrap_health_alert", "pattern" => alert.pattern.name());
+            if alert.raised { seen.increment(1.0) } else { seen.decrement(1.0) }
         }
     }
 }
@@ -113,7 +123,7 @@ mod tests {
     };
 
     use crate::label::Label;
-    use crate::policy::health::{Alert, Pattern};
+    use crate::policy::health::{Alert, Pattern, Subject};
     use crate::rejection::Rejection;
     use crate::task::TaskId;
     use crate::telemetry::{Happening, Telemetry};
@@ -183,7 +193,8 @@ mod tests {
         let telemetry = Telemetry::default().and(Telemetry::to_metrics());
         let (task, label) = (TaskId::named("t"), Label::CrashedAbort);
         let (waited, took) = (Duration::from_secs(1), Duration::from_secs(2));
-        let alert = Alert { pattern: Pattern::CrashRate, raised: true, count: 6 };
+        let (pattern, subject) = (Pattern::CrashRate, Subject::Device("cuda:0".into()));
+        let alert = Alert { pattern, subject, raised: true, count: 6 };
         let why = Rejection::Draining;
         metrics::with_local_recorder(&kept, || {
             for happening in [
@@ -192,7 +203,8 @@ mod tests {
                 Happening::WorkerCrashed { worker: 1, task: Some(task.clone()), label },
                 Happening::RetryAttempt { task: task.clone(), attempt: 2, delay: waited, label },
                 Happening::TaskRejected { task, why },
-                Happening::Health(alert),
+                Happening::Health(alert.clone()),
+                Happening::Health(Alert { raised: false, ..alert }),
             ] {
                 telemetry.tell(&happening);
             }
@@ -207,7 +219,8 @@ mod tests {
             "sandtrap_worker_crashes_total{verdict=crashed.abort} +1",
             "sandtrap_retries_total{verdict=crashed.abort} +1",
             "sandtrap_tasks_rejected_total{why=draining} +1",
-            "sandtrap_health_alert{pattern=crash-rate} 1",
+            "sandtrap_health_alert{pattern=crash-rate} +1",
+            "sandtrap_health_alert{pattern=crash-rate} -1",
         ];
         assert_eq!(*kept.0.lock().unwrap(), expected);
     }

@@ -16,13 +16,16 @@ pub(super) fn log(happening: &Happening) {
         Happening::WorkerRestarted { worker, after } => info!(worker, ?after, "{name}"),
         Happening::WorkerRecycled { worker, why } => info!(worker, why, "{name}"),
         Happening::WorkerAbandoned { worker } => warn!(worker, "{name}"),
-        Happening::WorkerFailedToStart { why } => warn!(why, "{name}"),
+        Happening::WorkerFailedToStart { why } | Happening::HistoryLost { why } => {
+            warn!(why, "{name}");
+        }
         Happening::TaskQueued { task, waiting } => debug!(%task, waiting, "{name}"),
         Happening::TaskReturned { task, worker } => debug!(%task, worker, "{name}"),
         Happening::TaskStarted { task, worker, waited } => debug!(%task, worker, ?waited, "{name}"),
         Happening::TaskFinished { task, worker, label, took } => {
             debug!(%task, worker, verdict = label.as_str(), ?took, "{name}");
         }
+        Happening::TaskAnswered { task } => debug!(%task, "{name}"),
         Happening::TaskRejected { task, why } => debug!(%task, %why, "{name}"),
         Happening::BreakerChanged { key, change } => {
             warn!(key = %key, from = change.from.name(), to = change.to.name(), why = ?change.why, "{name}");
@@ -30,15 +33,21 @@ pub(super) fn log(happening: &Happening) {
         Happening::RetryAttempt { task, attempt, delay, label } => {
             info!(%task, attempt, ?delay, verdict = label.as_str(), "{name}");
         }
+        Happening::RetryHeld { task, attempt, key, delay } => {
+            info!(%task, attempt, key = %key, ?delay, "{name}");
+        }
         Happening::HedgeSent { task } | Happening::HedgeWon { task } => info!(%task, "{name}"),
         Happening::QuarantineAdded { culprit, deaths } => {
             warn!(kind = %culprit.kind, deaths, "{name}");
         }
         Happening::QuarantineReleased { culprit } => info!(kind = %culprit.kind, "{name}"),
         Happening::Health(alert) if alert.raised => {
-            warn!(pattern = alert.pattern.name(), count = alert.count, "{name}");
+            let (pattern, subject) = (alert.pattern.name(), &alert.subject);
+            warn!(pattern, %subject, count = alert.count, "{name}");
         }
-        Happening::Health(alert) => info!(pattern = alert.pattern.name(), "{name}"),
+        Happening::Health(alert) => {
+            info!(pattern = alert.pattern.name(), subject = %alert.subject, "{name}");
+        }
     }
 }
 

@@ -94,6 +94,11 @@ pub enum Happening {
         /// How long it ran.
         took: Duration,
     },
+    /// A task was not run: another one has done already what it is for, and its report is this one's.
+    TaskAnswered {
+        /// Which one.
+        task: TaskId,
+    },
     /// A task was not taken on.
     TaskRejected {
         /// Which one.
@@ -119,6 +124,17 @@ pub enum Happening {
         /// How the last one ended.
         label: Label,
     },
+    /// A task that is to be tried again has come upon an open breaker, and waits for its next probe.
+    RetryHeld {
+        /// Which one.
+        task: TaskId,
+        /// Which attempt waits.
+        attempt: u32,
+        /// The breaker.
+        key: Arc<str>,
+        /// For how long.
+        delay: Duration,
+    },
     /// A task is late, and a second copy of it was sent.
     HedgeSent {
         /// Which one.
@@ -141,7 +157,12 @@ pub enum Happening {
         /// What kind of work, on which input.
         culprit: Culprit,
     },
-    /// A pattern of crashes appeared, or is over.
+    /// The file for the history of crashes can't be read or written. Told once, until it can be written again.
+    HistoryLost {
+        /// Why not.
+        why: String,
+    },
+    /// A pattern of crashes appeared, or is over, of what it names.
     Health(Alert),
 }
 
@@ -159,6 +180,7 @@ impl Happening {
             Self::TaskStarted { .. } => "task.started",
             Self::TaskReturned { .. } => "task.returned",
             Self::TaskFinished { .. } => "task.finished",
+            Self::TaskAnswered { .. } => "task.answered",
             Self::TaskRejected { .. } => "task.rejected",
             Self::BreakerChanged { change, .. } => match change.to {
                 Mode::Closed => "breaker.closed",
@@ -167,10 +189,12 @@ impl Happening {
                 Mode::ForcedOpen | Mode::Disabled | Mode::MetricsOnly => "breaker.set",
             },
             Self::RetryAttempt { .. } => "retry.attempt",
+            Self::RetryHeld { .. } => "retry.held",
             Self::HedgeSent { .. } => "hedge.sent",
             Self::HedgeWon { .. } => "hedge.won",
             Self::QuarantineAdded { .. } => "quarantine.added",
             Self::QuarantineReleased { .. } => "quarantine.released",
+            Self::HistoryLost { .. } => "health.history-lost",
             Self::Health(alert) if alert.raised => "health.alert",
             Self::Health(_) => "health.cleared",
         }

@@ -137,7 +137,10 @@ impl WasmCell {
         };
         // A component hears its call, and answers it, in another way.
         let (outbox, witness) = match self.image.code.has_channel() {
-            true => (Outbox::of(attempt, turn)?, Witness::of(attempt, turn)),
+            true => {
+                let granted = &self.image.granted.functions;
+                (Outbox::of(attempt, turn, granted)?, Witness::of(attempt, turn))
+            }
             false => (Outbox::default(), Witness::default()),
         };
         let room = self.room()?;
@@ -179,7 +182,7 @@ impl WasmCell {
             image: Arc::clone(&self.image),
             entrance,
             limits: attempt.limits.clone(),
-            input: Input::new(source, Arc::clone(stage.bell())),
+            input: Input::new(source, Arc::clone(stage.bell())).bounded(attempt.limits.stdin, stop),
             outlet: Arc::clone(outlet),
             signal: Arc::clone(signal),
             stop: stop.clone(),

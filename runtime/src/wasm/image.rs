@@ -8,6 +8,7 @@ use wasmtime::{InstancePre, Module, UnknownImportError};
 
 use crate::channel::results_in;
 use crate::evidence::{Guard, Step};
+use crate::guarding::Guarding;
 use crate::host::Granted;
 use crate::isolation::{Cell, Image, LoadError, OpenError};
 use crate::payload::Payloads;
@@ -160,6 +161,7 @@ impl WasmImage {
         let argv0 = Path::new(name).file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut guards = guards(engine.configuration, &dirs);
         guards.push(guard);
+        check_guards(&program.policy().guards, &guards)?;
         let granted = program.granted();
         let core_dump = program.wants_core_dump().then(|| Arc::clone(program.name()));
         let lends_memory = *program.wanted_payloads() != Payloads::Inline;
@@ -233,9 +235,29 @@ impl Image for WasmImage {
         true
     }
 
+    fn is_pure(&self) -> bool {
+        match &self.prepared.code {
+            Code::Module(code) => code.module.imports().len() == 0,
+            // None is without a world that it looks at.
+            Code::Component(_) => false,
+        }
+    }
+
     fn guards(&self) -> Vec<Guard> {
         self.prepared.guards.clone()
     }
+}
+
+/// Refuses a guest that would lack one of them, or that was promised one that modules don't have.
+fn check_guards(guarding: &Guarding, guards: &[Guard]) -> Result<(), LoadError> {
+    let missed = guarding.missed(guards).or_else(|| {
+        let absent = guarding.absent(|name| guards.iter().any(|guard| guard.name == name))?;
+        Some((absent, "it does not stand around this module".to_owned()))
+    });
+    missed.map_or(Ok(()), |(name, why)| {
+        let detail = format!("the guard `{name}` is required, and can't be had: {why}");
+        Err(LoadError::at(Step::Guard(name), detail))
+    })
 }
 
 /// The guards around every guest.

@@ -15,7 +15,6 @@ use wasmtime::component::Component;
 
 use crate::evidence::{Guard, GuardState, Step};
 use crate::isolation::{LoadError, StopHandle};
-use crate::permissions::GuardMode;
 use crate::task::{Policy, Program};
 use crate::trust::Trust;
 
@@ -250,7 +249,7 @@ impl Loader<'_> {
         };
         let guard = match unconfined {
             None => Guard::in_force(GUARD),
-            Some(why) if self.policy.guards == GuardMode::Required => {
+            Some(why) if self.policy.guards.requires(GUARD) => {
                 let detail = format!(
                     "the guard `{GUARD}` cannot be put up: {why}; allow the fall-back with best-effort \
                      guards, or load it as a module of your own"

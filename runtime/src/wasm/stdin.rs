@@ -11,6 +11,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
@@ -19,9 +20,13 @@ use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdinStream};
 use wasmtime_wasi::p2::{InputStream, Pollable, StreamError, StreamResult};
 
+use crate::evidence::StopReason;
+use crate::isolation::StopHandle;
+use crate::quantity::ByteSize;
 use crate::task::Stdin;
 
 use super::bell::{self, Bell};
+use super::ending::Interrupted;
 
 /// The most that one read gives.
 const MOST_AT_ONCE: usize = 64 * 1024;
@@ -135,11 +140,25 @@ pub(super) struct Input {
     bell: Arc<Bell>,
     /// Whether a read waits until it has all that it asked for.
     fills_buffers: bool,
+    bound: Option<Arc<Bound>>,
+}
+
+/// How much of it the guest may read.
+struct Bound {
+    left: AtomicU64,
+    stop: StopHandle,
 }
 
 impl Input {
     pub(super) fn new(source: Source, bell: Arc<Bell>) -> Self {
-        Self { source: Arc::new(Mutex::new(source)), bell, fills_buffers: false }
+        Self { source: Arc::new(Mutex::new(source)), bell, fills_buffers: false, bound: None }
+    }
+
+    /// The same, of which no more than this may be read: a guest that reads more is stopped.
+    pub(super) fn bounded(self, most: Option<ByteSize>, stop: &StopHandle) -> Self {
+        let left = most.map(|most| AtomicU64::new(most.as_u64()));
+        let bound = left.map(|left| Arc::new(Bound { left, stop: stop.clone() }));
+        Self { bound, ..self }
     }
 
     /// The same, but in what pieces the input comes is not seen: a read gives all that it asked for, unless
@@ -164,6 +183,24 @@ impl Input {
     }
 }
 
+impl Bound {
+    /// What is read for a guest that asks for this much: one byte more than it may have shows that there is more.
+    fn most_of(&self, size: usize) -> usize {
+        let left = self.left.load(Ordering::Relaxed).saturating_add(1);
+        usize::try_from(left).unwrap_or(size).min(size)
+    }
+
+    /// Counts what was read for it. It is stopped, and gets nothing of that, if it was too much.
+    fn allows(&self, count: usize) -> bool {
+        // Only the guest's own thread reads, so nobody comes between.
+        match self.left.load(Ordering::Relaxed).checked_sub(count as u64) {
+            Some(left) => self.left.store(left, Ordering::Relaxed),
+            None => _ = self.stop.stop(StopReason::Stdin),
+        }
+        self.stop.reason() != Some(StopReason::Stdin)
+    }
+}
+
 #[async_trait]
 impl Pollable for Input {
     async fn ready(&mut self) {
@@ -180,10 +217,15 @@ impl InputStream for Input {
         if self.poll_ready().is_pending() {
             return Ok(Bytes::new());
         }
-        match &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner) {
+        let size = self.bound.as_ref().map_or(size, |bound| bound.most_of(size));
+        let bytes = match &mut *self.source.lock().unwrap_or_else(PoisonError::into_inner) {
             Source::Bytes(left) if left.is_empty() => Err(StreamError::Closed),
             Source::Bytes(left) => Ok(left.split_to(size.min(left.len()))),
             Source::File(opened) => opened.read(size),
+        }?;
+        match &self.bound {
+            Some(bound) if !bound.allows(bytes.len()) => Err(StreamError::Trap(Interrupted.into())),
+            _ => Ok(bytes),
         }
     }
 

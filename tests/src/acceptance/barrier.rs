@@ -7,7 +7,7 @@ pub(super) const ROWS: [Row; 70] = [
     Row::new("s2", "crashes of devices and their libraries")
         .differs("by signs that the user names, and by the guest's own words"),
     Row::new("s3", "a tree of supervisors")
-        .differs("workers depend on nobody, so nothing else has to be restarted with them"),
+        .differs("workers depend on nobody, so nothing else has to be restarted with them; whoever has guests that share something says that the rest, or all, go with one that died"),
     Row::new("s4", "states of a worker"),
     Row::new("s5", "what is known of a worker"),
     Row::new("s6", "workers that belong to a device")
@@ -33,10 +33,10 @@ pub(super) const ROWS: [Row; 70] = [
     Row::new("s19", "three probes while half open")
         .differs("no more than three, each with a lease"),
     Row::new("s20", "a success takes back a failure").differs("only if that is asked for"),
-    Row::new("s21", "a breaker for each device").differs("in a table that is bounded"),
+    Row::new("s21", "a breaker for each device").differs("and for any key of the callers' own, in a table that is bounded"),
     Row::new("s22", "ask first, tell afterwards").differs("by a permit that can't be forgotten"),
     Row::new("s23", "an event when it opens").differs("one for every transition, with its reason"),
-    Row::new("s24", "a record of each crash").differs("with task, attempt and evidence"),
+    Row::new("s24", "a record of each crash").differs("with task, attempt, phase, evidence and the end of stderr"),
     Row::new("s25", "figures of each worker"),
     Row::new("s26", "figures of each device"),
     Row::new("s27", "a device is healthy, degraded or unhealthy")
@@ -46,7 +46,7 @@ pub(super) const ROWS: [Row; 70] = [
     Row::new("s30", "the history of crashes can be searched"),
     Row::new("s31", "a thousand records for an hour"),
     Row::new("s32", "an alert at many crashes").differs("one for a storm, and an all-clear"),
-    Row::new("s33", "an alert at memory faults").differs("and at eight other patterns"),
+    Row::new("s33", "an alert at memory faults").differs("and at five other patterns, each with the place, input, worker, program or device it is about"),
     Row::new("s34", "the device of a worker is known"),
     Row::new("s35", "healthy workers are counted"),
     Row::new("s36", "three attempts").differs("all three are in the last report"),

@@ -1,17 +1,25 @@
 //! A host that lacks something: runs one guest there and prints the report.
 //!
 //! `poor_host WHAT GUARDS PROFILE GUEST [PROCESSES]`, where WHAT is `tracing`, `groups`, `filters`, `users` (namespaces of
-//! users), `namespaces` (all of them), `landlock`, `landlock-N` (its version N) or `nothing`, and GUARDS `required` or
-//! `best-effort`. With a number of processes the guest has a short processor time for all of them.
+//! users), `namespaces` (all of them), `landlock`, `landlock-N` (its version N), `order` or `nothing`, and GUARDS `required` or
+//! `best-effort`, and behind that, each behind a comma, those that are `+required` or `-not` by their names. With a number of processes the guest has a short processor time for all of them.
+//! Without order it has something of everything that a process has from whoever started it, runs the guest bare, and has
+//! no filters either, so that the guest may ask for it.
 //! `poor_host WHAT probe '' ''` prints what a probe finds there instead.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
+#![expect(unsafe_code, reason = "what a host may have can't be had otherwise")]
 
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::personality;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::stat::{Mode, umask};
 use sandtrap::{
-    ByteSize, GuardMode, Limits, Permissions, Profile, Program, Record, Runtime, Task, Wall,
+    ByteSize, GuardMode, Guarding, Limits, Permissions, Profile, Program, Record, Runtime, Task,
+    Wall,
 };
 use sandtrap_tests::landlock_mask;
 use seccompiler::{
@@ -28,6 +36,7 @@ fn main() {
         "tracing" => forbid_tracing(),
         "groups" => hide_groups(),
         "filters" => forbid_filters(),
+        "order" => make_a_mess(guest),
         "users" => forbid_namespaces(nix::libc::CLONE_NEWUSER as u64),
         "namespaces" => forbid(nix::libc::SYS_unshare),
         "landlock" => forbid(nix::libc::SYS_landlock_create_ruleset),
@@ -43,7 +52,7 @@ fn main() {
         }
         return;
     }
-    let mode = if guards == "required" { GuardMode::Required } else { GuardMode::BestEffort };
+    let guards = guarding(guards);
     // Where nobody traces, several processes make it uncertain whose a kill for memory was.
     let processes = if guest.contains("heap") { 1 } else { 3 };
     let mut limits = Limits { memory: ByteSize::mib(64), processes, ..Limits::default() };
@@ -53,10 +62,19 @@ fn main() {
     }
     let profile: Profile = profile.parse().expect("a profile");
     let permissions = Permissions { profile, ..Permissions::default() };
-    let program = Program::file(guest).within(Wall::Native).limits(limits).guards(mode);
+    let program = Program::file(guest).within(Wall::Native).limits(limits).guards(guards);
     let program = program.permissions(permissions).backtrace(true);
     let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
+}
+
+fn guarding(text: &str) -> Guarding {
+    let mode = |is_required| if is_required { GuardMode::Required } else { GuardMode::BestEffort };
+    let mut words = text.split(',');
+    let all = Guarding::from(mode(words.next() == Some("required")));
+    words.fold(all, |guards, word| {
+        guards.with(&word[1..], mode(word.starts_with('+'))).expect("the name of a guard")
+    })
 }
 
 /// As a container does it: `ptrace` is an error, everything else is allowed.
@@ -93,6 +111,45 @@ fn refuse(rules: Vec<(i64, Vec<SeccompRule>)>) {
     );
     let program: BpfProgram = filter.and_then(TryInto::try_into).expect("a filter");
     seccompiler::apply_filter(&program).expect("filters are allowed");
+}
+
+/// Has what no guest should have, and shows by a bare process that one would have it.
+fn make_a_mess(guest: &str) {
+    let everything = SigSet::all();
+    everything.thread_set_mask().expect("a mask");
+    for ignored in [Signal::SIGPIPE, Signal::SIGHUP, Signal::SIGUSR1] {
+        let action = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+        // SAFETY: nothing is called where a signal is ignored.
+        unsafe { sigaction(ignored, &action) }.expect("an action");
+    }
+    umask(Mode::empty());
+    personality::set(personality::Persona::ADDR_NO_RANDOMIZE).expect("a personality");
+    add_key();
+    let leak = std::fs::File::open("/dev/null").expect("a file");
+    fcntl(&leak, FcntlArg::F_SETFD(FdFlag::empty())).expect("not to be closed");
+    std::mem::forget(leak);
+    // SAFETY: this process has one thread.
+    unsafe { std::env::set_var("SANDTRAP_SECRET", "x") };
+    let ended = std::process::Command::new(guest).status().expect("a bare process");
+    assert!(ended.success(), "{ended}");
+    forbid_filters();
+}
+
+/// Into a keyring of this session's own, so that nothing is left of it.
+fn add_key() {
+    const JOIN_SESSION: i32 = 1;
+    const SESSION: i32 = -3;
+    let (kind, name, value) = (c"user".as_ptr(), c"sandtrap-untidy".as_ptr(), c"x".as_ptr());
+    // SAFETY: no name for the keyring.
+    let joined = unsafe { nix::libc::syscall(nix::libc::SYS_keyctl, JOIN_SESSION, 0, 0, 0, 0) };
+    if joined < 0 {
+        // In many a container nobody may have keys.
+        return;
+    }
+    // SAFETY: constant texts, of which one byte is the value.
+    let added =
+        unsafe { nix::libc::syscall(nix::libc::SYS_add_key, kind, name, value, 1, SESSION) };
+    assert!(added >= 0, "{}", std::io::Error::last_os_error());
 }
 
 /// Where control groups can't be written. Without being root they can't be anyway.

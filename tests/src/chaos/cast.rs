@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sandtrap::policy::restart::{OnExcess, RestartSettings};
+use sandtrap::policy::restart::{OnExcess, RestartSettings, Strategy};
 use sandtrap::{
     Happening, Label, Limits, Loaded, Order, Permissions, Pool, PoolSettings, Program, Reuse,
     Runtime, Task, TaskId, Telemetry, Trust, Value,
@@ -63,6 +63,7 @@ const AT_ONCE: RestartSettings = RestartSettings {
     window: Duration::from_secs(1),
     on_excess: OnExcess::Slow(Duration::from_millis(1)),
     failed_starts: 3,
+    strategy: Strategy::OneForOne,
 };
 
 fn pool(loaded: &Loaded) -> Pool {

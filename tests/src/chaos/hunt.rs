@@ -10,6 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandtrap::{Happening, Telemetry};
 
+use crate::children::children;
+
 /// Who is hunted, and how many were caught.
 pub(super) struct Hunt {
     program: PathBuf,
@@ -77,17 +79,9 @@ impl Hunt {
 
     /// Children of this process that run the program: nobody else's, and the keeper is another program.
     fn children(&self) -> Vec<Pid> {
-        let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-        let lists =
-            threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
-        let pids: Vec<i32> = lists
-            .flat_map(|list| {
-                list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()
-            })
-            .collect();
         let is_prey = |pid: &i32| {
             fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == self.program)
         };
-        pids.into_iter().filter(is_prey).map(Pid::from_raw).collect()
+        children().into_iter().filter(is_prey).map(Pid::from_raw).collect()
     }
 }

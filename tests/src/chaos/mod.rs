@@ -73,6 +73,8 @@ pub struct Chaos {
     pub restarts: usize,
     /// How long callers waited who wanted one well-behaved task after another: one behind each wall.
     pub waited: Vec<Pulse>,
+    /// How long the longest task of the storm ran.
+    pub longest: Duration,
     /// Before there was any pool, after half of the tasks, after all of them, and when all pools are gone.
     pub counted: [Counted; 4],
     /// Resident memory in KiB on the way, every so many tasks.
@@ -129,16 +131,17 @@ impl Chaos {
             killed,
             restarts,
             waited,
+            longest: tally.longest,
             counted: [before, way.half.unwrap_or(late), late, Counted::now()],
             resident: way.resident,
             took: began.elapsed(),
         }
     }
 
-    /// Whether every report was right, and everybody is still there.
+    /// Whether every report was right, callers were answered in time throughout, and everybody is still there.
     pub fn is_right(&self) -> bool {
-        let has_right_reports =
-            self.wrong.is_empty() && self.waited.iter().all(|of| of.wrong.is_empty());
+        let is_served = |of: &Pulse| of.wrong.is_empty() && of.is_in_time(self.longest);
+        let has_right_reports = self.wrong.is_empty() && self.waited.iter().all(is_served);
         has_right_reports && self.lost.is_empty() && self.counted[2].children == 0
     }
 }
@@ -191,6 +194,7 @@ struct Tally {
     labels: BTreeMap<&'static str, usize>,
     wrong: BTreeMap<String, usize>,
     lost: Vec<String>,
+    longest: Duration,
 }
 
 impl Tally {
@@ -206,6 +210,7 @@ impl Tally {
         let asked = ticket.task().clone();
         let report: Report = ticket.wait();
         let label = report.verdict.label();
+        self.longest = self.longest.max(report.usage.wall);
         *self.labels.entry(label.as_str()).or_insert(0) += 1;
         if report.task.id != asked {
             self.wrong(format!("{}: the report of another task", cast.name));
@@ -251,6 +256,7 @@ impl fmt::Display for Chaos {
         for pulse in &self.waited {
             writeln!(f, "{pulse}")?;
         }
+        writeln!(f, "the longest task ran for {:.1?}", self.longest)?;
         let moments = ["before", "after half of it", "at the end", "without pools"];
         for (when, counted) in moments.iter().zip(self.counted) {
             let Counted { resident_kib, descriptors, children, groups, threads, .. } = counted;

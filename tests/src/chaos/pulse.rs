@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::cast::Cast;
 
+/// So many times as long as the longest task of the storm ran may a caller wait for one that does next to nothing. Whoever is
+/// starved waits for many of them; where everything is slow, the longest task is, too.
+const PATIENCE: u32 = 4;
+
 /// How long one caller waited.
 #[derive(Clone, Debug)]
 pub struct Pulse {
@@ -31,6 +35,11 @@ impl Pulse {
         }
         times.sort_unstable();
         Self { name: cast.name.clone(), times, wrong }
+    }
+
+    /// Whether nobody had to wait for it much longer than the longest task of the storm ran, on this machine at this time.
+    pub fn is_in_time(&self, longest: Duration) -> bool {
+        self.percentile(100) <= longest * PATIENCE
     }
 
     /// The time within which so many in a hundred were answered.

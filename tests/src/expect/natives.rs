@@ -21,6 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
                          processes, so there is nothing to build";
     [
         row("bare_fork").native(Completed),
+        row("bare_zygote").native(Completed),
         row("bus_error").native(CrashedMemoryFault).under(Profile::Jit),
         row("closes_streams").native(StoppedWallTime).hangs(),
         row("cpu_hog_children").native(StoppedCpuTime).under(Profile::Process).with(|limits| {
@@ -56,6 +57,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("orphan").native(Completed).under(Profile::Process).with(|limits| limits.processes = 3),
         row("other_thread_aborts").native(CrashedMemoryFault),
         row("prints_environment").native(Completed),
+        row("born_with").native(DeniedSyscall),
         row("prints_signals").native(Completed),
         row("raise_segv").native(CrashedKilled),
         row("raises_xfsz").native(CrashedKilled),

@@ -67,7 +67,7 @@ fn s37_delays_between_attempts_are_awaited_too() {
 }
 
 #[test]
-fn s44_a_deadline_ends_the_wait_for_room() {
+fn s44_the_wait_for_room_is_bounded_by_the_deadline_and_apart_from_it() {
     let wall = Acted::new();
     let executor = narrow(&wall);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -77,8 +77,16 @@ fn s44_a_deadline_ends_the_wait_for_room() {
     wall.wait_for(1);
     let mut waits = pin!(executor.submit(task("ok")));
     assert!(poll(waits.as_mut(), &rung).is_pending());
-    let report = runtime.block_on(executor.submit(task("ok").within(Duration::from_millis(5))));
-    assert_eq!(label(&report), "unstarted.rejected");
+    let moment = Duration::from_millis(5);
+    for (soon, why) in [
+        (task("ok").within(moment), "deadline"),
+        (task("ok").within(LONG).queued_at_most(moment), "no worker was free for it within 5 ms"),
+    ] {
+        let report = runtime.block_on(executor.submit(soon));
+        let words = report.verdict.to_string();
+        assert_eq!(label(&report), "unstarted.rejected");
+        assert!(words.contains(why), "{words}");
+    }
     wall.let_go();
     assert_eq!(label(&runtime.block_on(waits)), "completed");
     assert_eq!(label(&runtime.block_on(busy)), "completed");

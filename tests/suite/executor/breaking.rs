@@ -1,7 +1,7 @@
 //! Breakers, quarantine and health around real attempts.
 
 use sandtrap::policy::breaker::Mode;
-use sandtrap::policy::health::{Filter, HealthSettings, Level};
+use sandtrap::policy::health::{Filter, HealthSettings, Level, Subject};
 use sandtrap::policy::quarantine::QuarantineSettings;
 
 use super::*;
@@ -93,6 +93,54 @@ fn s21_each_device_has_a_breaker_of_its_own() {
 }
 
 #[test]
+fn s21_a_callers_own_key_has_a_breaker_beside_program_and_device() {
+    let told = Told::default();
+    let breaker = Some(BreakerSettings::default());
+    let settings = telling(&told, ExecutorSettings { breaker, ..bare() });
+    let executor = executor(&Acted::new(), settings);
+    for others in ["acted", "cpu"] {
+        executor.set_breaker(others, Mode::Disabled);
+    }
+    let of = |does, tenant: &str| executor.run(once(does).device("cpu").breaker(tenant));
+    (0..5).for_each(|_| _ = of("fault", "tenant-7"));
+    let refused = of("ok", "tenant-7");
+    let words = refused.verdict.to_string();
+    assert!(words.contains("`tenant-7` is open; try again in "), "{words}");
+    assert_eq!(label(&of("ok", "tenant-8")), "completed", "a neighbour is not gated");
+    assert_eq!(label(&executor.run(once("ok").device("cpu"))), "completed");
+    let (mode, next) = executor.breaker("tenant-7").unwrap();
+    assert_eq!((mode, next.is_some()), (Mode::Open, true));
+    assert_eq!(told.names("breaker"), ["breaker.set", "breaker.set", "breaker.opened"]);
+    let opened = told.all().into_iter().any(|it| {
+        matches!(it, Happening::BreakerChanged { key, change } if &*key == "tenant-7" && change.to == Mode::Open)
+    });
+    assert!(opened);
+    executor.set_breaker("tenant-7", Mode::Closed);
+    executor.set_breaker("tenant-8", Mode::ForcedOpen);
+    assert_eq!(label(&of("ok", "tenant-7")), "completed");
+    assert_eq!(label(&of("ok", "tenant-8")), "unstarted.rejected");
+    // One name is one breaker, whoever bears it: a task is counted there once.
+    executor.set_breaker("acted", Mode::Closed);
+    (0..4).for_each(|_| _ = executor.run(once("fault").breaker("acted")));
+    assert_eq!(executor.breaker("acted").unwrap().0, Mode::Closed);
+}
+
+#[test]
+fn s21_callers_keys_are_bounded_and_no_open_breaker_is_forgotten_for_closed_ones() {
+    let breaker = Some(BreakerSettings::default());
+    let executor = executor(&Acted::new(), ExecutorSettings { breaker, ..bare() });
+    executor.set_breaker("acted", Mode::Disabled);
+    executor.set_breaker("forced", Mode::ForcedOpen);
+    (0..4).for_each(|_| _ = executor.run(once("fault").breaker("old")));
+    for number in 0..1_500 {
+        executor.run(once("ok").breaker(format!("tenant-{number}")));
+    }
+    assert_eq!(label(&executor.run(once("ok").breaker("forced"))), "unstarted.rejected");
+    executor.run(once("fault").breaker("old"));
+    assert_eq!(executor.breaker("old").unwrap().0, Mode::Closed, "its four were forgotten");
+}
+
+#[test]
 fn s46_what_is_refused_or_fails_by_itself_says_nothing_about_a_device() {
     let breaker = Some(BreakerSettings::default());
     let executor = executor(&Acted::new(), ExecutorSettings { breaker, ..bare() });
@@ -147,6 +195,10 @@ fn s10_s24_s29_s35_s56_health_knows_workers_devices_and_crashes() {
     let (wall, told) = (Acted::new(), Told::default());
     let settings = ExecutorSettings { health: Some(HealthSettings::default()), ..bare() };
     let executor = executor(&wall, telling(&told, settings));
+    // Both workers are known before there is anything to count for them.
+    while executor.health().unwrap().workers < 2 {
+        std::thread::yield_now();
+    }
     assert_eq!(label(&executor.run(once("ok").device("cpu"))), "completed");
     assert_eq!(executor.health().unwrap().level, Level::Healthy);
     (0..11).for_each(|_| _ = executor.run(once("fault").device("cpu")));
@@ -159,8 +211,35 @@ fn s10_s24_s29_s35_s56_health_knows_workers_devices_and_crashes() {
         executor.crashes(&Filter { device: Some("cpu".into()), ..Filter::default() }, 100);
     assert_eq!((crashes.len(), crashes[0].attempt), (11, 1));
     assert!(crashes[0].task.to_string().starts_with("task-"), "the original has nil here");
+    // Each of its workers has figures of its own, and all of them together are those of the program.
+    let workers: Vec<_> = executor.pool().workers.iter().map(|it| it.worker).collect();
+    let of_workers: Vec<_> = workers.iter().filter_map(|it| executor.worker(*it)).collect();
+    let sums = of_workers.iter().fold((0, 0), |sum, it| (sum.0 + it.requests, sum.1 + it.crashes));
+    assert_eq!((of_workers.len(), sums), (status.workers, (12, 11)));
+    let all = executor.program().unwrap();
+    assert_eq!((all.requests, all.crashes), (12, 11));
+    assert!(all.last_healthy < all.last_active && executor.worker(1_000_000).is_none());
+    // Patterns are told of what they are about.
+    let device = Subject::Device("cpu".into());
+    let of_device =
+        |it: &Happening| matches!(it, Happening::Health(alert) if alert.subject == device);
+    assert_eq!(told.all().iter().filter(|it| of_device(it)).count(), 2, "rate and faults");
     let alerts = told.names("health");
-    assert!(alerts.len() <= 4 && alerts.iter().all(|name| *name == "health.alert"), "{alerts:?}");
+    assert!(alerts.len() <= 6 && alerts.iter().all(|name| *name == "health.alert"), "{alerts:?}");
+}
+
+#[test]
+fn s24_a_record_says_how_far_its_guest_was_and_what_it_wrote_last() {
+    let settings = ExecutorSettings { health: Some(HealthSettings::default()), ..bare() };
+    let executor = executor(&Acted::new(), settings);
+    for does in ["fault", "screams", "relapses"] {
+        executor.run(once(does));
+    }
+    let crashes = executor.crashes(&Filter::default(), 10);
+    let phases: Vec<_> = crashes.iter().rev().map(|crash| crash.phase.name()).collect();
+    assert_eq!(phases, ["task", "task", "after-result"]);
+    assert_eq!((crashes[2].stderr.as_str(), crashes[1].stderr.len()), ("", 1024));
+    assert!(crashes[1].stderr.ends_with("xxx last words"), "{}", crashes[1].stderr);
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod breaking;
 mod devices;
 mod fleet;
 mod hedging;
+mod history;
+mod levels;
 mod stages;
 mod trying;
 

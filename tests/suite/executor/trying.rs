@@ -1,5 +1,7 @@
 //! Trying again: what, how often, with what, and what is left of it in the report.
 
+use std::time::Instant;
+
 use sandtrap::{ByteSize, Record};
 
 use super::*;
@@ -81,6 +83,77 @@ fn s44_one_deadline_is_for_all_attempts_and_the_delays_between_them() {
     assert_eq!(defaults.deadline, Some(Duration::from_secs(30)));
 }
 
+/// One failure opens the breaker, and a retry comes upon it.
+fn brittle(open_for: Duration, most: Duration) -> ExecutorSettings {
+    let longest_open = open_for;
+    let breaker = BreakerSettings {
+        failures: 1,
+        open_for,
+        longest_open,
+        open_jitter: 0,
+        ..BreakerSettings::default()
+    };
+    let retry = quick().map(|retry| RetrySettings { most, ..retry });
+    ExecutorSettings { breaker: Some(breaker), retry, ..bare() }
+}
+
+#[test]
+fn s43_a_retry_waits_for_the_probe_of_an_open_breaker_where_that_is_soon_enough() {
+    let (wall, told) = (Acted::new(), Told::default());
+    wall.flaky_for(1);
+    let open_for = Duration::from_millis(300);
+    let executor = executor(&wall, telling(&told, brittle(open_for, LONG)));
+    let began = Instant::now();
+    let report = executor.run(task("flaky").within(LONG));
+    let labels: Vec<_> = report.history.iter().map(|attempt| attempt.label.as_str()).collect();
+    assert_eq!(labels, ["crashed.memory-fault", "completed"]);
+    assert!(began.elapsed() >= open_for, "nobody passes an open breaker");
+    // On a host that stands still for as long, its time is up before anybody asks.
+    let held = told.names("retry").iter().filter(|name| **name == "retry.held").count();
+    assert_eq!(held > 0, report.history[1].delay > Duration::ZERO);
+    assert_eq!(told.names("task.rejected").len(), 0);
+}
+
+#[test]
+fn s43_a_retry_is_given_up_where_the_probe_is_too_late_for_it() {
+    for (within, most) in [(LONG / 2, LONG), (LONG * 2, LONG / 2)] {
+        let told = Told::default();
+        let executor = executor(&Acted::new(), telling(&told, brittle(LONG, most)));
+        let report = executor.run(task("fault").within(within));
+        assert_eq!((label(&report), report.attempts), ("crashed.memory-fault", 1));
+        let rejected = told.all().into_iter().find_map(|happening| match happening {
+            Happening::TaskRejected { why, .. } => why.retry_after(),
+            _ => None,
+        });
+        assert!(rejected.is_some_and(|after| after <= LONG && after > LONG / 2), "{rejected:?}");
+    }
+}
+
+#[test]
+fn a_stop_ends_a_retry_that_waits_for_a_breaker() {
+    let (wall, told) = (Acted::new(), Told::default());
+    let executor = executor(&wall, telling(&told, brittle(LONG, LONG)));
+    let stop = StopHandle::new();
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| executor.run_with(task("screams"), &stop));
+        while !told.names("retry").contains(&"retry.held") {
+            std::thread::yield_now();
+        }
+        stop.stop(sandtrap::StopReason::Cancelled);
+        assert_last_attempt_is_told(&run.join().unwrap());
+    });
+}
+
+/// A task that screamed, and was stopped before it was tried again.
+fn assert_last_attempt_is_told(report: &Report) {
+    assert_eq!((label(report), report.attempts), ("stopped.cancelled", 1));
+    let history: Vec<_> = report.history.iter().map(|attempt| attempt.label.as_str()).collect();
+    assert_eq!(history, ["crashed.memory-fault"]);
+    assert!(report.output.stderr_text().ends_with("last words"), "what it wrote is lost");
+    assert!(report.usage.wall > Duration::ZERO, "what it used is lost");
+    assert_eq!(report.facts.stopped_by_us, Some(sandtrap::StopReason::Cancelled));
+}
+
 #[test]
 fn a_stop_ends_a_task_while_it_runs_and_while_it_waits_to_be_tried_again() {
     let (wall, told) = (Acted::new(), Told::default());
@@ -91,17 +164,21 @@ fn a_stop_ends_a_task_while_it_runs_and_while_it_waits_to_be_tried_again() {
         ..RetrySettings::default()
     });
     let executor = executor(&wall, telling(&told, ExecutorSettings { retry, ..bare() }));
-    for does in ["waits", "fault"] {
+    for does in ["waits", "screams"] {
         let stop = StopHandle::new();
         let began = wall.began().len();
         std::thread::scope(|scope| {
             let run = scope.spawn(|| executor.run_with(task(does), &stop));
             wall.wait_for(began + 1);
-            while does == "fault" && told.names("retry").is_empty() {
+            while does == "screams" && told.names("retry").is_empty() {
                 std::thread::yield_now();
             }
             stop.stop(sandtrap::StopReason::Cancelled);
-            assert_eq!(label(&run.join().unwrap()), "stopped.cancelled", "{does}");
+            let report = run.join().unwrap();
+            assert_eq!(label(&report), "stopped.cancelled", "{does}");
+            if does == "screams" {
+                assert_last_attempt_is_told(&report);
+            }
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Deaths: each costs its own task and nothing else.
 
 use sandtrap::Limits;
-use sandtrap::policy::restart::RestartSettings;
+use sandtrap::policy::restart::{RestartSettings, Strategy};
 
 use super::*;
 
@@ -14,6 +14,7 @@ const AT_ONCE: RestartSettings = RestartSettings {
     window: Duration::from_secs(60),
     on_excess: sandtrap::policy::restart::OnExcess::Slow(Duration::from_millis(1)),
     failed_starts: 3,
+    strategy: Strategy::OneForOne,
 };
 
 #[test]

@@ -6,6 +6,7 @@ mod here;
 mod kept;
 mod order;
 mod queue;
+mod together;
 mod unread;
 
 use std::sync::{Arc, Mutex};

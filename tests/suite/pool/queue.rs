@@ -13,7 +13,8 @@ use super::*;
 /// A pool of one worker that is busy until the gate opens.
 fn busy(wall: &Acted, settings: PoolSettings) -> Pool {
     let pool = pool(wall, PoolSettings { workers: 1, ..settings });
-    drop(pool.try_submit(named("gate", "first")).unwrap());
+    // Its worker may be late, whatever a task may wait for here.
+    drop(pool.try_submit(named("gate", "first").queued_at_most(LONG)).unwrap());
     wall.wait_for(1);
     pool
 }
@@ -71,6 +72,44 @@ fn s44_a_deadline_that_passes_in_the_queue_is_told_then_and_needs_no_worker() {
     assert!(report.verdict.to_string().contains("deadline passed"), "{}", report.verdict);
     assert_eq!(wall.began(), ["first"]);
     assert_eq!(pool.status().waiting, 0);
+}
+
+#[test]
+fn s44_s70_a_task_waits_for_a_worker_only_as_long_as_it_may() {
+    let (wall, short) = (Acted::new(), Some(Duration::from_millis(5)));
+    let settings = PoolSettings { queue: 2, queue_time: short, ..PoolSettings::default() };
+    let pool = busy(&wall, settings);
+    let report = pool.run(task("ok").within(LONG));
+    assert_eq!(label(&report), "unstarted.rejected");
+    let words = report.verdict.to_string();
+    assert!(words.contains("no worker was free for it within 5 ms"), "{words}");
+    // What an order says counts before what the pool says, in either direction.
+    let long = pool.try_submit(task("ok").queued_at_most(LONG)).unwrap();
+    let other = pool.try_submit(task("ok").queued_at_most(LONG)).unwrap();
+    // The wait for room is a part of it, with a thread and without.
+    let most = Duration::from_millis(7);
+    let full = pool.submit(task("ok").queued_at_most(most)).unwrap_err();
+    assert_eq!(full.why, Rejection::QueueTime { most });
+    assert_eq!(full.why.name(), "queue-time");
+    let at_once = pool.try_submit(task("ok").queued_at_most(Duration::ZERO)).unwrap_err();
+    assert_eq!(at_once.why, Rejection::QueueFull { most: 2 }, "who doesn't wait is told why");
+    let deadline = pool.submit(task("ok").queued_at_most(LONG).within(most)).unwrap_err();
+    assert_eq!(deadline.why, Rejection::DeadlinePassed);
+    assert_eq!(wall.began(), ["first"]);
+    wall.let_go();
+    [long, other].into_iter().for_each(|it| assert_eq!(label(&it.wait()), "completed"));
+}
+
+#[test]
+fn s44_what_runs_may_take_longer_than_it_may_wait() {
+    let wall = Acted::new();
+    let pool = workers(&wall, 1);
+    let ticket = pool.try_submit(task("gate").queued_at_most(LONG)).unwrap();
+    wall.wait_for(1);
+    let ran = pool.try_submit(task("ok").queued_at_most(Duration::from_millis(1))).unwrap();
+    assert_eq!(label(&ran.wait()), "unstarted.rejected");
+    wall.let_go();
+    assert_eq!(label(&ticket.wait()), "completed");
 }
 
 #[test]

@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize, Serializer};
 /// The bytes of a fingerprint.
 const FINGERPRINT: usize = 4;
 
+/// Room for most values: to make it byte by byte takes longer than to write them.
+const USUAL: usize = 128;
+
 /// How bytes fail to be a value of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TypedFault {
@@ -46,7 +49,8 @@ impl core::error::Error for TypedFault {}
 /// Writes a value. Fails only for types that can't be written at all.
 pub fn typed_to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, postcard::Error> {
     let shape = Shape::default();
-    let mut bytes = postcard::to_allocvec(&write::Traced { value, shape: &shape })?;
+    let room = Vec::with_capacity(USUAL);
+    let mut bytes = postcard::to_extend(&write::Traced { value, shape: &shape }, room)?;
     bytes.extend_from_slice(&shape.fingerprint());
     Ok(bytes)
 }

@@ -114,6 +114,12 @@ fn asks((function, text): (String, String), cx: &mut Context) -> Result<String, 
     cx.host().call(&function, &text)
 }
 
+/// What the host has that it may call, and whether this one is among it.
+#[task]
+fn knows(function: String, cx: &mut Context) -> (Vec<String>, bool) {
+    (cx.host().functions(), cx.host().has(&function))
+}
+
 /// The same with bytes.
 #[task]
 fn asks_bytes(bytes: Vec<u8>, cx: &mut Context) -> Result<Vec<u8>, HostError> {
@@ -153,5 +159,5 @@ fn writes(text: String) {
 
 sandtrap_guest::serve!(
     add, echo, turn, divide, parse, refuse, gives_up, nothing, panics, exits, overflows, allocates,
-    count, next, left, asks, asks_bytes, asks_often, returns, makes, writes,
+    count, next, left, asks, knows, asks_bytes, asks_often, returns, makes, writes,
 );

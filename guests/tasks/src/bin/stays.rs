@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sandtrap_guest::{Context, task};
@@ -53,6 +53,13 @@ fn works(millis: u64) -> u64 {
         rounds = black_box(rounds + 1);
     }
     rounds
+}
+
+/// The same for so many microseconds.
+#[task]
+fn lingers(micros: u64) {
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_micros(micros) {}
 }
 
 #[task]
@@ -105,6 +112,22 @@ fn aborts() {
 #[task]
 fn panics() {
     panic!("no more");
+}
+
+static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// It returns, and another thread says something in the name of nobody.
+#[task]
+fn panics_aside() {
+    std::thread::spawn(|| {
+        let _ = std::panic::catch_unwind(|| panic!("aside"));
+        HAS_PANICKED.store(true, Ordering::SeqCst);
+    });
+}
+
+#[task]
+fn has_panicked_aside() -> bool {
+    HAS_PANICKED.load(Ordering::SeqCst)
 }
 
 #[task]
@@ -189,6 +212,7 @@ sandtrap_guest::serve!(
     holds,
     touches,
     works,
+    lingers,
     refuses,
     says,
     reads_wild,
@@ -196,6 +220,8 @@ sandtrap_guest::serve!(
     overflows,
     aborts,
     panics,
+    panics_aside,
+    has_panicked_aside,
     exits,
     spins,
     sleeps,

@@ -27,6 +27,10 @@ fn warm_up() {
         Ok("allocates") => _ = allocate(1 << 30),
         Ok("spins") => spin(),
         Ok("hangs") => std::thread::park(),
+        Ok("prints and hangs") => {
+            println!("a model is loaded");
+            std::thread::park();
+        }
         Ok("forks") => _ = fork(),
         Ok("floods") => flood(),
         Ok("spins when warm") => when_signalled(spins_at_signal),

@@ -1,16 +1,19 @@
 //! The lines of a batch, read ahead by a thread of its own: whoever waits for one can be told to go home.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::BufRead;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::Context as _;
 
 use super::line::{self, Line};
+use super::tasks::{Tasks, no_task, unread};
 
 /// Lines that are read before anybody wants them.
 const AHEAD: usize = 64;
+
+/// Lines that are no task, of which somebody is told. All of them are counted.
+const MOST_TOLD: usize = 20;
 
 /// Tasks, one after another, each with the number of its line.
 #[derive(Clone)]
@@ -23,21 +26,25 @@ struct State {
     is_over: bool,
     /// How many lines there were that are no task any more: done already, or left behind.
     skipped: usize,
+    /// How many are no task.
+    bad: usize,
     failure: Option<anyhow::Error>,
 }
 
 impl Intake {
-    /// Reads lines until there are no more. Those of `done` are passed over.
+    /// Reads lines until there are no more. Those of `done` are passed over, and so are those that are no task: `tell` is
+    /// told of them when they come.
     pub(super) fn start(
-        lines: Box<dyn BufRead + Send>,
+        tasks: Tasks,
         done: HashMap<String, String>,
+        tell: impl Fn(&str) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let intake = Self(Arc::default());
         let reader = intake.clone();
         thread::Builder::new()
             .name("lines".to_owned())
             .spawn(move || {
-                let failure = reader.read(lines, &done).err();
+                let failure = reader.read(tasks, &done, &tell).err();
                 let mut state = reader.lock();
                 (state.is_over, state.failure) = (true, failure);
                 drop(state);
@@ -71,27 +78,33 @@ impl Intake {
         self.0.1.notify_all();
     }
 
-    /// How many lines were passed over, and what ended the reading too early.
-    pub(super) fn finish(&self) -> (usize, Option<anyhow::Error>) {
+    /// How many lines were done before, how many are no task, and what ended the reading too early.
+    pub(super) fn finish(&self) -> (usize, usize, Option<anyhow::Error>) {
         let mut state = self.lock();
-        (state.skipped, state.failure.take())
+        (state.skipped, state.bad, state.failure.take())
     }
 
     fn read(
         &self,
-        lines: Box<dyn BufRead + Send>,
+        mut tasks: Tasks,
         done: &HashMap<String, String>,
+        tell: &dyn Fn(&str),
     ) -> anyhow::Result<()> {
         // The place of a report is that of its task among those that are begun: lines passed over leave no gap.
-        let mut place = 0;
-        for (index, text) in lines.lines().enumerate() {
-            let number = index + 1;
-            let text = text.with_context(|| format!("cannot read line {number} of the tasks"))?;
-            if text.trim().is_empty() {
-                continue;
-            }
-            let line = line::read(&text, number)
-                .with_context(|| format!("line {number} of the tasks is none"))?;
+        let (mut place, mut number) = (0, 0);
+        while let Some(text) = tasks.lines.next() {
+            number += 1;
+            let text = text.map_err(|error| unread(number, &tasks.name, error))?;
+            let line = match line::of(text, number, tasks.breaks) {
+                Ok(None) => continue,
+                Ok(Some(line)) => line,
+                Err(error) => {
+                    if !self.is_bad(tell, &no_task(number, &tasks.name, &error)) {
+                        return Ok(());
+                    }
+                    continue;
+                }
+            };
             if done.contains_key(&line.order.task.id.to_string()) {
                 self.lock().skipped += 1;
                 continue;
@@ -102,6 +115,25 @@ impl Intake {
             place += 1;
         }
         Ok(())
+    }
+
+    /// Counts a line that is no task. Says whether anybody still wants lines.
+    fn is_bad(&self, tell: &dyn Fn(&str), words: &str) -> bool {
+        let mut state = self.lock();
+        if state.is_over {
+            return false;
+        }
+        state.bad += 1;
+        let seen = state.bad;
+        drop(state);
+        match seen {
+            ..=MOST_TOLD => tell(words),
+            _ if seen == MOST_TOLD + 1 => {
+                tell("of further lines that are no task only the number is told")
+            }
+            _ => {}
+        }
+        true
     }
 
     /// Waits for room. Says whether anybody still wants lines.

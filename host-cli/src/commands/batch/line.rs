@@ -18,7 +18,7 @@ pub(super) struct Line {
     pub(super) timeout: Option<Duration>,
 }
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 13] = [
     "id",
     "program",
     "args",
@@ -28,20 +28,37 @@ const KEYS: [&str; 10] = [
     "input",
     "idempotent",
     "priority",
+    "device",
+    "breaker",
     "timeout",
+    "queue_time",
 ];
+
+/// A line as it is to be.
+pub(super) const EXAMPLE: &str = r#"{"program": "./parser", "args": ["one.txt"]}"#;
 
 /// The name of a task that has no `id`: the same each time the same lines are run.
 pub(super) fn usual_id(number: usize) -> String {
     format!("line-{number}")
 }
 
+/// Reads one line as it came. A blank one is none. `breaks` says whether there are breakers that it may name.
+pub(super) fn of(bytes: &[u8], number: usize, breaks: bool) -> anyhow::Result<Option<Line>> {
+    let text = str::from_utf8(bytes).context("it is no UTF-8 text")?.trim();
+    if text.is_empty() { Ok(None) } else { read(text, number, breaks).map(Some) }
+}
+
 /// Reads one line.
-pub(super) fn read(text: &str, number: usize) -> anyhow::Result<Line> {
-    let json: Json = serde_json::from_str(text).context("this is no JSON")?;
-    let Json::Object(map) = json else { bail!("a task is one JSON object") };
+fn read(text: &str, number: usize, breaks: bool) -> anyhow::Result<Line> {
+    let json: Json = serde_json::from_str(text).map_err(|error| {
+        // It counts the lines of this text, which is one of many.
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let words = error.to_string().replace(&place, "");
+        anyhow!("it is no JSON: {words} at column {}", error.column())
+    })?;
+    let Json::Object(map) = json else { bail!("it is JSON, and no object") };
     if let Some(unknown) = map.keys().find(|key| !KEYS.contains(&key.as_str())) {
-        bail!("`{unknown}` is unknown; a task has {}", KEYS.join(", "));
+        bail!("there is no key `{unknown}`; a task has {}", KEYS.join(", "));
     }
     let program = string(&map, "program")?.context("`program` is missing")?;
     let mut task = match string(&map, "function")? {
@@ -62,9 +79,16 @@ pub(super) fn read(text: &str, number: usize) -> anyhow::Result<Line> {
     };
     let id = string(&map, "id")?.map_or_else(|| usual_id(number), str::to_owned);
     task.id = TaskId::named(id);
-    let timeout = string(&map, "timeout")?.map(parse_duration).transpose().context("`timeout`")?;
+    let time = |key| anyhow::Ok(string(&map, key)?.map(parse_duration).transpose()?);
+    let timeout = time("timeout").context("`timeout`")?;
     let mut order = Order::new(task).priority(priority(&map)?);
     order.idempotent = flag(&map, "idempotent")?;
+    order.device = string(&map, "device")?.map(Into::into);
+    order.breaker = string(&map, "breaker")?.map(Into::into);
+    if order.breaker.is_some() && !breaks {
+        bail!("`breaker` names one that is not there: write [breaker] into a file for --config");
+    }
+    order.queue_time = time("queue_time").context("`queue_time`")?;
     Ok(Line { program: program.into(), order, timeout })
 }
 
@@ -135,32 +159,48 @@ mod tests {
     fn a_line_is_a_command_or_a_call() {
         let line = read(
             r#"{"program": "p", "args": ["a"], "stdin": "x", "id": "i", "timeout": "5s",
-                "priority": "high", "idempotent": true}"#,
+                "priority": "high", "idempotent": true, "device": "cuda:0", "breaker": "tenant-7",
+                "queue_time": "250ms"}"#,
             1,
+            true,
         );
         let Line { program, order, timeout } = line.unwrap();
         assert_eq!((program, timeout), ("p".into(), Some(Duration::from_secs(5))));
         assert_eq!((order.task.id.to_string(), order.priority), ("i".to_owned(), Priority::High));
-        assert!(order.idempotent);
+        assert_eq!((order.idempotent, order.device.as_deref()), (true, Some("cuda:0")));
+        assert_eq!(order.breaker.as_deref(), Some("tenant-7"));
+        assert_eq!(order.queue_time, Some(Duration::from_millis(250)));
         assert!(matches!(order.task.entry, Entry::Command { stdin: Stdin::Bytes(_), .. }));
-        let call =
-            read(r#"{"program": "m", "function": "add", "arguments": ["i32:2"]}"#, 7).unwrap();
+        let call = read(r#"{"program": "m", "function": "add", "arguments": ["i32:2"]}"#, 7, false)
+            .unwrap();
         assert_eq!(call.order.task.id.to_string(), "line-7");
         let Entry::Call { function, arguments } = call.order.task.entry else { panic!("a call") };
         assert_eq!((function.as_str(), &arguments[..]), ("add", &[Value::I32(2)][..]));
-        let invoke = read(r#"{"program": "m", "function": "f", "input": [1, null]}"#, 7).unwrap();
+        let invoke = read(r#"{"program": "m", "function": "f", "input": [1, null]}"#, 7, false);
+        let invoke = invoke.unwrap();
         let Entry::Invoke { function, input } = invoke.order.task.entry else { panic!("a call") };
         assert_eq!((function.as_str(), input.bytes()), ("f", &b"[1,null]"[..]));
     }
 
     #[test]
+    fn a_line_as_it_came_may_be_blank_or_no_text_and_the_example_is_a_task() {
+        for blank in [&b"\n"[..], b"", b" \t\r\n"] {
+            assert!(of(blank, 1, false).unwrap().is_none());
+        }
+        let line = of(format!("{EXAMPLE}\r\n").as_bytes(), 3, false).unwrap().unwrap();
+        assert_eq!(line.order.task.id.to_string(), "line-3");
+        assert!(format!("{:#}", of(b"\xff", 1, false).unwrap_err()).contains("no UTF-8"));
+    }
+
+    #[test]
     fn what_is_no_task_is_refused_with_what_to_write() {
         for (text, words) in [
-            ("x", "this is no JSON"),
-            ("[]", "one JSON object"),
+            ("x", "it is no JSON: expected value at column 1"),
+            (r#"{"program": "p""#, "it is no JSON: EOF while parsing an object at column 15"),
+            ("[]", "no object"),
             ("{}", "`program` is missing"),
             (r#"{"program": 1}"#, "`program` is a text"),
-            (r#"{"program": "p", "arg": []}"#, "`arg` is unknown; a task has id"),
+            (r#"{"program": "p", "arg": []}"#, "there is no key `arg`; a task has id"),
             (r#"{"program": "p", "args": "a"}"#, "`args` is a list of texts"),
             (r#"{"program": "p", "args": [], "arguments": []}"#, "can't stand beside"),
             (r#"{"program": "p", "function": "f", "stdin": ""}"#, "can't stand beside"),
@@ -174,8 +214,11 @@ mod tests {
             (r#"{"program": "p", "timeout": "5"}"#, "`timeout`"),
             (r#"{"program": "p", "priority": "urgent"}"#, "high, normal or low"),
             (r#"{"program": "p", "idempotent": "yes"}"#, "true or false"),
+            (r#"{"program": "p", "device": 0}"#, "`device` is a text"),
+            (r#"{"program": "p", "breaker": "b"}"#, "write [breaker] into a file for --config"),
+            (r#"{"program": "p", "queue_time": "5"}"#, "`queue_time`"),
         ] {
-            let error = format!("{:#}", read(text, 1).unwrap_err());
+            let error = format!("{:#}", read(text, 1, false).unwrap_err());
             assert!(error.contains(words), "{text}: {error}");
         }
     }

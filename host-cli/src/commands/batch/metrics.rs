@@ -6,9 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sandtrap::Telemetry;
 
-use super::prometheus::Board;
+use super::board::Board;
 use crate::args::misuse;
 
 /// Who asks has this long for it, and for taking the answer.
@@ -17,24 +16,16 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// So much of a question is read. What matters is in its first line.
 const MOST_ASKED: usize = 8 * 1024;
 
-/// The place where metrics are given out, until this process ends.
-#[derive(Debug)]
-pub(super) struct Endpoint {
-    pub(super) address: SocketAddr,
-    pub(super) telemetry: Telemetry,
-}
-
-/// Begins to listen and to count.
-pub(super) fn open(address: &str) -> anyhow::Result<Endpoint> {
+/// Begins to listen, and gives out what is on the board until this process ends. Says where.
+pub(super) fn open(address: &str, board: &Board) -> anyhow::Result<SocketAddr> {
     let listener = listen(address)?;
     let bound = listener.local_addr().context("cannot find out where metrics are given out")?;
-    let board = Board::default();
-    metrics::set_global_recorder(board.clone()).context("metrics are counted by somebody else")?;
+    let board = board.clone();
     thread::Builder::new()
         .name("metrics".to_owned())
         .spawn(move || listener.incoming().flatten().for_each(|peer| _ = answer(peer, &board)))
         .context("cannot start the thread that gives out metrics")?;
-    Ok(Endpoint { address: bound, telemetry: Telemetry::to_metrics() })
+    Ok(bound)
 }
 
 fn listen(address: &str) -> anyhow::Result<TcpListener> {

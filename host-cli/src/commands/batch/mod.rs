@@ -1,5 +1,6 @@
 //! `sandtrap batch`: many tasks over an executor for each program, with as many of them at work as there are workers.
 
+mod board;
 mod dumps;
 mod intake;
 mod line;
@@ -7,14 +8,12 @@ mod metrics;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod outlet;
-mod prometheus;
+mod tasks;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, IsTerminal as _, Write as _};
-use std::path::Path;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -27,14 +26,17 @@ use sandtrap::{
     StopHandle, Telemetry, show_duration,
 };
 
-use super::run;
-use crate::args::{BatchArgs, ReuseArg, misuse};
+use super::{run, settings};
+use crate::args::{BatchArgs, Mistake, misuse};
 use crate::exit_code;
 use crate::signals;
 use crate::streams;
+use board::Board;
 use dumps::Dumps;
 use intake::Intake;
 use line::Line;
+#[cfg(feature = "otlp")]
+use otlp::Otlp;
 use outlet::Outlet;
 
 /// Programs that have workers of their own at the same time.
@@ -42,26 +44,42 @@ const MOST_PROGRAMS: usize = 16;
 
 /// Runs all tasks and gives the exit code for all of them together.
 pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
-    let mut settings = settings(args)?;
+    let mut settings = settings_of(args)?;
     if args.show_config {
         streams::print(&settings.to_toml())?;
         return Ok(0);
     }
+    settings::check_history(&settings)?;
     let policy = args.policy.policy("batch", None)?;
+    let tasks = tasks::open(&args.tasks, settings.enabled && settings.breaker.is_some())?;
     let (done, file) = match &args.resume {
         Some(path) => outlet::resume(path).map(|(done, file)| (done, Some(file)))?,
         None => (HashMap::new(), None),
     };
     let dumps = args.core_dumps.as_deref().map(Dumps::open).transpose()?;
-    let (lines, length) = open(&args.tasks)?;
     let workers = settings.pool.workers;
+    let bar = bar(args.quiet, tasks.length);
+    let board = Board::default();
     if let Some(address) = &args.metrics {
-        settings.pool.telemetry = metrics(address, args.quiet)?;
+        give_out(&board, address, args.quiet)?;
     }
-    let bar = bar(args.quiet, length);
     #[cfg(feature = "otlp")]
-    let spans =
-        args.otlp.as_deref().map(|endpoint| otlp::Spans::open(endpoint, &bar)).transpose()?;
+    let otlp = args.otlp.as_deref().map(|to| Otlp::open(to, &bar, &board)).transpose()?;
+    #[cfg(feature = "otlp")]
+    let is_sent = otlp.is_some();
+    #[cfg(not(feature = "otlp"))]
+    let is_sent = false;
+    if is_sent || args.metrics.is_some() {
+        // What is sent is counted by a recorder that passes everything on to the board.
+        if !is_sent {
+            ::metrics::set_global_recorder(board)
+                .context("metrics are counted by somebody else")?;
+        }
+        settings.pool.telemetry = Telemetry::to_metrics();
+    }
+    let told = bar.clone();
+    // Nobody reads stderr; the exit code still says it.
+    let tell = move |words: &str| told.suspend(|| _ = writeln!(io::stderr(), "sandtrap: {words}"));
     // Guests that are kept are there while another program's tasks run.
     let programs = if settings.pool.keep.is_some() { MOST_PROGRAMS } else { 1 };
     let places = workers.saturating_mul(programs);
@@ -71,14 +89,15 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         policy,
         start: args.start.start(),
         payloads: args.payloads.payloads.clone(),
+        backtrace: args.backtrace,
         dumps,
         executors: Mutex::default(),
-        intake: Intake::start(lines, done)?,
+        intake: Intake::start(tasks, done, tell)?,
         outlet: Outlet::new(file, args.as_completed),
         stop: StopHandle::new(),
         bar,
         #[cfg(feature = "otlp")]
-        spans,
+        otlp,
     };
     let was_interrupted = Arc::new(AtomicBool::new(false));
     let (interrupted, intake) = (Arc::clone(&was_interrupted), crew.intake.clone());
@@ -99,40 +118,41 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
 /// Says what came of all of them, when nothing runs any more.
 fn close(crew: Crew, quiet: bool, interrupted: bool, took: Duration) -> anyhow::Result<u8> {
     crew.bar.finish_and_clear();
-    let (skipped, bad_line) = crew.intake.finish();
+    let (skipped, bad, failure) = crew.intake.finish();
     let (counts, lost) = crew.outlet.finish();
     // All reports are out: nobody but the summary waits for a collector.
     #[cfg(feature = "otlp")]
-    let lost_spans = crew.spans.map_or(0, otlp::Spans::finish);
-    #[cfg(not(feature = "otlp"))]
-    let lost_spans = 0;
+    let untaken = crew.otlp.map(Otlp::finish).unwrap_or_default();
     if let Some(error) = lost {
         return Err(error);
     }
     if !quiet {
-        let mut text = summary(&counts, skipped, interrupted, took);
-        if lost_spans > 0 {
-            // Writing to a string can't fail.
-            let _ = writeln!(text, "  {:<28} {lost_spans:>8}", "spans lost");
-        }
+        let text = summary(&counts, (skipped, bad), interrupted, took);
+        #[cfg(feature = "otlp")]
+        let text = text + &untaken.rows();
         // Nobody reads stderr; the exit code still says it.
         let _ = io::stderr().write_all(text.as_bytes());
     }
-    match bad_line {
-        Some(error) => Err(misuse("batch", format!("{error:#}")).into()),
+    match failure {
+        Some(error) => {
+            let is_mistake = error.is::<Mistake>();
+            let words = format!("{error:#}; nothing of what came before it is lost");
+            Err(if is_mistake { Mistake(words).into() } else { anyhow::Error::msg(words) })
+        }
+        None if bad > 0 => Ok(exit_code::MISUSE),
         None if interrupted => Ok(exit_code::CANCELLED),
         None => Ok(u8::from(counts.keys().any(|label| label != "completed"))),
     }
 }
 
-/// Gives out metrics, and gives who is to be told for them.
-fn metrics(address: &str, quiet: bool) -> anyhow::Result<Telemetry> {
-    let endpoint = metrics::open(address)?;
+/// Gives out metrics.
+fn give_out(board: &Board, address: &str, quiet: bool) -> anyhow::Result<()> {
+    let address = metrics::open(address, board)?;
     if !quiet {
         // Nobody reads stderr; whoever chose the port knows it.
-        let _ = writeln!(io::stderr(), "sandtrap: metrics at http://{}/metrics", endpoint.address);
+        let _ = writeln!(io::stderr(), "sandtrap: metrics at http://{address}/metrics");
     }
-    Ok(endpoint.telemetry)
+    Ok(())
 }
 
 /// A program, and whether its tasks are calls: guests may be kept for them, and may stand ready.
@@ -146,6 +166,7 @@ struct Crew {
     /// How processes begin that are called.
     start: Start,
     payloads: Payloads,
+    backtrace: bool,
     dumps: Option<Dumps>,
     executors: Mutex<Vec<(Kind, Arc<Executor>)>>,
     intake: Intake,
@@ -153,7 +174,7 @@ struct Crew {
     stop: StopHandle,
     bar: ProgressBar,
     #[cfg(feature = "otlp")]
-    spans: Option<otlp::Spans>,
+    otlp: Option<Otlp>,
 }
 
 impl Crew {
@@ -166,8 +187,8 @@ impl Crew {
             let report = self.run(line);
             self.bar.inc(1);
             #[cfg(feature = "otlp")]
-            if let Some(spans) = &self.spans {
-                spans.tell(&report, began);
+            if let Some(otlp) = &self.otlp {
+                otlp.tell(&report, began);
             }
             let dumped = self.dumps.as_ref().map_or(Ok(()), |dumps| dumps.keep(&report));
             if !self.outlet.put(place, &report, dumped) {
@@ -187,7 +208,10 @@ impl Crew {
                 executor.run_with(order, &self.stop)
             }
             // A program that can't be loaded is a report, too.
-            Err(_) => self.runtime.run(self.program(&program, is_call), &order.task),
+            Err(error) => {
+                let program = self.program(&program, is_call);
+                self.runtime.report_of(&program, &order.task, error)
+            }
         }
     }
 
@@ -195,7 +219,7 @@ impl Crew {
         let program = run::program(run::named(name), None, self.policy.clone());
         let start = if is_call { self.start } else { Start::Spawn };
         let program = program.payloads(self.payloads.clone()).started_by(start);
-        program.core_dump(self.dumps.is_some())
+        program.core_dump(self.dumps.is_some()).backtrace(self.backtrace)
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.
@@ -226,7 +250,7 @@ impl Crew {
 }
 
 /// Retries and health; no breaker and no quarantine, as every task of a batch is meant to run. A file may say otherwise.
-fn settings(args: &BatchArgs) -> anyhow::Result<ExecutorSettings> {
+fn settings_of(args: &BatchArgs) -> anyhow::Result<ExecutorSettings> {
     let mut settings = match args.workers {
         Some(0) => {
             return Err(misuse(
@@ -239,41 +263,12 @@ fn settings(args: &BatchArgs) -> anyhow::Result<ExecutorSettings> {
         None => ExecutorSettings::default(),
     };
     (settings.deadline, settings.breaker, settings.quarantine) = (None, None, None);
-    if let Some(path) = &args.config {
-        let shown = path.display();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read `{shown}`"))?;
-        settings = settings
-            .with_toml(&text)
-            .map_err(|error| misuse("batch", format!("`{shown}`, {error}")))?;
-        if let Some(workers) = args.workers {
-            settings.pool.workers = workers as usize;
-        }
-    }
-    match args.reuse {
-        Some(ReuseArg::Warm) => _ = settings.pool.keep.get_or_insert_default(),
-        Some(ReuseArg::Fresh) => settings.pool.keep = None,
-        None => {}
-    }
+    let (config, workers) = (args.config.as_deref(), args.workers.map(|workers| workers as usize));
+    let mut settings = settings::settings(settings, config, workers, args.reuse, args.retries)?;
     if let Some(spares) = args.spares {
         settings.pool.spares = spares as usize;
     }
-    if let Some(retries) = args.retries {
-        settings.retry.get_or_insert_default().attempts = retries.saturating_add(1);
-    }
     Ok(settings)
-}
-
-/// The lines, and how many there are, where that is known.
-fn open(path: &Path) -> anyhow::Result<(Box<dyn BufRead + Send>, Option<u64>)> {
-    if path.as_os_str() == "-" {
-        return Ok((Box::new(BufReader::new(io::stdin())), None));
-    }
-    let shown = path.display();
-    let open = || File::open(path).with_context(|| format!("cannot read the tasks from `{shown}`"));
-    // Counting is for the bar alone.
-    let is_shown = io::stderr().is_terminal() && path.metadata().is_ok_and(|meta| meta.is_file());
-    let length = if is_shown { Some(BufReader::new(open()?).lines().count() as u64) } else { None };
-    Ok((Box::new(BufReader::new(open()?)), length))
 }
 
 /// A bar on a terminal, and nothing anywhere else.
@@ -301,7 +296,7 @@ fn rate(state: &ProgressState, text: &mut dyn std::fmt::Write) {
 /// What came of them, one line for each verdict.
 fn summary(
     counts: &BTreeMap<String, usize>,
-    skipped: usize,
+    (skipped, bad): (usize, usize),
     interrupted: bool,
     took: Duration,
 ) -> String {
@@ -313,6 +308,9 @@ fn summary(
     }
     if skipped > 0 {
         let _ = writeln!(text, "  {:<28} {skipped:>8}", "done before");
+    }
+    if bad > 0 {
+        let _ = writeln!(text, "  {:<28} {bad:>8}", "lines that are no task");
     }
     if interrupted {
         text.push_str("  interrupted: go on with --resume FILE, the file with these reports\n");
@@ -328,12 +326,13 @@ mod tests {
     fn the_summary_has_a_line_for_each_verdict() {
         let counts =
             BTreeMap::from([("completed".to_owned(), 10), ("crashed.abort".to_owned(), 2)]);
-        let text = summary(&counts, 3, true, Duration::from_secs(2));
+        let text = summary(&counts, (3, 1), true, Duration::from_secs(2));
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "sandtrap: 12 tasks in 2 s");
         assert_eq!(lines[1], "  completed                          10");
         assert_eq!(lines[2], "  crashed.abort                       2");
         assert_eq!(lines[3], "  done before                         3");
-        assert!(lines[4].contains("--resume"));
+        assert_eq!(lines[4], "  lines that are no task              1");
+        assert!(lines[5].contains("--resume"));
     }
 }

@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail};
-use sandtrap::{Payload, Record, Report};
+use sandtrap::{ByteSize, Payload, Record, Report};
 use serde_json::Value as Json;
 
+use crate::reading::BoundedLines;
 use crate::streams;
 
 /// Reports that wait for an earlier one: no more than so many, and no more than so many bytes.
 const MOST_WAITING: usize = 1_000;
 const MOST_BYTES: usize = 256 * 1024 * 1024;
+
+/// The most of one report in a file that is gone on with: none that a batch writes is nearly as long.
+const MOST_REPORT: ByteSize = ByteSize::mib(4096);
 
 /// Labels of tasks that were not done: they run again.
 const UNDONE: [&str; 2] = ["stopped.cancelled", "stopped.shutdown"];
@@ -120,17 +124,26 @@ pub(super) fn resume(path: &Path) -> anyhow::Result<(HashMap<String, String>, Fi
     let shown = path.display();
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let mut file = file.with_context(|| format!("cannot go on with `{shown}`"))?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).with_context(|| format!("cannot read `{shown}`"))?;
-    let whole = text.rfind('\n').map_or(0, |at| at + 1);
-    let mut done = HashMap::new();
-    for (index, line) in text[..whole].lines().enumerate() {
-        let report: Option<Json> = serde_json::from_str(line).ok();
+    if !file.metadata().is_ok_and(|kind| kind.is_file()) {
+        bail!(
+            "reports can't be added to `{shown}`, which is no plain file; name one, or none and write them to stdout"
+        );
+    }
+    let (mut done, mut whole, mut number) = (HashMap::new(), 0, 0);
+    let mut lines = BoundedLines::new(BufReader::new(&file), MOST_REPORT);
+    while let Some(line) = lines.next() {
+        number += 1;
+        let line = line.with_context(|| format!("cannot read line {number} of `{shown}`"))?;
+        if !line.ends_with(b"\n") {
+            break;
+        }
+        whole += line.len() as u64;
+        let report: Option<Json> = serde_json::from_slice(line).ok();
         let field = |section: &str, key: &str| {
             report.as_ref()?.get(section)?.get(key)?.as_str().map(str::to_owned)
         };
         let (Some(id), Some(label)) = (field("task", "id"), field("verdict", "label")) else {
-            bail!("line {} of `{shown}` is no report; name a file that a batch wrote", index + 1);
+            bail!("line {number} of `{shown}` is no report; name a file that a batch wrote");
         };
         if UNDONE.contains(&label.as_str()) {
             done.remove(&id);
@@ -138,7 +151,7 @@ pub(super) fn resume(path: &Path) -> anyhow::Result<(HashMap<String, String>, Fi
             done.insert(id, label);
         }
     }
-    file.set_len(whole as u64)
+    file.set_len(whole)
         .and_then(|()| file.seek(SeekFrom::End(0)))
         .with_context(|| format!("cannot go on with `{shown}`"))?;
     Ok((done, file))

@@ -120,7 +120,12 @@ fn table(sheet: &Sheet) -> String {
         }
         text.push_str("</tr>\n");
     }
-    text.push_str("</tbody>\n</table>\n</section>\n");
+    text.push_str("</tbody>\n</table>\n");
+    if let Some(foot) = sheet.foot {
+        // The same.
+        let _ = writeln!(text, "<p class=\"note\">{}</p>", escape(foot));
+    }
+    text.push_str("</section>\n");
     text
 }
 

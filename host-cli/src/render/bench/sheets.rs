@@ -14,7 +14,12 @@ pub(super) struct Sheet {
     pub(super) note: String,
     pub(super) head: Vec<String>,
     pub(super) rows: Vec<Vec<String>>,
+    /// What some of them mean, where they are there.
+    pub(super) foot: Option<&'static str>,
 }
+
+/// A difference that is none.
+const LOST: &str = "lost in the noise";
 
 /// All of them that have rows.
 pub(super) fn sheets(findings: &Findings) -> Vec<Sheet> {
@@ -50,6 +55,7 @@ fn calls(findings: &Findings) -> Sheet {
         ),
         head: head(&["mode", "median", "least", "p95", "ratio", "calls/s", "memory", "own cpu"]),
         rows: bare.chain(modes).collect(),
+        foot: None,
     }
 }
 
@@ -69,6 +75,7 @@ fn starts(findings: &Findings) -> Sheet {
             .to_owned(),
         head: head(&["mode", "first time", "start", "p95", "crash to next", "p95"]),
         rows: findings.modes.iter().map(cells).collect(),
+        foot: None,
     }
 }
 
@@ -89,6 +96,7 @@ fn payload(findings: &Findings) -> Sheet {
         note: format!("Each call: {}.", findings.guest.payload),
         head: names(findings, "bytes"),
         rows: sizes.into_iter().map(line).collect(),
+        foot: None,
     }
 }
 
@@ -113,6 +121,7 @@ fn live(findings: &Findings) -> Sheet {
             .to_owned(),
         head: names(findings, "guests"),
         rows: counts.into_iter().map(line).collect(),
+        foot: None,
     }
 }
 
@@ -122,7 +131,7 @@ fn guards(findings: &Findings) -> Sheet {
             switch.mode.to_owned(),
             show::time(switch.with.median),
             show::time(switch.without.median),
-            switch.cost().map_or_else(|| "lost in the noise".to_owned(), show::time),
+            switch.cost().map_or_else(|| LOST.to_owned(), show::time),
         ];
         row(switch.name, cells)
     };
@@ -134,6 +143,10 @@ fn guards(findings: &Findings) -> Sheet {
             .to_owned(),
         head: head(&["guard or limit", "mode", "with", "without", "cost"]),
         rows: findings.guards.iter().map(line).collect(),
+        foot: findings.guards.iter().any(|switch| switch.cost().is_none()).then_some(
+            "lost in the noise: the rounds with it and those without overlap, so that the difference is no larger than \
+             what either differs from itself; a quieter machine may tell",
+        ),
     }
 }
 
@@ -198,6 +211,8 @@ pub(crate) fn table(findings: &Findings) -> String {
         for cells in std::iter::once(&sheet.head).chain(&sheet.rows) {
             text.push_str(&set(cells, &widths));
         }
+        // Writing to a string can't fail.
+        let _ = sheet.foot.map(|foot| writeln!(text, "  ({foot})"));
     }
     add_list(&mut text, "", &missing(findings), "  ");
     add_list(&mut text, "Warnings", &findings.warnings, "  ! ");
@@ -246,6 +261,7 @@ pub(crate) fn markdown(findings: &Findings) -> String {
             let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
             let _ = writeln!(text, "| {} |", cells.join(" | "));
         }
+        let _ = sheet.foot.map(|foot| writeln!(text, "\n({foot})"));
     }
     for (title, lines) in [
         ("Left out", &missing(findings)),

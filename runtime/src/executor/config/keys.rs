@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use crate::policy::breaker::Forgiveness;
+use crate::policy::restart::Strategy;
 use crate::policy::retry::{Backoff, Jitter};
 
 use super::Draft;
 use super::values::Field;
 use super::values::Field::{
-    Codes, Count, Factor, Flag, MaybeCount, MaybeSize, MaybeTime, Number, Size, Tasks, Texts, Time,
-    Verdicts, Word,
+    Codes, Count, Factor, Flag, MaybeCount, MaybePath, MaybeSize, MaybeTime, Number, Size, Tasks,
+    Texts, Time, Verdicts, Word,
 };
 
 type Row = (&'static str, &'static str, Field);
@@ -21,6 +22,7 @@ pub(super) const KEYS: &[Row] = &[
     ("pool", "workers", Number(|draft| &mut draft.all.pool.workers)),
     ("pool", "queue", Number(|draft| &mut draft.all.pool.queue)),
     ("pool", "queue_bytes", Size(|draft| &mut draft.all.pool.queue_bytes)),
+    ("pool", "queue_time", MaybeTime(|draft| &mut draft.all.pool.queue_time)),
     ("pool", "unread_bytes", Size(|draft| &mut draft.all.pool.unread)),
     ("pool", "patience", Time(|draft| &mut draft.all.pool.patience)),
     ("pool", "keep", Flag(|draft| &mut draft.keeps)),
@@ -28,6 +30,7 @@ pub(super) const KEYS: &[Row] = &[
     ("pool", "keep_age", Time(|draft| &mut draft.keep.max_age)),
     ("pool", "keep_resident", Size(|draft| &mut draft.keep.max_resident)),
     ("pool", "keep_silence", MaybeTime(|draft| &mut draft.keep.max_silence)),
+    ("pool", "keep_spread", Count(|draft| &mut draft.all.pool.keep_spread)),
     ("pool", "spares", Number(|draft| &mut draft.all.pool.spares)),
     ("restart", "first", Time(|draft| &mut draft.all.pool.restart.first)),
     ("restart", "most", Time(|draft| &mut draft.all.pool.restart.most)),
@@ -41,6 +44,7 @@ pub(super) const KEYS: &[Row] = &[
     ),
     ("restart", "one_in", Time(|draft| &mut draft.slow_restart)),
     ("restart", "failed_starts", Count(|draft| &mut draft.all.pool.restart.failed_starts)),
+    ("restart", "strategy", Word(STRATEGIES, set_strategy, strategy)),
     ("breaker", "enabled", Flag(|draft| &mut draft.breaks)),
     ("breaker", "failures", Count(|draft| &mut draft.breaker.failures)),
     ("breaker", "forgiveness", Word(&["all", "one"], set_forgiveness, forgiveness)),
@@ -49,7 +53,7 @@ pub(super) const KEYS: &[Row] = &[
     ("breaker", "minimum_calls", Count(|draft| &mut draft.breaker.minimum_calls)),
     ("breaker", "failure_rate", MaybeCount(|draft| &mut draft.breaker.failure_rate)),
     ("breaker", "slow_rate", MaybeCount(|draft| &mut draft.slow_rate)),
-    ("breaker", "slow_than", Time(|draft| &mut draft.slow_than)),
+    ("breaker", "slower_than", Time(|draft| &mut draft.slower_than)),
     ("breaker", "open_for", Time(|draft| &mut draft.breaker.open_for)),
     ("breaker", "open_growth", Count(|draft| &mut draft.breaker.open_growth)),
     ("breaker", "longest_open", Time(|draft| &mut draft.breaker.longest_open)),
@@ -82,6 +86,7 @@ pub(super) const KEYS: &[Row] = &[
     ("hedge", "samples", Count(|draft| &mut draft.hedge.samples)),
     ("hedge", "least", Time(|draft| &mut draft.hedge.least)),
     ("health", "enabled", Flag(|draft| &mut draft.watches)),
+    ("health", "history", MaybePath(|draft| &mut draft.all.history)),
     ("health", "keep", Number(|draft| &mut draft.health.keep)),
     ("health", "keep_for", Time(|draft| &mut draft.health.keep_for)),
     ("health", "most_keys", Number(|draft| &mut draft.health.most_keys)),
@@ -118,6 +123,32 @@ pub(super) const ALIASES: &[(&str, &str, &str, bool)] = &[
     ("retry_max_delay_ms", "retry", "most", true),
     ("crash_history_retention_ms", "health", "keep_for", true),
 ];
+
+/// Keys that have a better name by now: the section, the name they had, and the one they have.
+pub(super) const OLDER_NAMES: &[(&str, &str, &str)] = &[("breaker", "slow_than", "slower_than")];
+
+/// Keys of the crash barrier that can't mean anything here, and why not.
+pub(super) const NOTHING_TO_SET: &[(&str, &str, &str)] = &[(
+    "crash_barrier",
+    "health_check_interval_ms",
+    "has nothing to set: no worker is asked at intervals how it is, its death is known when it happens; leave it out, or, for \
+     guests that hang, write [pool] with keep = true and keep_silence = \"10s\"",
+)];
+
+const STRATEGIES: &[&str] = &["one_for_one", "rest_for_one", "one_for_all"];
+
+fn set_strategy(draft: &mut Draft, at: usize) {
+    let all = [Strategy::OneForOne, Strategy::RestForOne, Strategy::OneForAll];
+    draft.all.pool.restart.strategy = all[at];
+}
+
+fn strategy(draft: &Draft) -> usize {
+    match draft.all.pool.restart.strategy {
+        Strategy::OneForOne => 0,
+        Strategy::RestForOne => 1,
+        Strategy::OneForAll => 2,
+    }
+}
 
 fn set_forgiveness(draft: &mut Draft, at: usize) {
     draft.breaker.forgiveness = [Forgiveness::All, Forgiveness::One][at];
@@ -157,15 +188,16 @@ fn jitter(draft: &Draft) -> usize {
 impl Draft {
     /// Why a key says nothing as the others are set, if that is so.
     pub(super) fn idle(&self, section: &str, key: &str) -> Option<&'static str> {
-        let rules: [(bool, &str, &[&str], &str); 4] = [
+        let rules: [(bool, &str, &[&str], &str); 5] = [
             (
                 !self.keeps,
                 "pool",
-                &["keep_tasks", "keep_age", "keep_resident", "keep_silence"],
+                &["keep_tasks", "keep_age", "keep_resident", "keep_silence", "keep_spread"],
                 "is for kept guests; say `keep = true`",
             ),
+            (!self.keeps, "restart", &["strategy"], "is for kept guests; say `pool.keep = true`"),
             (self.stops, "restart", &["one_in"], "is for `on_excess = \"slow\"`"),
-            (self.slow_rate.is_none(), "breaker", &["slow_than"], "needs `slow_rate`, too"),
+            (self.slow_rate.is_none(), "breaker", &["slower_than"], "needs `slow_rate`, too"),
             (
                 self.window_calls.is_some(),
                 "breaker",
@@ -179,15 +211,24 @@ impl Draft {
         rules.iter().find(of).map(|(.., why)| *why)
     }
 
-    /// Whether a part is left out. Its settings may stay in the file.
-    pub(super) fn is_off(&self, section: &str) -> bool {
+    /// Whether a part is there, if the section is one that may be left out.
+    pub(super) fn switch(&mut self, section: &str) -> Option<&mut bool> {
         match section {
-            "breaker" => !self.breaks,
-            "retry" => !self.retries,
-            "quarantine" => !self.quarantines,
-            "hedge" => !self.hedges,
-            "health" => !self.watches,
-            _ => false,
+            "breaker" => Some(&mut self.breaks),
+            "retry" => Some(&mut self.retries),
+            "quarantine" => Some(&mut self.quarantines),
+            "hedge" => Some(&mut self.hedges),
+            "health" => Some(&mut self.watches),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing holds of what a key says, because its part is left out, or all of them.
+    pub(super) fn is_off(&mut self, section: &str, key: &str) -> bool {
+        let all_off = !self.all.enabled;
+        match self.switch(section) {
+            Some(is_on) => all_off || !*is_on && key != "enabled",
+            None => all_off && (section == "device" || key == "deadline"),
         }
     }
 
@@ -202,6 +243,7 @@ impl Draft {
         let rules: &[(bool, &[&str], &str)] = &[
             (self.all.pool.workers == 0, &["pool.workers"], "is at least 1"),
             (self.all.pool.queue == 0, &["pool.queue"], "is at least 1"),
+            (self.all.pool.keep_spread > 100, &["pool.keep_spread"], "is a number up to 100"),
             (
                 restart.first > restart.most,
                 &["restart.first", "restart.most"],

@@ -1,5 +1,6 @@
 //! How a value is written in a settings file, read from it, and printed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -25,6 +26,8 @@ pub(super) enum Field {
     Size(fn(&mut Draft) -> &mut ByteSize),
     /// A size, or `false` for none.
     MaybeSize(fn(&mut Draft) -> &mut Option<ByteSize>),
+    /// The name of a file, or `false` for none.
+    MaybePath(fn(&mut Draft) -> &mut Option<PathBuf>),
     Verdicts(fn(&mut Draft) -> &mut Labels),
     Texts(fn(&mut Draft) -> &mut Vec<String>),
     Codes(fn(&mut Draft) -> &mut Vec<u32>),
@@ -92,6 +95,10 @@ impl Field {
             (Self::Size(at), Plain::Text(text)) => *at(draft) = size(text)?,
             (Self::MaybeSize(at), Plain::Text(text)) => *at(draft) = Some(size(text)?),
             (Self::MaybeSize(at), Plain::Flag(false)) => *at(draft) = None,
+            (Self::MaybePath(at), Plain::Text(text)) if !text.is_empty() => {
+                *at(draft) = Some(text.into());
+            }
+            (Self::MaybePath(at), Plain::Flag(false)) => *at(draft) = None,
             (Self::Verdicts(at), Plain::Texts(texts)) => {
                 let mut labels = Labels::NONE;
                 for text in texts {
@@ -132,6 +139,9 @@ impl Field {
             Self::MaybeTime(_) => "is a time with a unit in quotes, as in \"5s\", or false",
             Self::Size(_) => "is a size with a unit in quotes, as in \"64MiB\"",
             Self::MaybeSize(_) => "is a size with a unit in quotes, as in \"64MiB\", or false",
+            Self::MaybePath(_) => {
+                "is the name of a file in quotes, as in \"crashes.jsonl\", or false"
+            }
             Self::Verdicts(_) => {
                 "is a list of labels or kinds, as in [\"crashed\", \"stopped.wall-time\"]"
             }
@@ -153,6 +163,9 @@ impl Field {
             Self::MaybeTime(at) => at(draft).map_or("false".to_owned(), time),
             Self::Size(at) => bytes(*at(draft)),
             Self::MaybeSize(at) => at(draft).map_or("false".to_owned(), bytes),
+            Self::MaybePath(at) => at(draft).as_ref().map_or("false".to_owned(), |path| {
+                toml::Value::from(path.display().to_string()).to_string()
+            }),
             Self::Verdicts(at) => {
                 let labels: Vec<String> =
                     at(draft).iter().map(|label| format!("\"{label}\"")).collect();

@@ -161,3 +161,17 @@ fn whatever_the_tables_and_the_stack_hold_it_ends_and_stays_small() {
         assert!(found.len() <= MOST_FRAMES, "{seed}");
     }
 }
+
+#[test]
+fn what_a_guest_tells_is_of_its_program_only_if_that_begins_where_it_says() {
+    let own = std::env::current_exe().unwrap();
+    let told = Told::of(&own).unwrap();
+    let steps = |entry| told.steps(&[entry, 9, 9, 9, 7]).0;
+    let seen: Vec<_> =
+        steps(told.entry).iter().map(|it| (it.address, it.within, it.times)).collect();
+    assert_eq!(seen, [(9, 8, 3), (7, 6, 1)]);
+    assert_eq!(steps(told.entry)[0].image.as_ref().unwrap().0.path, own);
+    assert!(steps(told.entry + 1).is_empty() && told.steps(&[]).is_empty());
+    let many: Vec<u64> = std::iter::once(told.entry).chain(0..1000).collect();
+    assert_eq!(told.steps(&many).0.len(), MOST_FRAMES);
+}

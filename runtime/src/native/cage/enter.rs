@@ -1,4 +1,4 @@
-//! The child that builds the cage around itself, and becomes the keeper.
+//! The child that builds the cage around itself, and becomes the keeper; and the one that becomes the heir, in no cage.
 //!
 //! # Safety
 //!
@@ -14,7 +14,9 @@ use libc::{c_char, c_int, c_uint};
 use nix::errno::Errno;
 
 use super::Deed;
+use super::resets::begin_anew;
 use super::root::{do_deeds, enter_root, leave_root};
+use crate::native::sys::{self, ChildStack};
 use crate::native::wire::{BOARD, FIRST, PROGRAM, RULES, SOCKET};
 
 /// Where the keeper's own program is until it is executed.
@@ -88,7 +90,7 @@ pub(in crate::native) extern "C" fn enter(orders: &mut Orders<'_>) -> c_int {
 fn run_steps(orders: &Orders<'_>) -> (CageStep, c_int) {
     type Act = fn(&Orders<'_>) -> Result<(), c_int>;
     let steps: [(CageStep, Act); 8] = [
-        (CageStep::Session, |_| begin_anew()),
+        (CageStep::Session, |_| begin_anew().and_then(|()| die_with_host())),
         (CageStep::UserNamespace, own_user_namespace),
         (CageStep::Namespaces, own_namespaces),
         (CageStep::Root, leave_root),
@@ -121,34 +123,7 @@ pub(super) fn checked(answer: c_int) -> Result<(), c_int> {
 /// A call whose failure changes nothing for the better or the worse.
 fn tried(_: c_int) {}
 
-/// What every process of the cage shall begin with, whatever the host has. Tasks inherit it.
-fn begin_anew() -> Result<(), c_int> {
-    for signal in 1..=64 {
-        // SAFETY: sets the default action; where that is forbidden it fails harmlessly. The table of actions is
-        // a copy: clone was not told to share it.
-        unsafe {
-            libc::signal(signal, libc::SIG_DFL);
-        }
-    }
-    let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigemptyset fills the set it is given.
-    unsafe {
-        libc::sigemptyset(none.as_mut_ptr());
-    }
-    // SAFETY: the set is filled; the mask of this child alone changes.
-    unsafe {
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
-    }
-    // SAFETY: a number; files are made as their maker says, less what others may write.
-    unsafe {
-        libc::umask(0o022);
-    }
-    // SAFETY: a session of its own has no terminal that input could be pushed into.
-    checked(unsafe { libc::setsid() })?;
-    // SAFETY: a number: no compatibility switches.
-    tried(unsafe { libc::personality(0) });
-    // SAFETY: joins a new, nameless session keyring: what is in the host's can't be reached.
-    tried(unsafe { libc::syscall(libc::SYS_keyctl, 1, 0, 0, 0, 0) as c_int });
+fn die_with_host() -> Result<(), c_int> {
     // SAFETY: asks for SIGKILL when the thread that started us ends. That thread stands still now, so it can't be
     // gone already.
     checked(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })
@@ -264,12 +239,19 @@ fn place_descriptors(orders: &Orders<'_>) -> Result<(), c_int> {
         // not closed by exec.
         checked(unsafe { libc::dup2(from, place) })?;
     }
-    // SAFETY: the same; but this one is closed by the exec that uses it.
-    checked(unsafe { libc::dup3(orders.keeper, KEEPER, libc::O_CLOEXEC) })?;
-    // SAFETY: closes the rest of this child's own table.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_close_range, (KEEPER + 1) as c_uint, c_uint::MAX, 0) };
-    checked(answer as c_int)
+    place_program(orders.keeper)
+}
+
+/// Puts it where it is executed from. Behind it there is nothing.
+fn place_program(keeper: RawFd) -> Result<(), c_int> {
+    // SAFETY: the same as above; but this one is closed by the exec that uses it.
+    checked(unsafe { libc::dup3(keeper, KEEPER, libc::O_CLOEXEC) })?;
+    close_range((KEEPER + 1) as c_uint, c_uint::MAX)
+}
+
+fn close_range(first: c_uint, last: c_uint) -> Result<(), c_int> {
+    // SAFETY: closes part of this child's own table.
+    checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } as c_int)
 }
 
 fn put_on_filter(orders: &Orders<'_>) -> Result<(), c_int> {
@@ -283,9 +265,13 @@ fn put_on_filter(orders: &Orders<'_>) -> Result<(), c_int> {
 }
 
 fn become_keeper() -> c_int {
-    let arguments: [*const c_char; 2] = [c"sandtrap-keeper".as_ptr(), std::ptr::null()];
+    execute(&[c"sandtrap-keeper".as_ptr(), std::ptr::null()])
+}
+
+/// Becomes the program of the keeper. The list ends with a null.
+fn execute(arguments: &[*const c_char]) -> c_int {
     let variables: [*const c_char; 1] = [std::ptr::null()];
-    // SAFETY: an empty path, and two lists of texts that end with nulls.
+    // SAFETY: an empty path, and two lists of texts that end with nulls, as the callers' do.
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
@@ -297,4 +283,56 @@ fn become_keeper() -> c_int {
         );
     }
     Errno::last_raw()
+}
+
+/// What an heir is given.
+pub(in crate::native) struct Will<'a> {
+    /// Tells when the host has ended. It and the program have numbers above those that they get.
+    pub(in crate::native) host: RawFd,
+    pub(in crate::native) keeper: RawFd,
+    /// Its arguments, and a null.
+    pub(in crate::native) arguments: &'a [*const c_char],
+    /// What it stands on until it executes its program.
+    pub(in crate::native) stack: &'a mut ChildStack,
+    /// Written by the child: why there is no heir.
+    pub(in crate::native) failure: Option<c_int>,
+}
+
+/// The whole life of the child between host and heir, which ends at once: so the heir is somebody else's to wait for.
+pub(in crate::native) extern "C" fn bequeath(will: &mut Will<'_>) -> c_int {
+    let Will { host, keeper, arguments, ref mut stack, .. } = *will;
+    let mut heir = Heir { host, keeper, arguments, failure: will.failure };
+    let is_there = sys::start_child(stack, inherit, &mut heir).is_ok();
+    will.failure = if is_there { heir.failure } else { Some(libc::EAGAIN) };
+    // SAFETY: _exit(2) ends this process at once and runs nothing of the host's.
+    unsafe { libc::_exit(0) }
+}
+
+struct Heir<'a> {
+    host: RawFd,
+    keeper: RawFd,
+    arguments: &'a [*const c_char],
+    failure: Option<c_int>,
+}
+
+/// The child's whole life: it has nothing of the host's and no cage, for it is to remove what the host made.
+extern "C" fn inherit(will: &mut Heir<'_>) -> c_int {
+    let place = || {
+        begin_anew()?;
+        // SAFETY: a text that ends with a null. No file system is kept in use by it.
+        checked(unsafe { libc::chdir(c"/".as_ptr()) })?;
+        // SAFETY: duplicates onto a low number of this child's own table, which an exec doesn't close.
+        checked(unsafe { libc::dup2(will.host, 0) })?;
+        close_range(1, (KEEPER - 1) as c_uint)?;
+        place_program(will.keeper)
+    };
+    let placed = place();
+    // An exec does not come back to say so.
+    will.failure = None;
+    will.failure = Some(match placed {
+        Ok(()) => execute(will.arguments),
+        Err(errno) => errno,
+    });
+    // SAFETY: _exit(2) ends this process at once and runs nothing of the host's.
+    unsafe { libc::_exit(127) }
 }

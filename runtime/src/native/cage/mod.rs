@@ -5,6 +5,7 @@
 //! needs    what an executable needs beside itself: its loader, its libraries
 //! rules    the same once more for Landlock, so that neither has to be trusted alone
 //! enter    the child that goes in, and becomes the keeper
+//! resets   what it sets back first: signals, masks, session, personality, keyring
 //! root     how it does the deeds, and lets go of the host's root
 //! ```
 //!
@@ -14,6 +15,7 @@
 pub(super) mod enter;
 pub(super) mod layout;
 mod needs;
+mod resets;
 mod root;
 pub(super) mod rules;
 
@@ -21,6 +23,7 @@ use std::ffi::CString;
 
 pub(super) use enter::Namespaces;
 pub(super) use layout::Layout;
+pub(super) use resets::RESETS;
 
 /// One deed in the making of a root. Paths begin with the new root's name, or with the old one's.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 //! there that it may open. Each task becomes a domain of its own, so that none reaches another by a signal or an
 //! abstract socket. Where there is no cage, these rules are all that confines its files.
 
+use std::error::Error;
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -83,7 +85,26 @@ pub(in crate::native) fn make(
     }
     if let Some(program) = program {
         let access = AccessFs::ReadFile | AccessFs::Execute;
-        (&mut created).add_rule(PathBeneath::new(program, access))?;
+        match (&mut created).add_rule(PathBeneath::new(program, access)) {
+            Err(error) if !is_nowhere(&error) => return Err(error),
+            // What has no name needs no rule: none stands against it, either.
+            Ok(_) | Err(_) => {}
+        }
     }
     Ok(created.into())
+}
+
+/// Whether a file is in memory, and in no file system of which anything can be said.
+fn is_nowhere(error: &RulesetError) -> bool {
+    let errno = |error: &(dyn Error + 'static)| {
+        error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
+    };
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if errno(error) == Some(libc::EBADFD) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

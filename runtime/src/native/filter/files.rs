@@ -1,7 +1,7 @@
 //! Files: looking at them, and changing them. Which ones there are is said by other walls.
 
 use super::rules::{Answer, Case, Rule, Test, Whom};
-use super::table::{ALLOW, CHANGING, EACCES, EPERM, OPENING, SIZING, always};
+use super::table::{ALLOW, CHANGING, EACCES, EPERM, LOCKING, OPENING, SIZING, always};
 
 use Test::Bits;
 
@@ -34,8 +34,10 @@ const SIZES: &str = "ftruncate fallocate";
 const CHANGES: &str = "truncate rename renameat renameat2 mkdir mkdirat rmdir \
                        link linkat symlink symlinkat unlink unlinkat chmod fchmod fchmodat \
                        fchmodat2 chown fchown lchown fchownat utime utimes utimensat futimesat \
-                       flock sync syncfs inotify_init inotify_init1 inotify_add_watch \
+                       sync syncfs inotify_init inotify_init1 inotify_add_watch \
                        inotify_rm_watch";
+
+const LOCKS: &str = "locks of files (where a directory or a scratch was granted)";
 
 pub(super) const RULES: &[Rule] = &[
     Rule { title: "opening and looking at files", calls: LOOKING, whom: OPENING, cases: ALLOW },
@@ -59,6 +61,8 @@ pub(super) const RULES: &[Rule] = &[
         whom: Whom::Everybody,
         cases: EPERM,
     },
+    Rule { title: LOCKS, calls: "flock", whom: LOCKING, cases: ALLOW },
+    Rule { title: LOCKS, calls: "flock", whom: Whom::Everybody, cases: EPERM },
     Rule {
         title: "copying within the kernel (programs copy by themselves else)",
         calls: "copy_file_range sendfile",

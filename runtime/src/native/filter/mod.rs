@@ -35,10 +35,12 @@ pub(super) use rules::{Launcher, Terms};
 const I386: u32 = 0x4000_0003;
 
 impl Terms {
-    /// The terms of a guest with these grants.
-    pub(super) fn of(permissions: &Permissions) -> Self {
+    /// The terms of a guest with these grants and perhaps a scratch, whose memory is counted by a group or not.
+    pub(super) fn of(permissions: &Permissions, has_scratch: bool, is_counted: bool) -> Self {
         let (profile, net) = (permissions.profile, permissions.net);
-        Self { profile, net, launcher: Launcher::Inside { traced: false, forks: false } }
+        let launcher = Launcher::Inside { traced: false, forks: false };
+        let has_files = has_scratch || !permissions.dirs.is_empty();
+        Self { profile, net, launcher, is_counted, has_files }
     }
 
     /// The same, with SIGKILL left to a tracer, who hears of some questions, too, or not.

@@ -7,7 +7,7 @@ use super::arguments::{
     REGISTERS, SELF_SETTINGS, THREADS_ONLY,
 };
 use super::rules::{Rule, Whom};
-use super::table::{ALLOW, CHANGING, ENOSYS, EPERM, GENERATING, OPENING};
+use super::table::{ALLOW, ENOSYS, EPERM, GENERATING, LOCKING, OPENING};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -36,9 +36,9 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule { title: "advice about memory", calls: "madvise", whom: Whom::Everybody, cases: ADVICE },
     Rule {
-        title: "files in memory",
+        title: "files in memory (ENOSYS where no group counts them)",
         calls: "memfd_create",
-        whom: Whom::These(&[Profile::Jit]),
+        whom: Whom::Counted(&[Profile::Jit]),
         cases: ALLOW,
     },
     Rule {
@@ -128,7 +128,7 @@ pub(super) const RULES: &[Rule] = &[
         whom: Whom::Everybody,
         cases: ASK_DEVICE,
     },
-    Rule { title: "descriptors", calls: "fcntl", whom: CHANGING, cases: LOCKS },
+    Rule { title: "descriptors", calls: "fcntl", whom: LOCKING, cases: LOCKS },
     Rule { title: "descriptors", calls: "fcntl", whom: Whom::Everybody, cases: DESCRIPTOR },
     Rule {
         title: "its own privileges and limits, to be changed",

@@ -66,6 +66,10 @@ pub(super) enum Whom {
     Networked(&'static [Profile]),
     /// A launcher's child before its exec, and with it every guest: the filter can't tell them apart.
     Launched,
+    /// These, where something was granted that they could lock.
+    Locking(&'static [Profile]),
+    /// These, where a group counts what they hold.
+    Counted(&'static [Profile]),
     /// Where there is a tracer, who answers for kills.
     Traced,
     /// A guest that was warmed up, until a fork of it has put on the last filter.
@@ -93,6 +97,10 @@ pub(in crate::native) struct Terms {
     pub(in crate::native) profile: Profile,
     pub(in crate::native) net: Network,
     pub(in crate::native) launcher: Launcher,
+    /// Whether a group counts its memory: what is in no address space, too.
+    pub(in crate::native) is_counted: bool,
+    /// Whether it finds files that are not the system's.
+    pub(in crate::native) has_files: bool,
 }
 
 /// The table for some terms on some machine: the cases of each call, by number.
@@ -180,6 +188,8 @@ impl Whom {
                 profiles.contains(&terms.profile) && terms.net == Network::Host
             }
             Self::Launched => matches!(terms.launcher, Launcher::Inside { .. }),
+            Self::Locking(profiles) => profiles.contains(&terms.profile) && terms.has_files,
+            Self::Counted(profiles) => profiles.contains(&terms.profile) && terms.is_counted,
             Self::Traced => {
                 matches!(terms.launcher, Launcher::Inside { traced: true, .. })
             }

@@ -28,6 +28,9 @@ pub(super) const OPENING: Whom =
 /// The profiles that may change files.
 pub(super) const CHANGING: Whom = Whom::These(&[Profile::Files, Profile::Process]);
 
+/// The same, where they find files that are not the system's: who locks one of those makes programs outside wait.
+pub(super) const LOCKING: Whom = Whom::Locking(&[Profile::Files, Profile::Process]);
+
 /// The profiles that may say how large a file is: those, and who may make files that are in memory only.
 pub(super) const SIZING: Whom = Whom::These(&[Profile::Files, Profile::Process, Profile::Jit]);
 

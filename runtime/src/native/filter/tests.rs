@@ -82,12 +82,19 @@ fn all_terms() -> impl Iterator<Item = Terms> {
     Profile::ALL.into_iter().flat_map(|profile| {
         [Network::None, Network::Host]
             .into_iter()
-            .flat_map(move |net| LAUNCHERS.map(|launcher| Terms { profile, net, launcher }))
+            .flat_map(move |net| LAUNCHERS.map(|launcher| (net, launcher)))
+            .flat_map(move |(net, launcher)| {
+                [true, false].map(|both| {
+                    let (is_counted, has_files) = (both, both);
+                    Terms { profile, net, launcher, is_counted, has_files }
+                })
+            })
     })
 }
 
 fn plain(profile: Profile) -> Terms {
-    Terms { profile, net: Network::None, launcher: Launcher::Outside }
+    let (net, launcher) = (Network::None, Launcher::Outside);
+    Terms { profile, net, launcher, is_counted: true, has_files: true }
 }
 
 /// What a call gets by its name.

@@ -1,12 +1,12 @@
 //! Where control groups can be made on this host, and how one is made.
 //!
 //! Which kind there is depends on the host, so it is tried once, by making a group and setting a limit.
-//! Groups are made below the group this process lives in, and named after it; a group whose owner died
-//! without removing it is removed by the next wall that finds it.
+//! Groups are made below the group this process lives in, and named after it; a group whose owner died without removing it
+//! is removed by its heir, or by the next wall that finds it.
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::limits::Limits;
@@ -14,12 +14,9 @@ use crate::quantity::Cpus;
 
 use super::{Folders, Group, Version};
 use crate::native::census::Clock;
-use crate::native::leftovers::is_orphan;
+use crate::native::leftovers::{is_orphan, own_prefix};
 use crate::native::mounts::{self, Candidates};
 use crate::native::share;
-
-/// What the names of all groups begin with; then comes the number of their host.
-pub(in crate::native) const PREFIX: &str = "sandtrap-";
 
 static NEXT_GROUP: AtomicU64 = AtomicU64::new(1);
 
@@ -71,6 +68,12 @@ impl Site {
         [v2, v1].map(|tried| tried.unwrap_or_else(|| Err(absent.to_owned())))
     }
 
+    /// All folders in which its groups are.
+    pub(in crate::native) fn folders(&self) -> impl Iterator<Item = &Path> {
+        let others = [&self.pids, &self.cpu, &self.share];
+        [&self.memory].into_iter().chain(others.into_iter().flatten()).map(PathBuf::as_path)
+    }
+
     fn shown(&self) -> String {
         self.memory.display().to_string()
     }
@@ -112,8 +115,7 @@ impl Site {
 
     /// Removes what hosts left behind that are no more. Only empty groups can be removed.
     fn sweep(&self) {
-        let others = [&self.pids, &self.cpu, &self.share];
-        for folder in others.into_iter().flatten().chain([&self.memory]) {
+        for folder in self.folders() {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 if is_orphan(&entry.file_name().to_string_lossy()) {
                     // It is in use after all, or somebody else was faster: both are fine.
@@ -184,7 +186,7 @@ impl Site {
     fn make_folder(&self) -> io::Result<(String, PathBuf)> {
         loop {
             let number = NEXT_GROUP.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{PREFIX}{}-{number}", std::process::id());
+            let name = format!("{}{number}", own_prefix());
             let memory = self.memory.join(&name);
             let others = [&self.pids, &self.cpu, &self.share];
             let taken = others.into_iter().flatten().any(|folder| folder.join(&name).exists());

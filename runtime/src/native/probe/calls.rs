@@ -13,6 +13,7 @@ use libc::{c_int, c_long, c_ulong, c_void, pid_t};
 use nix::errno::Errno;
 
 use crate::finding::FailedStep;
+use crate::native::cage::RESETS;
 
 /// What children need, made ready before there is one.
 pub(super) struct Material {
@@ -236,6 +237,38 @@ pub(super) fn forbid_descriptors(_: &Material) -> Done {
     let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) };
     done(set.into(), "lowering a limit")?;
     expect_refusal_of_root(libc::EMFILE, "refusing a descriptor")
+}
+
+/// Does one of the resets of a cage, and looks whether it is done.
+pub(super) fn reset<const ROW: usize>(_: &Material) -> Done {
+    let done = const { &RESETS[ROW] }.prove();
+    done.map_err(|errno| FailedStep { step: "setting it back", errno })
+}
+
+/// Begins a group, and leads it.
+pub(super) fn begin_process_group(_: &Material) -> Done {
+    // SAFETY: numbers: this child itself.
+    done(unsafe { libc::setpgid(0, 0) }.into(), "beginning a group")?;
+    // SAFETY: asks for a number. The call itself, for a library may remember its parent's answer.
+    let itself = unsafe { libc::syscall(libc::SYS_getpid) };
+    // SAFETY: the same.
+    let group = unsafe { libc::syscall(libc::SYS_getpgid, 0) };
+    if group == itself { Ok(()) } else { without_effect("leading a group") }
+}
+
+/// Closes all but three, and finds one closed that its host has open.
+pub(super) fn close_descriptors(material: &Material) -> Done {
+    // SAFETY: closes part of this child's own table, which is a copy: clone was not told to share it.
+    done(unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) }, "closing them")?;
+    let Some(known) = &material.program else {
+        return without_effect("having one to close");
+    };
+    // SAFETY: asks about a number.
+    let answer = unsafe { libc::fcntl(known.as_raw_fd(), libc::F_GETFD) };
+    if answer == -1 && Errno::last_raw() == libc::EBADF {
+        return Ok(());
+    }
+    without_effect("finding one closed")
 }
 
 /// Asks to be traced, and executes the tiny program, which stops it before its first instruction.

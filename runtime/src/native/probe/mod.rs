@@ -20,6 +20,7 @@ use nix::unistd::{getegid, geteuid};
 use crate::finding::{FailedStep, Finding, Probe, Setting};
 use crate::quantity::ByteSize;
 
+use super::cage::RESETS;
 use super::group::Site;
 use calls::Material;
 use child::Act;
@@ -57,7 +58,20 @@ fn try_all() -> Vec<Finding> {
     found.push(seccomp(&material));
     found.extend(landlock(&material));
     found.extend(tracing(&material));
-    let simple: [(Probe, Act); 3] = [
+    let resets: [Act; RESETS.len()] = [
+        calls::reset::<0>,
+        calls::reset::<1>,
+        calls::reset::<2>,
+        calls::reset::<3>,
+        calls::reset::<4>,
+        calls::reset::<5>,
+    ];
+    for (reset, act) in RESETS.iter().zip(resets) {
+        found.push(finding(reset.probe, child::in_child(0, &material, act)));
+    }
+    let simple: [(Probe, Act); 5] = [
+        (Probe::ProcessGroup, calls::begin_process_group),
+        (Probe::Descriptors, calls::close_descriptors),
         (Probe::NoNewPrivileges, calls::forbid_privileges),
         (Probe::Capabilities, calls::drop_capabilities),
         (Probe::Rlimits, calls::forbid_descriptors),
@@ -65,7 +79,7 @@ fn try_all() -> Vec<Finding> {
     for (probe, act) in simple {
         found.push(finding(probe, child::in_child(0, &material, act)));
     }
-    found.push(memfd_exec(&material));
+    found.extend(executed(&material));
     found.extend([address_space(), kvm()]);
     found
 }
@@ -217,23 +231,30 @@ fn trace_one(material: &Material) -> (Result<(), FailedStep>, Result<(), FailedS
     (traced, killed.and(ended))
 }
 
-fn memfd_exec(material: &Material) -> Finding {
-    let probe = Probe::MemfdExec;
+/// The tiny program is executed without variables, and its code says whether it has none.
+fn executed(material: &Material) -> [Finding; 2] {
+    const PROBES: [Probe; 2] = [Probe::MemfdExec, Probe::Environment];
     let noexec = || setting("/proc/sys/vm/memfd_noexec");
-    match child::start(0, material, calls::execute) {
+    let failed = |failed| PROBES.map(|probe| Finding::failed(probe, failed).with(noexec()));
+    let status = match child::start(0, material, calls::execute) {
         Err(error) => {
-            let step = "starting a child";
-            Finding::failed(probe, FailedStep { step, errno: error.raw_os_error() })
+            return failed(FailedStep { step: "starting a child", errno: error.raw_os_error() });
         }
         Ok((child, done)) => {
             let status = calls::reap(child.pid);
-            let ran = status.is_some_and(|status| libc::WEXITSTATUS(status) == tiny::EXIT);
             match done {
-                Some(Err(failed)) => Finding::failed(probe, failed).with(noexec()),
-                None if ran => Finding::works(probe, None),
-                None | Some(Ok(())) => Finding::missing(probe, "it ended in another way"),
+                Some(Err(step)) => return failed(step),
+                None | Some(Ok(())) => status.filter(|status| libc::WIFEXITED(*status)),
             }
         }
+    };
+    match status.map(|status| libc::WEXITSTATUS(status)) {
+        Some(tiny::EXIT) => PROBES.map(|probe| Finding::works(probe, None)),
+        Some(tiny::EXIT_WITH_VARIABLES) => {
+            let step = FailedStep { step: "executing without variables", errno: None };
+            [Finding::works(PROBES[0], None), Finding::failed(PROBES[1], step)]
+        }
+        _ => PROBES.map(|probe| Finding::missing(probe, "it ended in another way")),
     }
 }
 

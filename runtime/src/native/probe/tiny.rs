@@ -7,8 +7,10 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// What it exits with.
+/// What it exits with if it was given no variables.
 pub(super) const EXIT: i32 = 7;
+/// And if it was.
+pub(super) const EXIT_WITH_VARIABLES: i32 = 8;
 
 /// Where it lies in memory: anywhere but at the bottom.
 const BASE: u64 = 0x40_0000;
@@ -18,15 +20,21 @@ const PROGRAM_HEADER: u64 = 56;
 
 #[cfg(target_arch = "x86_64")]
 const MACHINE: u16 = 62;
-/// mov edi, 7; mov eax, 60; syscall
+/// mov rdi, [rsp]; mov rax, [rsp + rdi*8 + 16]; xor edi, edi; test rax, rax; setne dil; add edi, 7; mov eax, 60; syscall
 #[cfg(target_arch = "x86_64")]
-const CODE: &[u8] = &[0xbf, 7, 0, 0, 0, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+const CODE: &[u8] = &[
+    0x48, 0x8b, 0x3c, 0x24, 0x48, 0x8b, 0x44, 0xfc, 0x10, 0x31, 0xff, 0x48, 0x85, 0xc0, 0x40, 0x0f,
+    0x95, 0xc7, 0x83, 0xc7, 7, 0xb8, 60, 0, 0, 0, 0x0f, 0x05,
+];
 
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u16 = 183;
-/// mov x0, #7; mov x8, #93; svc #0
+/// ldr x0, [sp]; add x1, sp, #16; ldr x1, [x1, x0, lsl #3]; cmp x1, #0; cset w0, ne; add w0, w0, #7; mov x8, #93; svc #0
 #[cfg(target_arch = "aarch64")]
-const CODE: &[u8] = &[0xe0, 0, 0x80, 0xd2, 0xa8, 0x0b, 0x80, 0xd2, 1, 0, 0, 0xd4];
+const CODE: &[u8] = &[
+    0xe0, 0x03, 0x40, 0xf9, 0xe1, 0x43, 0x00, 0x91, 0x21, 0x78, 0x60, 0xf8, 0x3f, 0x00, 0x00, 0xf1,
+    0xe0, 0x07, 0x9f, 0x1a, 0x00, 0x1c, 0x00, 0x11, 0xa8, 0x0b, 0x80, 0xd2, 1, 0, 0, 0xd4,
+];
 
 /// Makes it.
 pub(crate) fn program() -> io::Result<OwnedFd> {

@@ -4,12 +4,13 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::native::beside::Beside;
 use crate::native::lane::OurLane;
 use crate::native::news::News;
 use crate::native::sys;
 use crate::native::wire::Rlimit;
 
-use super::Process;
+use super::{BELL, Process};
 
 /// What a pipe holds.
 pub(in crate::native) const PIPE_BYTES: usize = 64 * 1024;
@@ -22,7 +23,11 @@ impl Process {
         if !is_taken || !self.sees_births || self.scratch.is_some() {
             return offer.withdrawn();
         }
-        let Ok(lane) = offer.taken(&self.limits, self.sent.get()) else { return };
+        // Its share of the processors is for work.
+        let may_watch = self.limits.cpus.is_none();
+        let may_move = self.standing.may_hold;
+        let beside = Beside::of(self.launched.pid, &self.family, may_move, may_watch);
+        let Ok(lane) = offer.taken(beside, may_watch, self.sent.get()) else { return };
         let most = u64::from(self.limits.open_files);
         let files = Rlimit { resource: libc::RLIMIT_NOFILE.into(), soft: most, hard: most };
         // It has closed what it has mapped. This fails for one that is gone.
@@ -40,8 +45,12 @@ impl Process {
 
     /// Whether nothing whatever is to be heard of it, and it is at rest. Counts its rest anew then.
     pub(in crate::native) fn is_quiet(&mut self) -> bool {
-        let news = self.news.as_ref().and_then(News::now);
-        let is_quiet = news.is_some_and(|heard| !heard.ready().contains(&true))
+        let heard = self.news.as_ref().and_then(News::now);
+        if heard.is_some_and(|heard| heard.ready()[BELL]) {
+            // It was rung for an answer to a call that was over by then; or for a stop, whose reason stands in the handle.
+            self.leash.bell.muffle();
+        }
+        let is_quiet = heard.is_some_and(|heard| heard.is_quiet_but_for(BELL))
             && self.leash.stop.reason().is_none()
             && !self.is_restless();
         if is_quiet {

@@ -49,7 +49,7 @@ impl Pump<'_> {
             return talk.is_silent() && lane.is_some_and(OurLane::is_unread);
         }
         // Behind the call of one that is called once comes a word that it may leave unread while it works.
-        let is_called_again = self.until == Until::Answered;
+        let is_called_again = self.until != Until::Gone;
         let is_all_left = self.has_left_some && self.sent <= MOST_AT_ONCE && talk.is_silent();
         self.sent == 0 || (is_called_again && is_all_left)
     }

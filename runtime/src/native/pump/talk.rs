@@ -13,7 +13,7 @@ const USUAL_BYTES: usize = 4 * 1024;
 pub(in crate::native) struct Served {
     pub(in crate::native) streams: Streams,
     pub(in crate::native) witness: Witness,
-    /// Why its call could not be sent as a whole.
+    /// Why its call, or its stdin, could not be sent as a whole.
     pub(in crate::native) unsent: Option<LoadError>,
     pub(in crate::native) finish: Finish,
     /// Whether nothing of what was to be sent was read. Of much that was sent nobody can say how much was.
@@ -31,6 +31,8 @@ pub(in crate::native) struct Talk<'a> {
     pub(super) desk: Desk,
     pub(super) ear: &'a mut dyn Ear,
     pub(super) buffer: Vec<u8>,
+    /// Why its stdin could not be read to the end.
+    pub(super) unfed: Option<LoadError>,
     /// Whether it has written to a stream.
     has_written: bool,
 }
@@ -45,12 +47,13 @@ impl<'a> Talk<'a> {
         mut buffer: Vec<u8>,
     ) -> Self {
         buffer.resize(buffer.len().max(USUAL_BYTES), 0);
-        Self { streams, witness, outbox, desk, ear, buffer, has_written: false }
+        let (unfed, has_written) = (None, false);
+        Self { streams, witness, outbox, desk, ear, buffer, unfed, has_written }
     }
 
     /// Takes what was read. Says why the guest must be ended, if it must.
     pub(super) fn hear(&mut self, source: Source, count: usize) -> Option<StopReason> {
-        let Self { streams, witness, outbox, desk, ear, buffer, has_written } = self;
+        let Self { streams, witness, outbox, desk, ear, buffer, has_written, .. } = self;
         *has_written |= source != Source::Channel;
         let bytes = &buffer[..count];
         match source {
@@ -71,7 +74,7 @@ impl<'a> Talk<'a> {
     }
 
     pub(super) fn over(mut self, finish: Finish, is_unread: bool) -> Served {
-        let unsent = self.outbox.unsent();
+        let unsent = self.outbox.unsent().or(self.unfed);
         let Self { streams, witness, buffer: piece, .. } = self;
         Served { streams, witness, unsent, finish, is_unread, piece }
     }

@@ -1,9 +1,10 @@
-//! Patterns of crashes: each raises one alert when it appears and one all-clear when it is over.
+//! Patterns of crashes: each raises one alert when it appears and one all-clear when it is over, for each subject that it is
+//! seen of.
 //!
 //! It appears at its threshold and is over at half of it, so that what swings about the threshold is told once.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,9 @@ use crate::policy::quarantine::Culprit;
 use super::{CrashRecord, Ended, HealthSettings};
 
 /// Alerts that wait to be told at most; the oldest are forgotten.
-const MOST_WAITING: usize = 256;
+const MOST_WAITING: usize = 4_096;
+/// Alerts that are raised at most. Beyond them only those about everything are.
+const MOST_RAISED: usize = 1_000;
 /// Workers and programs that are watched for creeping memory and for slowness.
 const MOST_WATCHED: usize = 1_000;
 /// It is looked whether a pattern is over after this time at the soonest.
@@ -62,42 +65,81 @@ impl Pattern {
     }
 }
 
+/// What a pattern is about: the same pattern of two of these is two alerts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Subject {
+    /// All that is watched together.
+    Everything,
+    /// A place where tasks die, by the digest in their records ([`CrashRecord::signature`]).
+    Place(u64),
+    /// An input.
+    Input(Culprit),
+    /// A worker.
+    Worker(u64),
+    /// A program.
+    Program(Arc<str>),
+    /// A device.
+    Device(Arc<str>),
+}
+
+impl Subject {
+    /// What it is, in one word: of these there are only so many.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::Place(_) => "place",
+            Self::Input(_) => "input",
+            Self::Worker(_) => "worker",
+            Self::Program(_) => "program",
+            Self::Device(_) => "device",
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Everything => Ok(()),
+            Self::Place(digest) => write!(f, " {digest:016x}"),
+            Self::Input(Culprit { kind, digest }) => {
+                write!(f, " {:016x} of {kind}", u128::from_be_bytes(*digest) >> 64)
+            }
+            Self::Worker(worker) => write!(f, " {worker}"),
+            Self::Program(name) | Self::Device(name) => write!(f, " {name}"),
+        }
+    }
+}
+
 /// A pattern appeared, or is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     /// Which one.
     pub pattern: Pattern,
+    /// Of what.
+    pub subject: Subject,
     /// Whether it appeared; otherwise it is over.
     pub raised: bool,
-    /// How much of it there is.
+    /// How much of it there is: crashes, or for creeping and slowness 1.
     pub count: usize,
 }
+
+type Of = (Pattern, Subject);
 
 /// What is raised, and what is needed to see it. Nothing here is counted anew for each crash: a storm has many.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Patterns {
-    raised: Vec<Pattern>,
+    raised: BTreeSet<Of>,
     waiting: VecDeque<Alert>,
     /// The crashes of the last while, oldest first, and how often each thing is among them.
-    recent: VecDeque<Trait>,
-    faults: usize,
-    places: HashMap<u64, usize>,
-    inputs: HashMap<Culprit, usize>,
+    recent: VecDeque<(Instant, Vec<Of>)>,
+    counts: HashMap<Of, usize>,
     /// When it was last looked whether something is over.
     looked: Option<Instant>,
     /// For each worker: the most memory of its last attempt, and for how many it has grown in a row.
     creeping: HashMap<u64, Creep>,
-    close: usize,
     programs: HashMap<Arc<str>, Pace>,
-    slow: usize,
-}
-
-#[derive(Clone, Debug)]
-struct Trait {
-    at: Instant,
-    is_fault: bool,
-    place: u64,
-    input: Culprit,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -120,57 +162,56 @@ impl Patterns {
         self.waiting.drain(..)
     }
 
-    pub(super) fn raised(&self) -> impl Iterator<Item = Pattern> + '_ {
-        self.raised.iter().copied()
+    pub(super) fn raised(&self) -> impl ExactSizeIterator<Item = &Of> + '_ {
+        self.raised.iter()
     }
 
     /// Takes in how long an attempt took and how much memory it held.
     pub(super) fn ended(&mut self, settings: &HealthSettings, ended: &Ended<'_>) {
         let (peak, cap) = ended.memory;
-        if self.creeping.len() >= MOST_WATCHED {
-            (self.creeping, self.close) = (HashMap::new(), 0);
+        if self.creeping.len() >= MOST_WATCHED && !self.creeping.contains_key(&ended.worker) {
+            self.creeping = HashMap::new();
+            self.clear_all(Pattern::MemoryCreep);
         }
         let creep = self.creeping.entry(ended.worker).or_default();
-        self.close -= usize::from(creep.close);
         creep.grow(peak, cap, settings.creep);
         if HealthSettings::CRASHES.contains(ended.label) {
             *creep = Creep::default();
         }
-        self.close += usize::from(creep.close);
-        if self.programs.len() >= MOST_WATCHED {
-            (self.programs, self.slow) = (HashMap::new(), 0);
+        let close = usize::from(creep.close);
+        if self.programs.len() >= MOST_WATCHED && !self.programs.contains_key(ended.program) {
+            self.programs = HashMap::new();
+            self.clear_all(Pattern::SlowDown);
         }
         let pace = self.programs.entry(Arc::clone(ended.program)).or_default();
-        self.slow -= usize::from(pace.is_slow(settings.slow_down));
         pace.add(ended.took);
-        self.slow += usize::from(pace.is_slow(settings.slow_down));
-        self.set(Pattern::MemoryCreep, self.close, 1);
-        self.set(Pattern::SlowDown, self.slow, 1);
+        let slow = usize::from(pace.is_slow(settings.slow_down));
+        self.set((Pattern::MemoryCreep, Subject::Worker(ended.worker)), close, 1);
+        self.set((Pattern::SlowDown, Subject::Program(Arc::clone(ended.program))), slow, 1);
     }
 
     /// A worker is there no more, and its memory with it.
     pub(super) fn worker_ended(&mut self, worker: u64) {
-        let gone = self.creeping.remove(&worker);
-        self.close -= usize::from(gone.is_some_and(|creep| creep.close));
-        self.set(Pattern::MemoryCreep, self.close, 1);
+        self.creeping.remove(&worker);
+        self.set((Pattern::MemoryCreep, Subject::Worker(worker)), 0, 1);
     }
 
     /// Takes in a crash: only what it adds to can appear by it.
     pub(super) fn crashed(&mut self, settings: &HealthSettings, record: &CrashRecord) {
         self.forget(settings, record.at);
-        let (place, input) = (record.signature, record.culprit.clone());
-        let is_fault = record.label == Label::CrashedMemoryFault;
-        self.faults += usize::from(is_fault);
-        let at_place = add(&mut self.places, place);
-        let of_input = add(&mut self.inputs, input.clone());
-        self.recent.push_back(Trait { at: record.at, is_fault, place, input });
-        if self.recent.len() > settings.keep.max(1) {
+        let adds_to = adds_to(record);
+        if self.recent.len() >= settings.keep.max(1) {
             self.drop_oldest();
         }
-        self.raise(Pattern::CrashRate, self.recent.len(), settings.crash_rate + 1);
-        self.raise(Pattern::MemoryFaults, self.faults, settings.memory_faults + 1);
-        self.raise(Pattern::SamePlace, at_place, settings.same_place);
-        self.raise(Pattern::OneInput, of_input, settings.one_input);
+        for of in &adds_to {
+            let count = self.counts.entry(of.clone()).or_insert(0);
+            *count += 1;
+            let count = *count;
+            if !self.raised.contains(of) {
+                self.set(of.clone(), count, threshold(settings, of.0));
+            }
+        }
+        self.recent.push_back((record.at, adds_to));
         self.look(settings, record.at);
     }
 
@@ -180,57 +221,91 @@ impl Patterns {
         self.look(settings, now);
     }
 
+    /// Nobody looks any more: whatever is raised is over.
+    pub(super) fn end(&mut self) {
+        for of in std::mem::take(&mut self.raised) {
+            let (pattern, subject) = of;
+            self.waiting.push_back(Alert { pattern, subject, raised: false, count: 0 });
+        }
+    }
+
     fn look(&mut self, settings: &HealthSettings, now: Instant) {
         let soon = |looked: Instant| now.saturating_duration_since(looked) < LOOKS_APART;
         if self.raised.is_empty() || self.looked.is_some_and(soon) {
             return;
         }
         self.looked = Some(now);
-        let place = self.places.values().copied().max().unwrap_or(0);
-        let input = self.inputs.values().copied().max().unwrap_or(0);
-        self.set(Pattern::CrashRate, self.recent.len(), settings.crash_rate + 1);
-        self.set(Pattern::MemoryFaults, self.faults, settings.memory_faults + 1);
-        self.set(Pattern::SamePlace, place, settings.same_place);
-        self.set(Pattern::OneInput, input, settings.one_input);
+        let of_crashes = |of: &&Of| !matches!(of.0, Pattern::MemoryCreep | Pattern::SlowDown);
+        let raised: Vec<Of> = self.raised.iter().filter(of_crashes).cloned().collect();
+        for of in raised {
+            let count = self.counts.get(&of).copied().unwrap_or(0);
+            let threshold = threshold(settings, of.0);
+            self.set(of, count, threshold);
+        }
     }
 
     fn forget(&mut self, settings: &HealthSettings, now: Instant) {
         let is_old =
-            |crash: &Trait| now.saturating_duration_since(crash.at) >= settings.pattern_window;
+            |(at, _): &(Instant, _)| now.saturating_duration_since(*at) >= settings.pattern_window;
         while self.recent.front().is_some_and(is_old) {
             self.drop_oldest();
         }
     }
 
     fn drop_oldest(&mut self) {
-        if let Some(oldest) = self.recent.pop_front() {
-            self.faults -= usize::from(oldest.is_fault);
-            take(&mut self.places, &oldest.place);
-            take(&mut self.inputs, &oldest.input);
+        for of in self.recent.pop_front().into_iter().flat_map(|(_, added_to)| added_to) {
+            if let Some(count) = self.counts.get_mut(&of) {
+                *count -= 1;
+                if *count == 0 {
+                    self.counts.remove(&of);
+                }
+            }
         }
     }
 
-    fn raise(&mut self, pattern: Pattern, count: usize, threshold: usize) {
-        if !self.raised.contains(&pattern) {
-            self.set(pattern, count, threshold);
-        }
+    fn clear_all(&mut self, pattern: Pattern) {
+        let all: Vec<Of> = self.raised.iter().filter(|of| of.0 == pattern).cloned().collect();
+        all.into_iter().for_each(|of| self.set(of, 0, 1));
     }
 
-    fn set(&mut self, pattern: Pattern, count: usize, threshold: usize) {
-        let is_raised = self.raised.contains(&pattern);
+    fn set(&mut self, of: Of, count: usize, threshold: usize) {
+        let is_raised = self.raised.contains(&of);
         let raised = if is_raised { count > threshold / 2 } else { count >= threshold.max(1) };
-        if raised == is_raised {
+        let has_room = self.raised.len() < MOST_RAISED || of.1 == Subject::Everything;
+        if raised == is_raised || (raised && !has_room) {
             return;
         }
-        if raised {
-            self.raised.push(pattern);
-        } else {
-            self.raised.retain(|other| *other != pattern);
-        }
+        let (pattern, subject) = of.clone();
+        match raised {
+            true => self.raised.insert(of),
+            false => self.raised.remove(&of),
+        };
         if self.waiting.len() == MOST_WAITING {
             self.waiting.pop_front();
         }
-        self.waiting.push_back(Alert { pattern, raised, count });
+        self.waiting.push_back(Alert { pattern, subject, raised, count });
+    }
+}
+
+/// Everything that a crash is counted for.
+fn adds_to(record: &CrashRecord) -> Vec<Of> {
+    let device = || record.device.clone().map(Subject::Device);
+    let is_fault = record.label == Label::CrashedMemoryFault;
+    let all = |pattern| [Some(Subject::Everything), device()].map(|it| Some((pattern, it?)));
+    let faults = is_fault.then(|| all(Pattern::MemoryFaults)).into_iter().flatten();
+    let place = (Pattern::SamePlace, Subject::Place(record.signature));
+    let input = (Pattern::OneInput, Subject::Input(record.culprit.clone()));
+    all(Pattern::CrashRate).into_iter().chain(faults).flatten().chain([place, input]).collect()
+}
+
+/// How much of a pattern is too much.
+fn threshold(settings: &HealthSettings, pattern: Pattern) -> usize {
+    match pattern {
+        Pattern::CrashRate => settings.crash_rate + 1,
+        Pattern::MemoryFaults => settings.memory_faults + 1,
+        Pattern::SamePlace => settings.same_place,
+        Pattern::OneInput => settings.one_input,
+        Pattern::MemoryCreep | Pattern::SlowDown => 1,
     }
 }
 
@@ -254,20 +329,5 @@ impl Pace {
 
     fn is_slow(&self, times: f64) -> bool {
         self.attempts > USUAL_AFTER && self.late > self.usual * times
-    }
-}
-
-fn add<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) -> usize {
-    let count = counts.entry(key).or_insert(0);
-    *count += 1;
-    *count
-}
-
-fn take<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
-        }
     }
 }

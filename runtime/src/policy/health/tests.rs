@@ -30,6 +30,8 @@ impl Rig {
             program: "p".into(),
             device: device.map(Into::into),
             label,
+            phase: Phase::Task,
+            stderr: String::new(),
             signature: u64::from(self.number),
             culprit: Culprit { kind: "k".into(), digest: [self.number; 16] },
         }
@@ -243,6 +245,84 @@ fn s33_memory_faults_places_and_inputs_have_patterns_of_their_own() {
 }
 
 #[test]
+fn s32_s33_s34_each_subject_has_its_own_alert_and_all_clear_and_is_named() {
+    let mut rig = Rig::new();
+    let told = |rig: &mut Rig| -> Vec<(String, bool)> {
+        rig.health.tick(rig.now);
+        let tell = |it: Alert| (format!("{} {}", it.pattern.name(), it.subject), it.raised);
+        rig.health.take_alerts().map(tell).collect()
+    };
+    let dies_at = |rig: &mut Rig, place: u64| {
+        let record = rig.record(Label::CrashedAbort, None);
+        rig.health.crashed(CrashRecord { signature: place, ..record });
+    };
+    (0..3).for_each(|_| dies_at(&mut rig, 7));
+    assert_eq!(told(&mut rig), [("same-place place 0000000000000007".to_owned(), true)]);
+    rig.now += 30 * SECOND;
+    // A second place, while the first one lasts; with it there are six crashes.
+    (0..3).for_each(|_| dies_at(&mut rig, 8));
+    let both = ["same-place place 0000000000000008", "crash-rate everything"];
+    let mut second = told(&mut rig);
+    second.sort_by(|one, other| other.cmp(one));
+    assert_eq!(second, both.map(|it| (it.to_owned(), true)));
+    rig.now += 31 * SECOND;
+    let over = told(&mut rig);
+    assert!(over.contains(&("same-place place 0000000000000007".to_owned(), false)), "{over:?}");
+    assert!(!over.contains(&(both[0].to_owned(), false)), "the other one lasts: {over:?}");
+    let reasons = rig.health.status(rig.now).reasons;
+    assert_eq!(reasons, ["same-place of place 0000000000000008"]);
+    // A storm on one device is told of it and of everything, and of no other device.
+    let mut rig = Rig::new();
+    (0..6).for_each(|_| rig.crash(Label::CrashedAbort, Some("cuda:0")));
+    rig.crash(Label::CrashedAbort, Some("cuda:1"));
+    let storm = ["crash-rate everything", "crash-rate device cuda:0"];
+    assert_eq!(told(&mut rig), storm.map(|it| (it.to_owned(), true)));
+}
+
+#[test]
+fn s32_whoever_stops_watching_gives_the_all_clear_for_everything() {
+    let mut rig = Rig::new();
+    for _ in 0..20 {
+        rig.crash(Label::CrashedMemoryFault, Some("cuda:0"));
+    }
+    let raised = rig.alerts();
+    assert!(raised.len() >= 3 && raised.iter().all(|(_, is_raised)| *is_raised), "{raised:?}");
+    rig.health.end();
+    let cleared = rig.alerts();
+    let names = |alerts: &[(&'static str, bool)]| {
+        let mut names: Vec<_> = alerts.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(names(&cleared), names(&raised));
+    assert!(cleared.iter().all(|(_, is_raised)| !is_raised), "{cleared:?}");
+    rig.health.end();
+    assert_eq!(rig.alerts(), []);
+}
+
+#[test]
+fn s32_alerts_are_bounded_however_many_subjects_there_are() {
+    let mut rig = Rig::new();
+    rig.health.settings.keep = 100_000;
+    for place in 0..5_000_u32 {
+        for _ in 0..3 {
+            let record = rig.record(Label::CrashedAbort, None);
+            let culprit = Culprit { kind: "k".into(), digest: u128::from(place).to_be_bytes() };
+            rig.health.crashed(CrashRecord { signature: u64::from(place), culprit, ..record });
+        }
+    }
+    let raised: Vec<Alert> = rig.health.take_alerts().collect();
+    assert!(raised.iter().all(|alert| alert.raised) && raised.len() <= 1_001, "{}", raised.len());
+    assert!(raised.iter().any(|alert| alert.subject == Subject::Everything));
+    let reasons = rig.health.status(rig.now).reasons;
+    assert!(reasons.len() <= 35 && reasons.contains(&"crash-rate".to_owned()), "{reasons:?}");
+    rig.now += 60 * SECOND;
+    rig.health.tick(rig.now);
+    let cleared = rig.health.take_alerts().filter(|alert| !alert.raised).count();
+    assert_eq!(cleared, raised.len());
+}
+
+#[test]
 fn s33_memory_that_creeps_towards_its_cap_is_told_before_it_is_reached() {
     let mut rig = Rig::new();
     for peak in [50, 60, 70, 80, 88, 91] {
@@ -272,11 +352,11 @@ fn s33_a_program_that_slows_down_is_told_and_so_is_its_recovery() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens, alerts and all-clears of a pattern alternate, and calm ends them all.
+    /// Whatever happens, alerts and all-clears of a pattern and a subject alternate, and calm ends them all.
     #[test]
     fn s32_alerts_and_all_clears_take_turns(seed in any::<u64>(), length in 1_usize..400) {
         let (mut rig, mut dice) = (Rig::new(), Dice(seed));
-        let mut raised: Vec<Pattern> = Vec::new();
+        let mut raised: Vec<(Pattern, Subject)> = Vec::new();
         for step in 0..=length {
             rig.now += Duration::from_millis(dice.below(20_000));
             if step == length {
@@ -286,15 +366,17 @@ proptest! {
                 let (place, input) = (dice.below(4), [dice.below(4) as u8; 16]);
                 let culprit = Culprit { kind: "k".into(), digest: input };
                 let label = [Label::CrashedMemoryFault, Label::CrashedAbort][dice.below(2) as usize];
-                let record = rig.record(label, None);
+                let device = [None, Some("cuda:0"), Some("cuda:1")][dice.below(3) as usize];
+                let record = rig.record(label, device);
                 rig.health.crashed(CrashRecord { signature: place, culprit, ..record });
             }
             for alert in rig.health.take_alerts() {
-                prop_assert_eq!(alert.raised, !raised.contains(&alert.pattern));
+                let of = (alert.pattern, alert.subject);
+                prop_assert_eq!(alert.raised, !raised.contains(&of));
                 if alert.raised {
-                    raised.push(alert.pattern);
+                    raised.push(of);
                 } else {
-                    raised.retain(|pattern| *pattern != alert.pattern);
+                    raised.retain(|other| *other != of);
                 }
             }
         }

@@ -36,6 +36,28 @@ fn s37_s38_s50_delays_grow_as_asked_and_have_a_most() {
 }
 
 #[test]
+fn s43_a_retry_waits_for_a_breaker_within_its_own_bounds_and_its_deadline() {
+    let settings = RetrySettings { jitter: Jitter::None, ..RetrySettings::default() };
+    let second = Duration::from_secs(1);
+    let wait = |probe_in, waited, left| settings.until_probe(probe_in, waited, left, 0.5);
+    assert_eq!(wait(second, 0, None), Some(second));
+    assert_eq!(wait(settings.most, 0, None), Some(settings.most));
+    assert_eq!(wait(settings.most + second, 0, None), None, "longer than any delay");
+    assert_eq!(wait(second, 0, Some(second)), None, "nothing would be left to run in");
+    assert_eq!(wait(second, 0, Some(2 * second)), Some(second));
+    assert_eq!(
+        [0, 1, 2, 3].map(|waited| wait(second, waited, None).is_some()),
+        [true, true, true, false]
+    );
+    // Those who wait for one moment don't all come at it, unless their deadline wants it.
+    let spread = RetrySettings::default();
+    let late = spread.until_probe(second, 0, None, 0.5).unwrap();
+    assert_eq!(late, second + spread.first / 2);
+    let just = second + Duration::from_millis(1);
+    assert_eq!(spread.until_probe(second, 0, Some(just), 0.5), Some(second));
+}
+
+#[test]
 fn s39_chance_spreads_the_whole_delay_at_the_cap_too() {
     // The original adds a quarter at most and caps the sum: at the cap everybody comes back at the same moment.
     assert_eq!(delays(Backoff::Exponential, Jitter::Full, 0.0), [0; 9]);

@@ -11,6 +11,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use super::waiting::{assert_stopped, soon};
 use super::*;
 use crate::evidence::{Step, StopReason, TrapCause};
+use crate::quantity::ByteSize;
 use crate::task::Stdin;
 
 /// A pipe with a name, taken away again in the end.
@@ -44,6 +45,16 @@ fn reads() -> String {
            (drop (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 16)))
            (call $proc_exit (i32.load (i32.const 16))))",
     )
+}
+
+#[test]
+fn a_read_of_all_that_may_be_read_is_granted_and_one_of_more_is_the_end() {
+    let zero = || command().stdin(Stdin::File("/dev/zero".into()));
+    let bounded = |bytes| Limits { stdin: Some(ByteSize::bytes(bytes)), ..limits() };
+    let evidence = run_task(&program(&reads()).limits(bounded(64)), &zero());
+    assert_eq!(evidence.ending, Ending::Exited(64));
+    let evidence = run_task(&program(&reads()).limits(bounded(63)), &zero());
+    assert_stopped(&evidence, StopReason::Stdin);
 }
 
 #[test]

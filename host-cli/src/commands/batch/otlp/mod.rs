@@ -1,200 +1,129 @@
-//! `--otlp ENDPOINT`: a span of OpenTelemetry for each task, sent to a collector while the batch runs.
+//! `--otlp ENDPOINT`: what a collector of OpenTelemetry is sent while the batch runs: a span for each task, and the metrics.
 //!
-//! A span is made of the report and not of what is told meanwhile: there a task's program, verdict and attempts stand together,
-//! and a program that can't be loaded has a report, too. The SDK's own processor drops spans and fails without a word, so the
-//! thread that sends is ours: what is lost is counted, and the reason told.
+//! A collector that is slow, refuses or is away costs what it doesn't take, which is counted and told, and never a task.
 
+mod metrics;
 mod post;
+mod spans;
 
 use std::env;
-use std::future::Future as _;
 use std::io::{self, Write as _};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
-use anyhow::Context as _;
 use indicatif::ProgressBar;
-use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceState};
-use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_http::Request;
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkError;
-use opentelemetry_sdk::trace::{
-    IdGenerator as _, RandomIdGenerator, SpanData, SpanEvents, SpanExporter as _, SpanLinks,
-};
 use sandtrap::Report;
 
+use self::metrics::Metrics;
+use self::spans::Spans;
+use super::board::Board;
 use crate::args::misuse;
-use post::Post;
 
-/// Where a collector takes spans.
-const PATH: &str = "/v1/traces";
-
-/// Spans that wait to be sent, and spans in one request.
-const MOST_WAITING: usize = 4_096;
-const MOST_AT_ONCE: usize = 512;
-
-/// A span waits this long for others that go with it.
-const GATHERING: Duration = Duration::from_secs(1);
+/// Where a collector takes spans, and where metrics.
+const PATHS: [&str; 2] = ["/v1/traces", "/v1/metrics"];
 
 /// A request is tried again for so long, and when the batch is over everything has to be there after so long.
 const TRYING: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Spans on their way to a collector.
+/// What is on its way to a collector.
 #[derive(Debug)]
-pub(super) struct Spans {
-    sender: SyncSender<SpanData>,
-    /// Says that everything was sent, by being closed.
-    is_done: Mutex<Receiver<()>>,
-    told: AtomicU64,
-    shared: Arc<Shared>,
-    ids: RandomIdGenerator,
-    scope: InstrumentationScope,
+pub(super) struct Otlp {
+    spans: Spans,
+    metrics: Metrics,
 }
 
-/// What the thread that sends has to say.
+/// What a collector did not take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lost {
+    pub(super) spans: u64,
+    /// How often all metrics were to be sent, and were not.
+    pub(super) metrics: u64,
+}
+
+impl Lost {
+    /// For the summary.
+    pub(super) fn rows(self) -> String {
+        let all = [("spans lost", self.spans), ("metrics lost", self.metrics)];
+        let lost = all.into_iter().filter(|(_, count)| *count > 0);
+        lost.map(|(what, count)| format!("  {what:<28} {count:>8}\n")).collect()
+    }
+}
+
+impl Otlp {
+    /// Begins to send, and to count what is counted on `board`, too. Whether anybody listens there is seen when there is
+    /// something to send.
+    pub(super) fn open(endpoint: &str, bar: &ProgressBar, board: &Board) -> anyhow::Result<Self> {
+        let [traces, metrics] = urls(endpoint)?;
+        let spans = Spans::open(traces, bar)?;
+        Ok(Self { spans, metrics: Metrics::open(metrics, bar, board)? })
+    }
+
+    /// Takes a task that has its report.
+    pub(super) fn tell(&self, report: &Report, began: SystemTime) {
+        self.spans.tell(report, began);
+    }
+
+    /// Waits until everything was sent, but not for ever. Gives what was lost.
+    pub(super) fn finish(self) -> Lost {
+        let Self { spans, metrics } = self;
+        thread::scope(|scope| {
+            let metrics = scope.spawn(|| metrics.finish());
+            let spans = spans.finish();
+            // Whoever panicked there has sent nothing.
+            Lost { spans, metrics: metrics.join().unwrap_or(1) }
+        })
+    }
+}
+
+/// What those that send have to say.
 #[derive(Debug)]
 struct Shared {
+    what: &'static str,
     url: String,
     delivered: AtomicU64,
     has_warned: AtomicBool,
     bar: ProgressBar,
 }
 
-impl Spans {
-    /// Begins to send. Whether anybody listens there is seen when there is something to send.
-    pub(super) fn open(endpoint: &str, bar: &ProgressBar) -> anyhow::Result<Self> {
-        let url = url(endpoint)?;
-        let post = Arc::new(Post::default());
-        let mut exporter = SpanExporter::builder()
-            .with_http()
-            .with_shared_http_client(post.clone())
-            .with_endpoint(&url)
-            .with_protocol(Protocol::HttpBinary)
-            .with_timeout(TRYING)
-            .build()
-            .with_context(|| format!("cannot send spans to `{url}`"))?;
-        // Read here, as whoever starts many batches may want to tell them apart.
-        let name = env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
-        let name = name.unwrap_or_else(|| "sandtrap".to_owned());
-        exporter.set_resource(&Resource::builder().with_service_name(name).build());
-        let (sender, receiver) = mpsc::sync_channel(MOST_WAITING);
-        let (working, is_done) = mpsc::channel();
-        let (delivered, has_warned) = (AtomicU64::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { url, delivered, has_warned, bar: bar.clone() });
-        let theirs = Arc::clone(&shared);
-        thread::Builder::new()
-            .name("spans".to_owned())
-            .spawn(move || {
-                send(&receiver, &exporter, &post, &theirs);
-                drop(working);
-            })
-            .context("cannot start the thread that sends spans")?;
-        let scope =
-            InstrumentationScope::builder("sandtrap").with_version(env!("CARGO_PKG_VERSION"));
-        Ok(Self {
-            sender,
-            is_done: Mutex::new(is_done),
-            told: AtomicU64::new(0),
-            shared,
-            ids: RandomIdGenerator::default(),
-            scope: scope.build(),
-        })
-    }
-
-    /// Takes a task that has its report. Where a collector is too slow spans are lost: the batch doesn't wait for it.
-    pub(super) fn tell(&self, report: &Report, began: SystemTime) {
-        self.told.fetch_add(1, Ordering::Relaxed);
-        // It is counted as lost, as it is never delivered.
-        let _ = self.sender.try_send(self.span(report, began));
-    }
-
-    /// Waits until everything was sent, but not for ever. Gives how many spans were lost.
-    pub(super) fn finish(self) -> u64 {
-        let Self { sender, is_done, told, shared, .. } = self;
-        drop(sender);
-        let is_done = is_done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        // Closed or too late: what was delivered says which.
-        let _ = is_done.recv_timeout(LAST_WORDS);
-        let lost = told.into_inner().saturating_sub(shared.delivered.load(Ordering::Acquire));
-        if lost > 0 {
-            shared.warn("it is too slow");
-        }
-        lost
-    }
-
-    /// The words are those of the report. A trace of its own for each: no viewer takes one with a hundred thousand spans.
-    fn span(&self, report: &Report, began: SystemTime) -> SpanData {
-        let (task, ids) = (&report.task, &self.ids);
-        let verdict = &report.verdict;
-        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let micros = u64::try_from(report.usage.wall.as_micros()).unwrap_or(u64::MAX);
-        let mut attributes = vec![
-            KeyValue::new("sandtrap.task.id", task.id.to_string()),
-            KeyValue::new("sandtrap.task.program", Arc::clone(&task.program)),
-            KeyValue::new("sandtrap.task.isolation", task.wall.name()),
-            KeyValue::new("sandtrap.verdict.label", verdict.label().as_str()),
-            KeyValue::new("sandtrap.usage.wall_us", number(micros)),
-            KeyValue::new("sandtrap.attempts", i64::from(report.attempts)),
-        ];
-        if let Some(function) = &task.function {
-            attributes.push(KeyValue::new("sandtrap.task.function", function.clone()));
-        }
-        if let Some(worker) = report.history.last().and_then(|attempt| attempt.worker) {
-            attributes.push(KeyValue::new("sandtrap.worker", number(worker)));
-        }
-        let (trace, span) = (ids.new_trace_id(), ids.new_span_id());
-        let flags = TraceFlags::SAMPLED;
-        let completed = verdict.is_completed();
-        SpanData {
-            span_context: SpanContext::new(trace, span, flags, false, TraceState::default()),
-            parent_span_id: SpanId::INVALID,
-            parent_span_is_remote: false,
-            span_kind: SpanKind::Internal,
-            // Viewers group by the name, so it is what many tasks have in common.
-            name: task.function.clone().unwrap_or_else(|| task.program.to_string()).into(),
-            start_time: began,
-            // The clock may be set back meanwhile.
-            end_time: SystemTime::now().max(began),
-            attributes,
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: if completed { Status::Ok } else { Status::error(verdict.to_string()) },
-            instrumentation_scope: self.scope.clone(),
-        }
-    }
-}
-
 impl Shared {
+    fn new(what: &'static str, url: String, bar: &ProgressBar) -> Self {
+        let (delivered, has_warned) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { what, url, delivered, has_warned, bar: bar.clone() }
+    }
+
     /// Once: the next request would most often fail for the same reason.
     fn warn(&self, why: &str) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
-            let text =
-                format!("sandtrap: spans are lost, as `{}` doesn't take them: {why}\n", self.url);
+            let Self { what, url, .. } = self;
+            let text = format!("sandtrap: {what} are lost, as `{url}` doesn't take them: {why}\n");
             // Nobody reads stderr; the batch goes on.
             self.bar.suspend(|| _ = io::stderr().write_all(text.as_bytes()));
         }
     }
 }
 
-/// The address for spans: that of the collector, as other programs are given it, or the whole.
-fn url(endpoint: &str) -> Result<String, clap::Error> {
+/// Who sends. Read here, as whoever starts many batches may want to tell them apart.
+fn resource() -> Resource {
+    let name = env::var("OTEL_SERVICE_NAME").ok().filter(|name| !name.is_empty());
+    Resource::builder().with_service_name(name.unwrap_or_else(|| "sandtrap".to_owned())).build()
+}
+
+/// The addresses for spans and for metrics: below that of the collector, as other programs are given it. The whole address
+/// for spans may be given, too.
+fn urls(endpoint: &str) -> Result<[String; 2], clap::Error> {
     let base = endpoint.trim_end_matches('/');
-    let url = if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") };
-    let is_plain = Request::post(&url).body(()).is_ok_and(|request| {
+    let base = base.strip_suffix(PATHS[0]).unwrap_or(base);
+    let urls = PATHS.map(|path| format!("{base}{path}"));
+    let is_plain = Request::post(&urls[0]).body(()).is_ok_and(|request| {
         let uri = request.uri();
         uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty())
     });
     if is_plain {
-        return Ok(url);
+        return Ok(urls);
     }
     Err(misuse(
         "batch",
@@ -202,37 +131,6 @@ fn url(endpoint: &str) -> Result<String, clap::Error> {
             "`{endpoint}` is no endpoint of OTLP over plain HTTP; write it as in --otlp http://127.0.0.1:4318"
         ),
     ))
-}
-
-/// Sends spans until there will be no more.
-fn send(receiver: &Receiver<SpanData>, exporter: &SpanExporter, post: &Post, shared: &Shared) {
-    while let Ok(first) = receiver.recv() {
-        let spans = gather(first, receiver);
-        let count = spans.len() as u64;
-        let mut export = pin!(exporter.export(spans));
-        match export.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => _ = shared.delivered.fetch_add(count, Ordering::Release),
-            Poll::Ready(Err(OTelSdkError::InternalFailure(what))) => {
-                // The exporter keeps the reason to itself where there was no answer at all.
-                shared.warn(&post.failure().unwrap_or(what));
-            }
-            Poll::Ready(Err(error)) => shared.warn(&error.to_string()),
-            // `Post` blocks, so this would be an exporter that waits for something else.
-            Poll::Pending => shared.warn("its exporter waits"),
-        }
-    }
-}
-
-fn gather(first: SpanData, receiver: &Receiver<SpanData>) -> Vec<SpanData> {
-    let until = Instant::now() + GATHERING;
-    let mut spans = vec![first];
-    while spans.len() < MOST_AT_ONCE {
-        match receiver.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(span) => spans.push(span),
-            Err(_) => break,
-        }
-    }
-    spans
 }
 
 #[cfg(test)]
@@ -247,7 +145,8 @@ mod tests {
             ("http://here/otlp", "http://here/otlp/v1/traces"),
             ("http://here/v1/traces", "http://here/v1/traces"),
         ] {
-            assert_eq!(url(endpoint).unwrap(), whole);
+            assert_eq!(urls(endpoint).unwrap()[0], whole);
+            assert_eq!(urls(endpoint).unwrap()[1], whole.replace("/v1/traces", "/v1/metrics"));
         }
     }
 
@@ -255,7 +154,7 @@ mod tests {
     fn what_is_no_otlp_endpoint_is_told_with_one_that_is() {
         for bad in ["", "nonsense", "127.0.0.1:4318", "https://here:4318", "http://", "http://a b"]
         {
-            let error = url(bad).unwrap_err().to_string();
+            let error = urls(bad).unwrap_err().to_string();
             assert!(error.contains(&format!("`{bad}`")), "{error}");
             assert!(error.contains("--otlp http://127.0.0.1:4318"), "{error}");
         }

@@ -99,6 +99,21 @@ fn a_network_is_for_everybody_but_pure_and_only_where_it_was_granted() {
 }
 
 #[test]
+fn files_of_the_system_are_locked_by_nobody_who_has_no_others() {
+    let [flock, lock] = [("flock", [3, 2, 0, 0, 0, 0]), ("fcntl", [3, 6, 0, 0, 0, 0])];
+    for profile in Profile::ALL {
+        let granted = plain(profile);
+        let alone = Terms { has_files: false, ..granted };
+        let may = matches!(profile, Files | Process);
+        for (name, arguments) in [flock, lock] {
+            assert_eq!(asked(HERE, granted, name, arguments) == Allow, may, "{profile}: {name}");
+        }
+        assert_eq!(asked(HERE, alone, flock.0, flock.1), Fail(libc::EPERM), "{profile}");
+        assert_eq!(asked(HERE, alone, lock.0, lock.1), Fail(libc::ENOLCK), "{profile}");
+    }
+}
+
+#[test]
 fn a_launchers_child_gets_to_its_exec_and_a_guest_gains_nothing_else() {
     let launched = [
         ("clone", first(0x0010_c111)),

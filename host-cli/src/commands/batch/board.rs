@@ -14,7 +14,7 @@ use metrics::{
 };
 
 /// Seconds: from a guest that does next to nothing to one that takes as long as it may.
-const BUCKETS: [f64; 13] =
+pub(super) const BUCKETS: [f64; 13] =
     [1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.05, 0.1, 0.5, 1.0, 10.0];
 
 /// Everything that was counted.

@@ -1,0 +1,221 @@
+//! Where a guest runs that is kept: beside its caller if it is called now and then, on another processor if it is called again
+//! and again.
+//!
+//! To wake somebody on a processor that has nothing to do may take ten times as long as to change over to him on one's own. Two
+//! that are awake, on a processor each, need to wake nobody; but that is worth its price only if many calls follow one another.
+//! So a guest that took long to wake is put beside its caller when it is found asleep the next time. After some calls in a row
+//! it is put elsewhere, and stays there as long as a call takes less than beside him: that is measured, for who else wants to
+//! run there is not known. The next row begins as the last one ended.
+//!
+//! ```text
+//!             found asleep, and is slow to wake               so many calls in a row
+//!   anywhere ----------------------------------> beside ---------------------------------> apart
+//!       ^                                         |  ^                                      |  |
+//!       |           a call that takes long        |  |       calls take no less there       |  |
+//!       +-----------------------------------------+  +--------------------------------------+  |
+//!       +--------------------------------------------------------------------------------------+
+//!            found asleep: the row is over; if it was long, the next one begins apart
+//! ```
+//!
+//! No state takes a call of the system to stay in, but for a caller whom the kernel has woken elsewhere: he is held where he is
+//! while he sleeps ([`Stay`]), for some calls. A guest is let go for good, like every other, before it has a second thread, a
+//! process, or an answer to how many processors there are.
+
+mod course;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
+
+use super::family::Family;
+use super::lane::{MOST, PARTING};
+use super::near::{Stay, only};
+use super::sys;
+
+pub(super) use course::Found;
+use course::{Course, Seat, Step};
+
+/// Whoever answers later than this was slow to wake, or had much to do.
+const SLOW: Duration = Duration::from_micros(10);
+
+/// A caller who was woken elsewhere is held for so many calls.
+const HELD: u32 = 256;
+
+/// How the answer to a call is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// Its guest runs elsewhere.
+    #[default]
+    Watching,
+    /// Its guest needs this processor.
+    Sleeping,
+    /// The same, and whoever waits for it is not to be woken on another one.
+    Staying,
+    /// Its guest has to be woken elsewhere.
+    Parting,
+}
+
+/// A guest, and where it is.
+#[derive(Debug)]
+pub(super) struct Beside {
+    guest: Option<Guest>,
+    course: Cell<Course>,
+    now: Cell<Now>,
+}
+
+/// The call at hand.
+#[derive(Clone, Copy, Debug, Default)]
+struct Now {
+    here: u32,
+    manner: Manner,
+    /// When a guest that may be anywhere was woken for it.
+    woken: Option<Instant>,
+}
+
+/// One that may be held at a processor.
+#[derive(Debug)]
+struct Guest {
+    pid: i32,
+    family: Arc<Family>,
+    /// Where it may run otherwise.
+    all: CpuSet,
+}
+
+impl Beside {
+    /// The first process of a family, which may be moved or not. `may_part`: whether both may watch at once.
+    pub(super) fn of(pid: i32, family: &Arc<Family>, may_move: bool, may_part: bool) -> Self {
+        // Where there is one processor, there is nothing to choose.
+        let all = sched_getaffinity(Pid::from_raw(pid)).ok().filter(|all| {
+            let mut set = (0..CpuSet::count()).filter(|at| all.is_set(*at).unwrap_or(false));
+            set.nth(1).is_some()
+        });
+        let may_part = may_part && all.is_some();
+        let guest =
+            all.filter(|_| may_move).map(|all| Guest { pid, family: Arc::clone(family), all });
+        let course = Cell::new(Course::new(guest.is_some(), may_part));
+        Self { guest, course, now: Cell::default() }
+    }
+
+    /// Somebody is about to call it.
+    pub(super) fn before_call(&self, found: Found) -> Manner {
+        let mut course = self.course.get();
+        let was = course.seat;
+        let step = course.next(found, Instant::now);
+        let is_put = match (&self.guest, step) {
+            (Some(guest), Step::Bring) => guest.is_put(found.here),
+            (Some(guest), Step::Part) if course.may_move => guest.is_put_elsewhere(found.here),
+            _ => true,
+        };
+        if !is_put {
+            course = course.unmoved();
+        }
+        if was != course.seat
+            && matches!(course.seat, Seat::Anywhere | Seat::Apart { is_there: true })
+        {
+            self.guest.iter().for_each(Guest::let_go);
+        }
+        let manner = match step {
+            Step::Watch => Manner::Watching,
+            Step::Stay | Step::Bring if course.is_held() => Manner::Staying,
+            Step::Stay | Step::Bring => Manner::Sleeping,
+            Step::Part => Manner::Parting,
+        };
+        let is_timed = step == Step::Part || found.sleeps && course.may_move && !course.is_slow;
+        let woken = is_timed.then(Instant::now);
+        self.now.set(Now { here: found.here, manner, woken });
+        self.course.set(course);
+        manner
+    }
+
+    /// Whoever waits for its answer is about to sleep.
+    pub(super) fn before_sleep(&self) -> Option<Stay> {
+        let Now { here, manner, .. } = self.now.get();
+        if manner == Manner::Staying { Stay::at(here as usize) } else { None }
+    }
+
+    /// It has answered soon.
+    pub(super) fn after_call(&self) {
+        let Now { here, manner, woken } = self.now.get();
+        let mut course = self.course.get();
+        let is_beside = matches!(course.seat, Seat::Beside(_));
+        if manner == Manner::Sleeping && is_beside && sys::processor() != here {
+            course.held = HELD;
+        }
+        let took = woken.map_or(Duration::ZERO, |woken| woken.elapsed());
+        match manner {
+            // Whoever runs there does not make room soon.
+            Manner::Parting if took > PARTING => self.is_over(course, took),
+            Manner::Parting => self.course.set(course),
+            _ => {
+                course.is_slow |= took > SLOW;
+                self.course.set(course);
+            }
+        }
+    }
+
+    /// It was put elsewhere in vain.
+    fn is_over(&self, mut course: Course, loss: Duration) {
+        course.is_of_no_use(loss, Instant::now());
+        self.guest.iter().for_each(Guest::let_go);
+        self.course.set(course);
+    }
+
+    /// It takes long: it may run wherever it likes.
+    pub(super) fn let_go(&self) {
+        let mut course = self.course.get();
+        match std::mem::take(&mut course.seat) {
+            Seat::Anywhere => {}
+            Seat::Apart { .. } => self.is_over(course, MOST),
+            Seat::Beside(_) => {
+                self.guest.iter().for_each(Guest::let_go);
+                self.course.set(course);
+            }
+        }
+    }
+}
+
+impl Guest {
+    /// Whether it is at that one processor now.
+    fn is_put(&self, here: u32) -> bool {
+        let here = here as usize;
+        let is_allowed = self.all.is_set(here).unwrap_or(false);
+        let only = only(here).filter(|_| is_allowed);
+        only.is_some_and(|only| self.family.hold(Some((self.pid, only)), self.all))
+    }
+
+    /// Whether it is at the others now, or comes there when it is woken.
+    fn is_put_elsewhere(&self, here: u32) -> bool {
+        let mut others = self.all;
+        let is_known = others.unset(here as usize).is_ok();
+        is_known && self.family.hold(Some((self.pid, others)), self.all)
+    }
+
+    fn let_go(&self) {
+        self.family.let_go();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_held_for_some_calls_after_he_was_woken_elsewhere() {
+        let beside = Beside::of(0, &Arc::default(), false, false);
+        let mut course = Course::new(false, false);
+        (course.is_slow, course.seat) = (true, Seat::Beside(7));
+        beside.course.set(course);
+        // Nobody is on this processor.
+        let here = u32::MAX;
+        let found = Found { here, is_here: true, sleeps: true };
+        assert_eq!(beside.before_call(found), Manner::Sleeping);
+        beside.after_call();
+        for _ in 0..HELD {
+            assert_eq!(beside.before_call(found), Manner::Staying);
+        }
+        assert_eq!(beside.before_call(found), Manner::Sleeping);
+    }
+}
