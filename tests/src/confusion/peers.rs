@@ -1,8 +1,11 @@
-//! What other cages say of the same victims: their exit code, where they are installed.
+//! What other cages say of the same victims, where they are installed.
 
+use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
+
+use tempfile::NamedTempFile;
 
 use super::causes::Cause;
 
@@ -12,22 +15,83 @@ pub struct Peer {
     /// Its command.
     pub name: &'static str,
     arguments: &'static [&'static str],
+    /// Whether it can hold a program to limits of its own.
+    has_limits: bool,
+    /// Whether it writes what it saw into a file, and what has it prepare a place, and clear it away.
+    notes: Option<[&'static str; 2]>,
 }
 
-/// Those that are asked, if they are there.
-pub const PEERS: [Peer; 1] = [Peer {
-    name: "bwrap",
-    arguments: &["--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--"],
-}];
+/// Those that are asked, if they are there. What can be limited is: 256 MiB of memory, two seconds, 8 MiB for a file.
+pub const PEERS: [Peer; 3] = [
+    Peer {
+        name: "bwrap",
+        arguments: &[
+            "--unshare-all",
+            "--ro-bind",
+            "/",
+            "/",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--",
+        ],
+        has_limits: false,
+        notes: None,
+    },
+    Peer {
+        name: "nsjail",
+        arguments: &[
+            "-Mo",
+            "-Q",
+            "--chroot",
+            "/",
+            "--time_limit",
+            "2",
+            "--rlimit_as",
+            "256",
+            "--rlimit_cpu",
+            "2",
+            "--rlimit_fsize",
+            "8",
+            "--rlimit_stack",
+            "1",
+            "--rlimit_nproc",
+            "16",
+            "--",
+        ],
+        has_limits: true,
+        notes: None,
+    },
+    Peer {
+        name: "isolate",
+        arguments: &[
+            "--silent",
+            "--mem=262144",
+            "--time=2",
+            "--wall-time=2",
+            "--fsize=8192",
+            "--stack=1024",
+            "--processes=16",
+        ],
+        has_limits: true,
+        notes: Some(["--init", "--cleanup"]),
+    },
+];
 
-/// They have no caps of their own, so a shell sets some: 256 MiB of address space, two seconds.
+/// What has no caps of its own is given some by a shell.
 const CAPPED: &str = "ulimit -v 262144; ulimit -t 2; ulimit -s 1024; ulimit -c 0; exec \"$@\"";
 
 /// Those that are installed here, with what they say of their version.
 pub fn installed() -> Vec<(Peer, String)> {
     let version = |peer: &Peer| {
         let output = Command::new(peer.name).arg("--version").output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).lines().next()?.trim().to_owned())
+        let text = [output.stdout, output.stderr].concat();
+        let line = String::from_utf8_lossy(&text).lines().next()?.trim().to_owned();
+        let number = line.split_whitespace().rfind(|word| word.contains('.'));
+        Some(
+            number.map_or_else(|| peer.name.to_owned(), |number| format!("{} {number}", peer.name)),
+        )
     };
     PEERS.into_iter().filter_map(|peer| Some((peer, version(&peer)?))).collect()
 }
@@ -35,18 +99,55 @@ pub fn installed() -> Vec<(Peer, String)> {
 impl Peer {
     /// What it says of one victim; `None` where nothing of its own would end it.
     pub fn says(&self, victim: &Path, cause: &Cause) -> Option<String> {
-        if cause.unbounded || cause.sent.is_some() {
+        if cause.unbounded && !self.has_limits || cause.sent.is_some() {
             return None;
         }
-        let mut command = Command::new("sh");
-        command.args(["-c", CAPPED, "sh", self.name]).args(self.arguments);
-        let ended = command.arg(victim).arg(cause.name).stdin(Stdio::null()).output();
-        Some(ended.map_or_else(
-            |error| format!("could not be run: {error}"),
-            |Output { status, .. }| match (status.code(), status.signal()) {
-                (Some(code), _) => format!("exit code {code}"),
-                (None, signal) => format!("signal {}", signal.unwrap_or_default()),
-            },
-        ))
+        let said = match self.notes {
+            None => self.run(victim, cause).map(|status| words(&status)),
+            Some([prepare, clear]) => self.place(prepare).and_then(|()| {
+                let noted = self.run_noted(victim, cause);
+                self.place(clear).and(noted)
+            }),
+        };
+        Some(said.unwrap_or_else(|error| format!("could not be run: {error}")))
+    }
+
+    fn place(&self, what: &str) -> std::io::Result<()> {
+        let status = Command::new(self.name).arg(what).stdout(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(std::io::Error::other(words(&status))) }
+    }
+
+    fn run(&self, victim: &Path, cause: &Cause) -> std::io::Result<ExitStatus> {
+        let mut command = match self.has_limits {
+            true => Command::new(self.name),
+            false => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", CAPPED, "sh", self.name]);
+                shell
+            }
+        };
+        command.args(self.arguments).arg(victim).arg(cause.name);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
+    }
+
+    /// It tells in a file what it saw, and only whether that was well by its own end.
+    fn run_noted(&self, victim: &Path, cause: &Cause) -> std::io::Result<String> {
+        let notes = NamedTempFile::new()?;
+        let folder = victim.parent().unwrap_or(Path::new("/")).display();
+        let mut command = Command::new(self.name);
+        command.arg(format!("--meta={}", notes.path().display())).args(self.arguments);
+        command.arg(format!("--dir={folder}={folder}")).args(["--run", "--"]).arg(victim);
+        command.arg(cause.name).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status()?;
+        let notes = fs::read_to_string(notes.path())?;
+        let message = notes.lines().find_map(|line| line.strip_prefix("message:"));
+        Ok(message.unwrap_or("exit code 0").to_owned())
+    }
+}
+
+fn words(status: &ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
     }
 }

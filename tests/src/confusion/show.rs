@@ -130,8 +130,8 @@ fn beside(text: &mut String, causes: &[Cause], builds: &Builds) {
     }
     let _ = writeln!(
         text,
-        "What other cages say of the victims built with {}, run once each: {}. They have no limit of their own for \
-         what hangs or grows, so those victims are left out.\n",
+        "What other cages say of the victims built with {}, run once each: {}. `–`: it has no limit of its own for \
+         what hangs or grows.\n",
         build.name,
         peers.iter().map(|(_, version)| version.as_str()).collect::<Vec<_>>().join(", "),
     );
@@ -140,14 +140,20 @@ fn beside(text: &mut String, causes: &[Cause], builds: &Builds) {
     let _ = writeln!(text, "\n| --- | --- |{}", " --- |".repeat(peers.len()));
     let mut meanings: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for cause in causes.iter().filter(|cause| build.causes.contains(cause.name)) {
-        let said: Option<Vec<String>> =
-            peers.iter().map(|(peer, _)| peer.says(&build.path, cause)).collect();
-        let Some(said) = said else { continue };
-        let _ = writeln!(text, "| {} | `{}` | {} |", cause.name, cause.label, said.join(" | "));
-        for ((peer, _), words) in peers.iter().zip(said) {
-            let meaning = meanings.entry(format!("{}: {words}", peer.name)).or_default();
-            meaning.insert(cause.label.as_str());
+        let said: Vec<_> =
+            peers.iter().map(|(peer, _)| (peer.name, peer.says(&build.path, cause))).collect();
+        if said.iter().all(|(_, words)| words.is_none()) {
+            continue;
         }
+        let _ = write!(text, "| {} | `{}` |", cause.name, cause.label);
+        for (peer, words) in said {
+            let _ = write!(text, " {} |", words.as_deref().unwrap_or("–"));
+            if let Some(words) = words {
+                let meaning = meanings.entry(format!("{peer}: {words}")).or_default();
+                meaning.insert(cause.label.as_str());
+            }
+        }
+        text.push('\n');
     }
     text.push_str("\n| what it says | stands for |\n| --- | --- |\n");
     for (words, labels) in meanings {
