@@ -89,6 +89,12 @@ pub trait Cell: Send + Any {
     /// Whether it may run another attempt. Never again after an ending that was not orderly.
     fn is_usable(&self) -> bool;
 
+    /// Whether an attempt under these limits can run in it. Some are a guest's from its start on.
+    fn suits(&self, limits: &Limits) -> bool {
+        let _ = limits;
+        true
+    }
+
     /// How it is doing.
     fn vitals(&self) -> Vitals;
 

@@ -318,3 +318,17 @@ fn an_older_landlock_is_in_force_and_says_what_it_has_no_rules_for() {
     }
     assert_eq!(guard(&run("landlock-6", "best-effort", "hello"), "landlock")["why"], Value::Null);
 }
+
+#[test]
+fn who_comes_together_with_others_is_not_refused_for_what_one_of_them_finds_lacking() {
+    for without in ["tracing", "filters", "users", "namespaces", "landlock"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_poor_host"))
+            .args([without, "best-effort", "process"])
+            .arg(guests::native("hello"))
+            .arg("x6")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said, "completed\n".repeat(6), "{without}: {output:?}");
+    }
+}

@@ -240,3 +240,13 @@ fn ten_thousand_calls_leave_nothing_behind() {
     drop(kept);
     assert_eq!((Counted::now().children, Counted::now().groups), (0, 0));
 }
+
+#[test]
+fn a_call_that_can_not_be_sent_costs_no_guest() {
+    let mut kept = keep(limits());
+    for expected in 1..=3 {
+        let long = call(&mut kept, &"x".repeat(2_000), &());
+        assert_eq!(label(&long), "unstarted.rejected", "{}", long.verdict);
+        assert_eq!((next(&mut kept), kept.vitals().tasks_run), (expected, expected));
+    }
+}

@@ -8,17 +8,21 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandtrap::policy::restart::RestartSettings;
+use sandtrap::policy::retry::RetrySettings;
 use sandtrap::{
-    ByteSize, Label, Limits, Loaded, Order, Pool, PoolSettings, Program, Reuse, Runtime, Task,
+    ByteSize, ExecutorSettings, Label, Limits, Loaded, Order, Pool, PoolSettings, Program, Reuse,
+    Runtime, Task,
 };
 use sandtrap_tests::children::children;
 use sandtrap_tests::guests;
 
-pub(super) fn load(guest: &str) -> Loaded {
+fn limits() -> Limits {
     let ample = Duration::from_secs(120);
-    let memory = ByteSize::mib(64);
-    let limits = Limits { wall: ample, cpu: ample, memory, ..Limits::default() };
-    let program = Program::file(guests::native(guest)).limits(limits);
+    Limits { wall: ample, cpu: ample, memory: ByteSize::mib(64), ..Limits::default() }
+}
+
+pub(super) fn load(guest: &str) -> Loaded {
+    let program = Program::file(guests::native(guest)).limits(limits());
     Runtime::new().unwrap().load(program).unwrap()
 }
 
@@ -215,4 +219,42 @@ fn s12_a_program_without_functions_says_so_when_it_is_to_be_kept() {
     let pool = load("hello").pool(one_worker(Some(Reuse::default()), 0));
     let report = pool.run(next());
     assert_eq!(report.verdict.label(), Label::CrashedProtocol, "{}", report.verdict);
+}
+
+#[test]
+fn a_task_under_limits_of_its_own_has_a_guest_of_its_own_and_the_kept_one_is_there_for_the_others()
+{
+    let pool = load("stays").pool(one_worker(Some(Reuse::default()), 0));
+    let own = |memory| {
+        let mut order = next();
+        let limits = Limits { memory: ByteSize::mib(memory), ..limits() };
+        order.task.limits = Some(limits);
+        let report = pool.run(order);
+        assert_eq!(report.limits.memory, ByteSize::mib(memory));
+        report.value::<u64>().unwrap_or_else(|_| panic!("{:?}", report.verdict))
+    };
+    // Before its guest has had a task, and after.
+    assert_eq!(own(96), 1);
+    let (first, pid) = counted(&pool);
+    assert_eq!((first, own(80), own(96)), (1, 1, 1));
+    assert_eq!(counted(&pool), (2, pid));
+    let status = pool.status();
+    assert_eq!((status.workers[0].crashes, status.workers[0].tasks), (0, 5));
+}
+
+#[test]
+fn s40_a_retry_with_more_memory_leaves_the_kept_guests_as_they_are() {
+    let retry = RetrySettings { most_memory: Some(ByteSize::mib(256)), ..RetrySettings::default() };
+    let pool = PoolSettings { restart: at_once(), ..one_worker(Some(Reuse::default()), 0) };
+    let settings = ExecutorSettings { retry: Some(retry), pool, ..ExecutorSettings::default() };
+    let executor = load("stays").executor(settings);
+    let touches = |bytes: usize| {
+        let order = Order::new(Task::invoke("touches", &bytes).unwrap()).idempotent();
+        let report = executor.run(order);
+        (report.verdict.label(), report.attempts, report.limits.memory)
+    };
+    assert_eq!(touches(96 << 20), (Label::Completed, 2, ByteSize::mib(128)));
+    for _ in 0..3 {
+        assert_eq!(touches(1 << 20), (Label::Completed, 1, ByteSize::mib(64)));
+    }
 }

@@ -209,8 +209,17 @@ impl NativeCell {
         let granted = &image.granted.functions;
         // What can't be sent is refused before there is a process.
         let sent = match begun {
-            None => Outbox::of(attempt, turn, granted).map_err(LoadError::into_refusal)?,
-            Some(_) => Outbox::default(),
+            None => Outbox::of(attempt, turn, granted),
+            Some(_) => Ok(Outbox::default()),
+        };
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(unsendable) => {
+                // Its guest has heard nothing of it, and goes on.
+                (self.process, self.booted) = (at_hand, booted);
+                self.tasks_run -= 1;
+                return Err(unsendable.into_refusal());
+            }
         };
         let host_kills = HostKills::so_far();
         let leash = match &at_hand {
@@ -357,6 +366,10 @@ impl Cell for NativeCell {
             Some(process) => process.waits(self.tasks_run > 0),
             None => !self.stays && self.tasks_run == 0,
         }
+    }
+
+    fn suits(&self, limits: &Limits) -> bool {
+        self.process.as_ref().is_none_or(|process| process.misfit(limits).is_none())
     }
 
     fn when_ended(&self, call: Wake) {

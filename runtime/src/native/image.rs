@@ -178,9 +178,14 @@ impl Prepared {
         }
     }
 
-    /// The next cage does without what a step of a child could not do. Says whether that is of any use, or which guard
-    /// would be lost by it that is required.
-    pub(super) fn do_without(&self, step: u32, errno: i32) -> Result<bool, &'static str> {
+    /// The next cage does without what a step of a child could not do in this one. Says whether that is of any use, or
+    /// which guard would be lost by it that is required.
+    pub(super) fn do_without(
+        &self,
+        step: u32,
+        errno: i32,
+        used: &Arc<Standing>,
+    ) -> Result<bool, &'static str> {
         let mut state = self.state();
         let (lack, guard) = match step {
             wire::step::TRACE => (&mut state.lacks.tracing, "tracing"),
@@ -198,8 +203,12 @@ impl Prepared {
             return Err(required);
         }
         let is_new = !std::mem::replace(lack, true);
-        state.standing = None;
-        Ok(is_new)
+        let is_latest = state.standing.as_ref().is_some_and(|latest| Arc::ptr_eq(latest, used));
+        if is_latest {
+            state.standing = None;
+        }
+        // Somebody else may have found it out in the same cage: then there is another one, or soon will be.
+        Ok(is_new || !is_latest)
     }
 
     /// Whether each task puts its filter upon itself: its child is born into its group by a call that no filter can

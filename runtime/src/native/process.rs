@@ -341,7 +341,7 @@ impl Launch<'_> {
                     if leash.stop.reason().is_some() {
                         return Err(NotStarted::Stopped);
                     }
-                    match image.do_without(step, errno) {
+                    match image.do_without(step, errno, &standing) {
                         Ok(true) => {}
                         Ok(false) => {
                             let refusal = refusals::not_launched(&image.path, step, errno, limits);

@@ -238,11 +238,18 @@ impl Shared {
         turn
     }
 
-    /// Runs a task in a cell, or in the spare that it is to have.
+    /// Runs a task in a cell, in the spare that it is to have, or in one that is started under its limits.
     pub(super) fn serve(&self, cell: Box<dyn Cell>, begun: Begun) -> Ran {
         let Begun { order, limits, stop, spare } = begun;
-        let (mut used, own) = match spare.and_then(|spare| self.still_ready(spare)) {
-            Some(spare) => (spare, Some(cell)),
+        let other = match spare.and_then(|spare| self.still_ready(spare)) {
+            // What is kept is kept for those who come under the usual limits.
+            None if self.settings.keep.is_some() && !cell.suits(&limits) => {
+                self.source.open(false, &stop).ok()
+            }
+            spare => spare,
+        };
+        let (mut used, own) = match other {
+            Some(other) => (other, Some(cell)),
             None => (cell, None),
         };
         let (report, is_unread) = self.run(&mut used, &order, &limits, &stop);

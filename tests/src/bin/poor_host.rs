@@ -3,12 +3,14 @@
 //! `poor_host WHAT GUARDS PROFILE GUEST [PROCESSES]`, where WHAT is `tracing`, `groups`, `filters`, `users` (namespaces of
 //! users), `namespaces` (all of them), `landlock`, `landlock-N` (its version N), `order` or `nothing`, and GUARDS `required` or
 //! `best-effort`, and behind that, each behind a comma, those that are `+required` or `-not` by their names. With a number of processes the guest has a short processor time for all of them.
+//! With `xN` in place of that so many are run at once, and their verdicts are printed.
 //! Without order it has something of everything that a process has from whoever started it, runs the guest bare, and has
 //! no filters either, so that the guest may ask for it.
 //! `poor_host WHAT probe '' ''` prints what a probe finds there instead.
 #![expect(clippy::print_stdout, reason = "its report is read by a test")]
 #![expect(unsafe_code, reason = "what a host may have can't be had otherwise")]
 
+use std::sync::Barrier;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -18,8 +20,8 @@ use nix::sys::personality;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::stat::{Mode, umask};
 use sandtrap::{
-    ByteSize, GuardMode, Guarding, Limits, Permissions, Profile, Program, Record, Runtime, Task,
-    Wall,
+    ByteSize, GuardMode, Guarding, Limits, Loaded, Permissions, Profile, Program, Record, Runtime,
+    Task, Wall,
 };
 use sandtrap_tests::landlock_mask;
 use seccompiler::{
@@ -56,7 +58,8 @@ fn main() {
     // Where nobody traces, several processes make it uncertain whose a kill for memory was.
     let processes = if guest.contains("heap") { 1 } else { 3 };
     let mut limits = Limits { memory: ByteSize::mib(64), processes, ..Limits::default() };
-    if let Some(processes) = more.first() {
+    let at_once = more.first().and_then(|word| word.strip_prefix('x'));
+    if let Some(processes) = more.first().filter(|_| at_once.is_none()) {
         limits.processes = processes.parse().expect("a number");
         limits.cpu = Duration::from_millis(100);
     }
@@ -64,8 +67,24 @@ fn main() {
     let permissions = Permissions { profile, ..Permissions::default() };
     let program = Program::file(guest).within(Wall::Native).limits(limits).guards(guards);
     let program = program.permissions(permissions).backtrace(true);
-    let report = Runtime::new().expect("a runtime").run(program, &Task::command(["x"; 0]));
+    let runtime = Runtime::new().expect("a runtime");
+    if let Some(count) = at_once {
+        return run_at_once(
+            &runtime.load(program).expect("it loads"),
+            count.parse().expect("a number"),
+        );
+    }
+    let report = runtime.run(program, &Task::command(["x"; 0]));
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
+}
+
+fn run_at_once(loaded: &Loaded, count: usize) {
+    let together = Barrier::new(count);
+    let run = || {
+        together.wait();
+        println!("{}", loaded.run(&Task::command(["x"; 0])).verdict.label());
+    };
+    std::thread::scope(|scope| (0..count).for_each(|_| _ = scope.spawn(run)));
 }
 
 fn guarding(text: &str) -> Guarding {
