@@ -1,9 +1,10 @@
 //! What other cages say of the same victims, where they are installed.
 
 use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 
 use tempfile::NamedTempFile;
 
@@ -104,20 +105,24 @@ impl Peer {
         }
         let said = match self.notes {
             None => self.run(victim, cause).map(|status| words(&status)),
-            Some([prepare, clear]) => self.place(prepare).and_then(|()| {
-                let noted = self.run_noted(victim, cause);
+            Some([prepare, clear]) => self.place(prepare).and_then(|place| {
+                let noted = self.run_noted(&place, victim, cause);
                 self.place(clear).and(noted)
             }),
         };
         Some(said.unwrap_or_else(|error| format!("could not be run: {error}")))
     }
 
-    fn place(&self, what: &str) -> std::io::Result<()> {
-        let status = Command::new(self.name).arg(what).stdout(Stdio::null()).status()?;
-        if status.success() { Ok(()) } else { Err(std::io::Error::other(words(&status))) }
+    /// Says where its place is.
+    fn place(&self, what: &str) -> io::Result<String> {
+        let Output { status, stdout, .. } = Command::new(self.name).arg(what).output()?;
+        match status.success() {
+            true => Ok(String::from_utf8_lossy(&stdout).trim().to_owned()),
+            false => Err(io::Error::other(words(&status))),
+        }
     }
 
-    fn run(&self, victim: &Path, cause: &Cause) -> std::io::Result<ExitStatus> {
+    fn run(&self, victim: &Path, cause: &Cause) -> io::Result<ExitStatus> {
         let mut command = match self.has_limits {
             true => Command::new(self.name),
             false => {
@@ -130,15 +135,14 @@ impl Peer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()
     }
 
-    /// It tells in a file what it saw, and only whether that was well by its own end.
-    fn run_noted(&self, victim: &Path, cause: &Cause) -> std::io::Result<String> {
+    /// It tells in a file what it saw, and only whether that was well by its own end. What it runs lies in its own place.
+    fn run_noted(&self, place: &str, victim: &Path, cause: &Cause) -> io::Result<String> {
         let notes = NamedTempFile::new()?;
-        let folder = victim.parent().unwrap_or(Path::new("/")).display();
+        fs::copy(victim, Path::new(place).join("box/victim"))?;
         let mut command = Command::new(self.name);
         command.arg(format!("--meta={}", notes.path().display())).args(self.arguments);
-        command.arg(format!("--dir={folder}={folder}")).args(["--run", "--"]).arg(victim);
-        command.arg(cause.name).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.status()?;
+        command.args(["--run", "--", "./victim", cause.name]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         let notes = fs::read_to_string(notes.path())?;
         let message = notes.lines().find_map(|line| line.strip_prefix("message:"));
         Ok(message.unwrap_or("exit code 0").to_owned())
