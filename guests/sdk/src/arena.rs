@@ -1,20 +1,26 @@
 //! Memory that a process shares with its host, for large values: nothing is sent then but where they lie.
 //!
 //! It is a file in memory that the host has made for this guest, and its size is fixed. What lies in it at the end of a
-//! call is read by the host when it is the guest's no more.
+//! call is read by the host when it is the guest's no more. What a task keeps of it beyond its call becomes its own then:
+//! the next call's values come to the same places.
 #![expect(unsafe_code, reason = "an inherited descriptor, and mappings of it")]
 
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use sandtrap_protocol::ARENA_VARIABLE;
 
 /// Values begin at multiples of this. It is one of every page size there is.
 const STEP: u64 = 64 * 1024;
+
+const SMALLEST_PAGE: usize = 4096;
+
+/// Has all pages of a range made for writing, since Linux 5.14.
+const POPULATE_WRITE: libc::c_int = 23;
 
 struct Arena {
     file: File,
@@ -25,6 +31,21 @@ static ARENA: OnceLock<Arena> = OnceLock::new();
 
 /// Where there is room, in this call.
 static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Which call this is.
+static CALL: AtomicU64 = AtomicU64::new(0);
+
+/// The mappings that there are, and how many, for those who need not look.
+static LIVING: Mutex<Vec<Part>> = Mutex::new(Vec::new());
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Where a mapping lies, here and in the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Part {
+    start: usize,
+    length: usize,
+    at: libc::off_t,
+}
 
 /// Takes the descriptor that the host left for us. Before there is a second thread.
 pub(crate) fn open() {
@@ -53,6 +74,41 @@ pub(crate) fn adopt(arena: OwnedFd) {
 /// A new call begins: nothing of the last one is wanted any more.
 pub(crate) fn clear() {
     NEXT.store(0, Ordering::Relaxed);
+    CALL.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The task is over, and its host may write the next one's input from now on: what was kept of this one's values is
+/// copied where it lies, and nobody else's any more.
+pub(crate) fn part() {
+    if LIVE.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    let Some(arena) = ARENA.get() else { return };
+    // Nobody takes one of them away meanwhile.
+    let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
+    living.iter().for_each(|part| part.own(arena));
+}
+
+impl Part {
+    fn own(self, arena: &Arena) {
+        let Self { start, length, at } = self;
+        let place = std::ptr::without_provenance_mut::<libc::c_void>(start);
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_FIXED);
+        // SAFETY: a mapping of ours is there, of this very length and of this very part of the file, and stays while the
+        // list is held. What is read there is the same before and after. Where it can't be done the old one stays.
+        unsafe { libc::mmap(place, length, access, kind, arena.file.as_raw_fd(), at) };
+        // SAFETY: the range is that mapping, and nothing in it changes: each page becomes this process's own.
+        let made = unsafe { libc::madvise(place, length, POPULATE_WRITE) };
+        if made != 0 {
+            // An older kernel does it when somebody writes.
+            for byte in (start..start + length).step_by(SMALLEST_PAGE) {
+                // SAFETY: the byte is mapped, and keeps its value.
+                unsafe { AtomicU8::from_ptr(std::ptr::without_provenance_mut(byte)) }
+                    .fetch_or(0, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 /// A part of the arena, as memory. No two of a call overlap.
@@ -62,6 +118,8 @@ pub(crate) struct Mapping {
     length: usize,
     at: u64,
     is_private: bool,
+    /// The call that it is of.
+    call: u64,
 }
 
 // SAFETY: a mapping is plain memory that belongs to its one owner, on whatever thread that is.
@@ -101,17 +159,25 @@ impl Mapping {
             return None;
         }
         let start = NonNull::new(start.cast())?;
-        Some(Self { start, length, at, is_private: kind == libc::MAP_PRIVATE })
+        let (is_private, call) = (kind == libc::MAP_PRIVATE, CALL.load(Ordering::Relaxed));
+        let mapping = Self { start, length, at, is_private, call };
+        LIVING.lock().unwrap_or_else(PoisonError::into_inner).push(mapping.part(offset));
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        Some(mapping)
     }
 
-    /// Where it begins, if the host sees what is written to it.
+    fn part(&self, at: libc::off_t) -> Part {
+        Part { start: self.start.as_ptr().addr(), length: self.length.max(1), at }
+    }
+
+    /// Where it begins, if the host sees what is written to it: in its own call.
     pub(crate) fn at(&self) -> Option<u64> {
-        (!self.is_private).then_some(self.at)
+        let is_seen = !self.is_private && self.call == CALL.load(Ordering::Relaxed);
+        is_seen.then_some(self.at)
     }
 
     /// Has all of its pages made at once, which is much quicker than one after another.
     pub(crate) fn populate(&mut self) {
-        const POPULATE_WRITE: libc::c_int = 23;
         // SAFETY: the range is this mapping, and nothing in it changes. An older kernel refuses, and makes the pages
         // one after another.
         unsafe { libc::madvise(self.start.as_ptr().cast(), self.length, POPULATE_WRITE) };
@@ -137,6 +203,9 @@ impl DerefMut for Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        let start = self.start.as_ptr().addr();
+        LIVING.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| part.start != start);
+        LIVE.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: it was mapped with this length, and nobody has a part of it any more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length.max(1)) };
     }

@@ -32,7 +32,8 @@ const TAIL: usize = 4;
 /// # fn main() {}
 /// ```
 ///
-/// To a host it is a `Vec<u8>`.
+/// To a host it is a `Vec<u8>`. One that is kept beyond its call is copied at the end of that: the next call's values lie
+/// in the same places.
 pub struct Blob {
     held: Held,
     range: Range<usize>,

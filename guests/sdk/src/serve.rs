@@ -277,6 +277,7 @@ fn answer(function: Named, input: Blob, context: &mut Context) {
                 let codec = if codec == Codec::Raw { Codec::Typed } else { codec };
                 say_value(&FromGuest::ErrorValue { codec }, &bytes);
             }
+            own_what_is_kept();
             error_said(report);
         }
     }
@@ -288,13 +289,21 @@ fn say_result(id: u64, codec: Codec, mut bytes: Blob) {
     if bytes.len() >= PLACED_FROM {
         match bytes.place() {
             Ok((at, length)) => {
+                own_what_is_kept();
                 say(&FromGuest::Placed { at, length });
                 return say(&result);
             }
             Err(not_placed) => bytes = not_placed,
         }
     }
+    own_what_is_kept();
     say_last(&result, &bytes);
+}
+
+/// Behind its last word the host may write the next call's input.
+fn own_what_is_kept() {
+    #[cfg(unix)]
+    crate::arena::part();
 }
 
 fn unknown(name: &str, functions: &[Function]) -> ErrorReport {

@@ -12,13 +12,19 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer, de};
 
 /// The bytes of a fingerprint.
 const FINGERPRINT: usize = 4;
 
 /// Room for most values: to make it byte by byte takes longer than to write them.
 const USUAL: usize = 128;
+
+/// How deep values may lie within each other: each level takes a piece of the stack of whoever reads them.
+const MOST_DEPTH: u32 = 256;
+
+/// So many elements more than there are bytes may be read: most take one at least, and nothing else would end the others.
+const MOST_EMPTY: u64 = 1 << 20;
 
 /// How bytes fail to be a value of a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub enum TypedFault {
     Malformed,
     /// They are the value of another type.
     OtherType,
+    /// They lie within each other too deep, or are too many that take no bytes.
+    TooMuch,
 }
 
 impl fmt::Display for TypedFault {
@@ -40,6 +48,10 @@ impl fmt::Display for TypedFault {
             Self::LeftOver(count) => write!(f, "{count} of them are left over"),
             Self::Malformed => f.write_str("they are malformed, or were written as another type"),
             Self::OtherType => f.write_str("they were written as another type"),
+            Self::TooMuch => write!(
+                f,
+                "they lie within each other more than {MOST_DEPTH} deep, or have too many elements without bytes"
+            ),
         }
     }
 }
@@ -68,11 +80,12 @@ pub fn typed_into<'b, T: Serialize + ?Sized>(value: &T, place: &'b mut [u8]) -> 
 pub fn typed_from_slice<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, TypedFault> {
     let (body, fingerprint) =
         bytes.split_last_chunk::<FINGERPRINT>().ok_or(TypedFault::TooShort)?;
-    let shape = Shape::default();
+    let shape = Shape { left: Cell::new(MOST_EMPTY + body.len() as u64), ..Shape::default() };
     let mut inner = postcard::Deserializer::from_bytes(body);
     let value = T::deserialize(read::Traced { inner: &mut inner, shape: &shape });
     let rest = inner.finalize().map_err(|_| TypedFault::Malformed)?;
     let value = value.map_err(|error| match error {
+        _ if shape.is_too_much.get() => TypedFault::TooMuch,
         postcard::Error::DeserializeUnexpectedEnd => TypedFault::TooShort,
         _ => TypedFault::Malformed,
     })?;
@@ -106,9 +119,15 @@ pub fn typed_bytes(bytes: &[u8]) -> Result<&[u8], TypedFault> {
     typed_from_slice(bytes)
 }
 
-/// Which kinds of values have passed, in one number.
+/// Which kinds of values have passed, in one number; and how much of what is read may still come.
 #[derive(Debug, Default)]
-struct Shape(Cell<u64>);
+struct Shape {
+    kinds: Cell<u64>,
+    depth: Cell<u32>,
+    /// Elements of sequences.
+    left: Cell<u64>,
+    is_too_much: Cell<bool>,
+}
 
 /// The kinds of values. Their numbers are part of the wire format.
 #[derive(Clone, Copy, Debug)]
@@ -146,20 +165,44 @@ impl Shape {
     }
 
     fn mix(&self, number: u64) {
-        let mixed = (self.0.get() ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0.set(mixed.rotate_left(23));
+        let mixed = (self.kinds.get() ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.kinds.set(mixed.rotate_left(23));
     }
 
     /// One element among many of a kind: it counts if it is of another kind than the last one.
     fn element<T>(&self, last: &mut u64, pass: impl FnOnce() -> T) -> T {
-        let before = self.0.replace(0);
+        let before = self.kinds.replace(0);
         let passed = pass();
-        let own = self.0.replace(before);
+        let own = self.kinds.replace(before);
         if own != *last && own != 0 {
             *last = own;
             self.mix(own);
         }
         passed
+    }
+
+    /// Goes into a value that has others in it.
+    fn within<T, E: de::Error>(&self, pass: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let depth = self.depth.get() + 1;
+        if depth > MOST_DEPTH {
+            return Err(self.too_much());
+        }
+        self.depth.set(depth);
+        let passed = pass();
+        self.depth.set(depth - 1);
+        passed
+    }
+
+    /// One more element is read.
+    fn counted<E: de::Error>(&self) -> Result<(), E> {
+        let left = self.left.get().checked_sub(1).ok_or_else(|| self.too_much())?;
+        self.left.set(left);
+        Ok(())
+    }
+
+    fn too_much<E: de::Error>(&self) -> E {
+        self.is_too_much.set(true);
+        E::custom(TypedFault::TooMuch)
     }
 
     fn bytes(&self, are_none: bool) {
@@ -171,7 +214,7 @@ impl Shape {
     }
 
     fn fingerprint(&self) -> [u8; FINGERPRINT] {
-        let all = self.0.get();
+        let all = self.kinds.get();
         ((all >> 32) as u32 ^ all as u32).to_le_bytes()
     }
 }

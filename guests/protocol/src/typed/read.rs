@@ -3,7 +3,7 @@
 use core::fmt;
 
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
 use super::{Kind, Shape};
@@ -18,6 +18,17 @@ impl<'a, T> Traced<'a, T> {
     fn noted(self, kind: Kind) -> T {
         self.shape.note(kind);
         self.inner
+    }
+
+    /// Goes into a value that has others in it.
+    fn within<R, E: Error>(
+        self,
+        kind: Option<Kind>,
+        pass: impl FnOnce(T) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let Self { inner, shape } = self;
+        kind.into_iter().for_each(|kind| shape.note(kind));
+        shape.within(|| pass(inner))
     }
 
     /// The same around something else.
@@ -88,7 +99,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Traced<'_, D> {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        self.noted(Kind::Maybe).deserialize_option(visitor)
+        self.within(Some(Kind::Maybe), |inner| inner.deserialize_option(visitor))
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -105,12 +116,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Traced<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        self.inner.deserialize_newtype_struct(name, visitor)
+        self.within(None, |inner| inner.deserialize_newtype_struct(name, visitor))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.around(Alike(visitor));
-        self.noted(Kind::Sequence).deserialize_seq(visitor)
+        self.within(Some(Kind::Sequence), |inner| inner.deserialize_seq(visitor))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -119,7 +130,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Traced<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        self.noted(Kind::Group).deserialize_tuple(length, visitor)
+        self.within(Some(Kind::Group), |inner| inner.deserialize_tuple(length, visitor))
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -129,12 +140,14 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Traced<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        self.noted(Kind::Group).deserialize_tuple_struct(name, length, visitor)
+        self.within(Some(Kind::Group), |inner| {
+            inner.deserialize_tuple_struct(name, length, visitor)
+        })
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        self.noted(Kind::Map).deserialize_map(visitor)
+        self.within(Some(Kind::Map), |inner| inner.deserialize_map(visitor))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -144,7 +157,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Traced<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        self.noted(Kind::Group).deserialize_struct(name, fields, visitor)
+        self.within(Some(Kind::Group), |inner| inner.deserialize_struct(name, fields, visitor))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -154,7 +167,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Traced<'_, D> {
         visitor: V,
     ) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        self.inner.deserialize_enum(name, variants, visitor)
+        self.within(None, |inner| inner.deserialize_enum(name, variants, visitor))
     }
 
     fn is_human_readable(&self) -> bool {
@@ -239,10 +252,13 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Traced<'_, S> {
 
 impl<A> Parts<'_, A> {
     /// Passes one part on.
-    fn pass<T>(&mut self, pass: impl FnOnce(&mut A) -> T) -> T {
+    fn pass<T, E: Error>(&mut self, pass: impl FnOnce(&mut A) -> Result<T, E>) -> Result<T, E> {
         let Self { inner, shape, last } = self;
         match last {
-            Some(last) => shape.element(last, || pass(inner)),
+            Some(last) => {
+                shape.counted()?;
+                shape.element(last, || pass(inner))
+            }
             None => pass(inner),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use alloc::borrow::ToOwned as _;
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec;
@@ -123,4 +124,35 @@ fn the_bytes_of_a_typed_value_stay_the_same() {
     let (value, fingerprint) = bytes.split_last_chunk::<FINGERPRINT>().unwrap();
     assert_eq!(value, b"\x07\x01x\x01\0\0\xc0\x3f\0\x02\x01\x04");
     assert_eq!(u32::from_le_bytes(*fingerprint), 2_756_419_887);
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum List {
+    End,
+    Next(Box<List>),
+}
+
+#[test]
+fn who_writes_values_within_values_takes_no_more_stack_of_their_reader_than_he_gives() {
+    let list = |length| (0..length).fold(List::End, |list, _| List::Next(Box::new(list)));
+    returns(&list(MOST_DEPTH as usize - 1));
+    let written = typed_to_vec(&list(MOST_DEPTH as usize)).unwrap();
+    assert_eq!(typed_from_slice::<List>(&written), Err(TypedFault::TooMuch));
+    for word in [1_u8, 0x81] {
+        let endless = vec![word; 4 << 20];
+        assert!(typed_from_slice::<List>(&endless).is_err(), "{word}");
+    }
+    let deep = vec![1_u8; 4 << 20];
+    assert_eq!(typed_from_slice::<List>(&deep), Err(TypedFault::TooMuch));
+    // What stands side by side is not deep.
+    returns(&(0..300).map(|_| everything()).collect::<Vec<_>>());
+}
+
+#[test]
+fn elements_without_bytes_end_where_nobody_would_wait_for_them_any_more() {
+    returns(&vec![(); 1_000]);
+    returns(&vec![[(); 2]; 70_000]);
+    let count = postcard::to_allocvec(&u64::MAX).unwrap();
+    let endless = [&count[..], &[0; 4]].concat();
+    assert_eq!(typed_from_slice::<Vec<()>>(&endless), Err(TypedFault::TooMuch));
 }

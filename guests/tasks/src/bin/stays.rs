@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sandtrap_guest::{Context, task};
+use sandtrap_guest::{Blob, Context, task};
 
 static HELD: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
@@ -37,6 +37,35 @@ fn returns(bytes: usize) -> Vec<u8> {
 #[task]
 fn holds(bytes: usize) {
     HELD.lock().expect("nobody panics with it").push(vec![1; bytes]);
+}
+
+static KEPT: Mutex<Vec<Blob>> = Mutex::new(Vec::new());
+
+/// Keeps its input, and room for so many bytes that are filled with a number, for good.
+#[task]
+fn keeps(bytes: Blob, cx: &mut Context) -> usize {
+    let mut kept = KEPT.lock().expect("nobody panics with it");
+    let mut room = cx.blob(bytes.len());
+    room.fill(bytes[0] + 100);
+    kept.extend([bytes, room]);
+    kept.len()
+}
+
+/// Gives room that was kept from an earlier call.
+#[task]
+fn gives_kept(at: usize) -> Blob {
+    KEPT.lock().expect("nobody panics with it").swap_remove(at)
+}
+
+/// The first and the last byte of all that is kept, where all between is alike.
+#[task]
+fn has_kept() -> Vec<(u8, u8, bool)> {
+    let kept = KEPT.lock().expect("nobody panics with it");
+    let ends = |blob: &Blob| {
+        let (first, last) = (blob[0], blob[blob.len() - 1]);
+        (first, last, blob.iter().all(|byte| *byte == first))
+    };
+    kept.iter().map(ends).collect()
 }
 
 /// Takes so much memory for a moment.
@@ -210,6 +239,9 @@ sandtrap_guest::serve!(
     numbers,
     returns,
     holds,
+    keeps,
+    gives_kept,
+    has_kept,
     touches,
     works,
     lingers,
