@@ -314,4 +314,4 @@ const fn after(has_cell: bool) -> WorkerState {
 const MOST_RETURNS: u8 = 3;
 
 /// Longer than any task runs.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+pub(super) const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);

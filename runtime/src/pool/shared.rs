@@ -16,6 +16,7 @@ use crate::rejection::Rejection;
 use crate::telemetry::Happening;
 
 use super::holding::Unread;
+use super::places::FAR;
 use super::queue::Key;
 use super::settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState};
 use super::slots::{Place, Slot};
@@ -66,7 +67,9 @@ pub(super) enum Wait<'a> {
 }
 
 impl Shared {
-    pub(super) fn new(source: Source, settings: PoolSettings) -> Arc<Self> {
+    pub(super) fn new(source: Source, mut settings: PoolSettings) -> Arc<Self> {
+        // It is added to moments, and clocks have an end.
+        settings.patience = settings.patience.min(FAR);
         let state = State::new(&settings);
         let bells = state.slots.iter().map(|_| Condvar::new()).collect();
         Arc::new_cyclic(|me| Self {
