@@ -130,11 +130,15 @@ impl Shared {
                 Wait::ForRoom if why.is_full() => {
                     state.blocked += 1;
                     state = self.pause(state, &self.room, until);
+                    state.make_room(self);
                     state.blocked -= 1;
                     now = Instant::now();
                     continue;
                 }
-                Wait::AtTheDoor(waker, place) if why.is_full() => state.wait_at_door(waker, place),
+                Wait::AtTheDoor(waker, place) if why.is_full() => {
+                    state.wait_at_door(waker, place);
+                    state.make_room(self);
+                }
                 Wait::Never | Wait::ForRoom | Wait::AtTheDoor(..) => {}
             }
             self.release(state);
@@ -151,6 +155,7 @@ impl Shared {
         state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting });
         state.call_one(self);
         self.release(state);
+        state.make_room_again(self);
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
     }
 

@@ -54,6 +54,8 @@ pub(crate) struct State {
     /// Whether only those tasks begin that somebody waits for, and who they are.
     pub(super) holds_back: bool,
     pub(super) hurried: BTreeSet<Key>,
+    /// Whether one more begins, so that there is room for somebody.
+    pub(super) makes_room: bool,
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
     /// What is to be given once the lock is free.
@@ -125,6 +127,7 @@ impl State {
             hurried: BTreeSet::new(),
             watched_at: None,
             outbox: Outbox::default(),
+            makes_room: false,
             news: News::default(),
             threads: Vec::new(),
         }
@@ -228,7 +231,8 @@ impl State {
 
     /// Whether a task waits for a worker.
     pub(super) fn has_waiting(&self) -> bool {
-        let queued = if self.holds_back { self.hurried.len() } else { self.queue.waiting() };
+        let is_one_due = !self.holds_back || self.lets_one_begin();
+        let queued = if is_one_due { self.queue.waiting() } else { self.hurried.len() };
         !self.returned.is_empty() || queued > 0
     }
 
@@ -252,6 +256,10 @@ impl State {
             Some(returned) => returned,
             None => self.queue.pop().map(|(key, waiting)| (key, waiting, 0))?,
         };
+        if self.lets_one_begin() {
+            self.makes_room = false;
+            return self.next_of_all();
+        }
         if let Some(until) = waiting.until() {
             self.deadlines.remove(&(until, key.clone()));
         }
