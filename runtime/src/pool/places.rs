@@ -83,6 +83,7 @@ impl State {
             due,
             returns,
             asked: false,
+            cancelled: None,
         });
         let (worker, task) = (slot.worker.unwrap_or_default(), order.task.id.clone());
         self.watch_at(shared, due);
@@ -122,16 +123,34 @@ impl State {
     }
 
     /// Gives a task back that no guest has read: it is the next one, for whichever worker comes first. Not for ever: there
-    /// may be a reason that nobody knows.
+    /// may be a reason that nobody knows. One that is about to be stopped has its report instead.
     pub(super) fn give_back(&mut self, shared: &Shared, place: Place, has_cell: bool) -> bool {
         let slot = &mut self.slots[place.slot];
         let is_open = self.phase == Phase::Open && slot.generation == place.generation;
         let again = |running: &mut Running| {
-            is_open && running.returns < MOST_RETURNS && running.stop.reason().is_none()
+            let is_new = running.returns < MOST_RETURNS && running.stop.reason().is_none();
+            is_open && (running.asked || is_new)
         };
         let (Some(running), worker) = (slot.running.take_if(again), slot.worker) else {
             return false;
         };
+        if running.asked {
+            // Whoever told it so has told nobody, as no guest has read it.
+            let evidence = vanished(running.cancelled.or(Some(StopReason::WallTime)));
+            let report = shared.source.report(&running.order, running.limits, evidence);
+            self.answer(shared, running.promise, report, worker, &running.order);
+        } else {
+            self.put_back(shared, running, worker.unwrap_or_default());
+        }
+        if shared.settings.keep.is_some() {
+            self.buried(shared, place);
+        } else {
+            self.slots[place.slot].turn(after(has_cell));
+        }
+        true
+    }
+
+    fn put_back(&mut self, shared: &Shared, running: Running, worker: u64) {
         let Running { order, promise, key, returns, .. } = running;
         let order = Arc::unwrap_or_clone(order);
         let (task, over) = (order.task.id.clone(), shared.over(&order, Instant::now()));
@@ -141,15 +160,16 @@ impl State {
             self.watch_at(shared, until);
         }
         self.returned.push_back((key, waiting, returns + 1));
-        let worker = worker.unwrap_or_default();
         self.tell(shared, || Happening::TaskReturned { task, worker });
         self.call_one(shared);
-        if shared.settings.keep.is_some() {
-            self.buried(shared, place);
-        } else {
-            self.slots[place.slot].turn(after(has_cell));
+    }
+
+    /// A task is about to be told to stop: were it given back first, nobody would know of that.
+    pub(super) fn note_cancel(&mut self, key: &Key, reason: StopReason) {
+        let running = self.slots.iter_mut().filter_map(|slot| slot.running.as_mut());
+        for running in running.filter(|running| running.key == *key) {
+            running.cancelled = running.cancelled.or(Some(reason));
         }
-        true
     }
 
     /// Takes the report of a task. Says whether the worker is still wanted.

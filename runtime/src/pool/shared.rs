@@ -181,6 +181,7 @@ impl Shared {
     pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
         let mut state = self.lock();
         if let Some(waiting) = state.take_out(key) {
+        state.note_cancel(key, reason);
             let (order, promise) = waiting.into_parts();
             let report = self.source.unrun(&order, vanished(Some(reason)));
             state.answer(self, promise, report, None, &order);
