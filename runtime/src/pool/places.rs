@@ -191,6 +191,13 @@ impl State {
         let broke = Weight::of(label, Weight::FAILURES) == Weight::Failure;
         let crashed = broke.then(|| done.report.task.id.clone());
         done.worker = worker;
+        let was_stopped = done.report.facts.stopped_by_us.is_some();
+        let is_alone = running.as_ref().is_some_and(|running| running.order.alone);
+        let why = match (was_stopped, is_alone) {
+            (true, _) => "its task was stopped",
+            (false, true) => "its task was to be alone with it",
+            (false, false) => "it has left",
+        };
         if let Some(Running { promise, order, .. }) = running {
             self.keep(shared, promise, done, &order);
         }
@@ -205,8 +212,11 @@ impl State {
             // A fresh cell has done what it was for; so has a guest that left in order, or was told to.
             let slot = &mut self.slots[place.slot];
             slot.turn(after(has_cell));
-            if is_kept && !has_cell {
-                slot.worker = None;
+            if is_kept
+                && !has_cell
+                && let Some(worker) = slot.worker.take()
+            {
+                self.tell(shared, || Happening::WorkerRecycled { worker, why: why.to_owned() });
             }
         }
         true
@@ -220,12 +230,17 @@ impl State {
         }
         slot.spent.extend(slot.cell.take());
         let (running, worker) = (slot.running.take(), slot.worker);
+        let (mut task, mut label) = (None, Label::CrashedUnknown);
         if let Some(running) = running {
             let evidence = vanished(running.stop.reason());
             let report = shared.source.report(&running.order, running.limits, evidence);
+            (task, label) = (Some(report.task.id.clone()), report.verdict.label());
             self.answer(shared, running.promise, report, worker, &running.order);
         }
         if self.slots[place.slot].state() != WorkerState::Crashed {
+            if let Some(worker) = worker {
+                self.tell(shared, || Happening::WorkerCrashed { worker, task, label });
+            }
             self.died(shared, place);
         }
     }

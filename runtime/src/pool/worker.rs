@@ -105,7 +105,7 @@ impl Shared {
                 return None;
             }
             if self.settings.keep.is_some()
-                && let Some(spare) = state.spares.take()
+                && let Some(spare) = state.spare_for(place, Instant::now())
             {
                 state.is_ready(self, place);
                 self.release(state);
