@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(super) makes_room: bool,
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
+    /// Whether there is no thread for the supervisor.
+    pub(crate) is_unwatched: bool,
     /// What is to be given once the lock is free.
     pub(super) outbox: Outbox,
     pub(super) news: News,
@@ -125,9 +127,10 @@ impl State {
             away: Vec::new(),
             holds_back: false,
             hurried: BTreeSet::new(),
-            watched_at: None,
-            outbox: Outbox::default(),
             makes_room: false,
+            watched_at: None,
+            is_unwatched: false,
+            outbox: Outbox::default(),
             news: News::default(),
             threads: Vec::new(),
         }
@@ -169,6 +172,13 @@ impl State {
         let is_here = |place: &Place| self.slots[place.slot].generation == place.generation;
         let mut threads = self.threads.iter().filter(|(place, _)| is_here(place));
         threads.any(|(_, thread)| !thread.is_finished() && thread.thread().id() != own)
+    }
+
+    /// Whether a place has a thread of its own.
+    pub(super) fn has_thread(&self, slot: usize) -> bool {
+        let generation = self.slots[slot].generation;
+        let is_of = |place: &Place| (place.slot, place.generation) == (slot, generation);
+        self.threads.iter().any(|(place, thread)| is_of(place) && !thread.is_finished())
     }
 
     /// The threads of all workers that were not given up.
@@ -246,6 +256,10 @@ impl State {
                 return Some((key, waiting, 0));
             }
         }
+        if self.lets_one_begin() {
+            self.makes_room = false;
+            return self.next_of_all();
+        }
         None
     }
 
@@ -256,10 +270,6 @@ impl State {
             Some(returned) => returned,
             None => self.queue.pop().map(|(key, waiting)| (key, waiting, 0))?,
         };
-        if self.lets_one_begin() {
-            self.makes_room = false;
-            return self.next_of_all();
-        }
         if let Some(until) = waiting.until() {
             self.deadlines.remove(&(until, key.clone()));
         }
@@ -322,7 +332,10 @@ impl State {
     pub(super) fn watch_at(&mut self, shared: &Shared, at: Instant) {
         if self.watched_at.is_none_or(|watched| at < watched) {
             self.watched_at = Some(at);
-            shared.watch.notify_one();
+            match self.is_unwatched {
+                true => shared.wake_all(),
+                false => shared.watch.notify_one(),
+            }
         }
     }
 

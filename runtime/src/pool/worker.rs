@@ -211,6 +211,7 @@ impl Shared {
         let vitals = cell.vitals();
         let has_ended = self.settings.keep.is_some() && !cell.is_usable();
         let mut state = self.lock();
+        state.keep_watch(self, None);
         let now = Instant::now();
         state.slots[place.slot].resident = vitals.resident_bytes;
         let used_up = state.slots[place.slot].used_up(vitals);
