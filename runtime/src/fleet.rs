@@ -13,6 +13,7 @@ use crate::executor::{Executor, ExecutorSettings};
 use crate::isolation::LoadError;
 use crate::order::Order;
 use crate::policy::breaker::Mode;
+use crate::policy::later;
 use crate::pool::{Drained, PoolSettings, WorkerState};
 use crate::rejection::Rejection;
 use crate::report::Report;
@@ -140,7 +141,7 @@ impl Fleet {
 
     /// Drains all of them, one after another, within one time.
     pub fn drain(&self, grace: Duration) -> Drained {
-        let until = Instant::now() + grace;
+        let until = later(Instant::now(), grace);
         let mut all = Drained::default();
         for (_, executor) in &self.crews {
             let left = until.saturating_duration_since(Instant::now());

@@ -17,20 +17,22 @@
 //! * When workers are started again, how soon and how often, is the workers' own affair, by the policy of restarts.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::evidence::StopReason;
 use crate::isolation::StopHandle;
 use crate::pool::shared::Shared;
 use crate::pool::state::{Phase, State};
+use crate::pool::threads;
 
-/// Starts looking after a pool, until it is closed. Without a thread for it, walls have to keep their promises alone.
+/// Starts looking after a pool, until it is closed. Without a thread for it, walls have to keep their promises alone, and
+/// those who wait for a time are woken by whichever of the pool's threads has nothing else to do.
 pub(crate) fn start(pool: &Arc<Shared>) -> Option<JoinHandle<()>> {
     let shared = Arc::clone(pool);
-    let named = thread::Builder::new().name("sandtrap-supervisor".to_owned());
-    // Tasks still end at their wall time; only queued ones are late to be reported.
-    named.spawn(move || watch(&shared)).ok()
+    let started = threads::start("sandtrap-supervisor".to_owned(), move || watch(&shared));
+    pool.lock().is_unwatched = started.is_err();
+    started.ok()
 }
 
 fn watch(shared: &Arc<Shared>) {

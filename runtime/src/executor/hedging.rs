@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::isolation::{StopGuard, StopHandle};
 use crate::label::Label;
 use crate::order::Order;
+use crate::policy::later;
 use crate::policy::quarantine::Standing;
 use crate::policy::signs::Sign;
 use crate::policy::weight::Weight;
@@ -119,21 +120,21 @@ impl Executor {
         let Some(late) = late.filter(|_| self.may_be_done_twice(&journey.order, None)) else {
             return first.done().await;
         };
-        let mut at = Instant::now() + late;
+        let mut at = later(Instant::now(), late);
         loop {
             if let Some(done) = self.until(&mut first, at).await {
                 return done;
             }
             let now = Instant::now();
             at = match self.pool.runs_since(&first.ticket) {
-                Some(since) if since + late > now => since + late,
+                Some(since) if later(since, late) > now => later(since, late),
                 Some(_) => match self.second(journey) {
                     Some(second) => return self.first_of(journey, first, second, attempt).await,
                     // There may be a worker for it, or a budget, some time later.
-                    None => now + late,
+                    None => later(now, late),
                 },
                 // Behind it a copy would wait, too.
-                None => now + late,
+                None => later(now, late),
             };
         }
     }

@@ -10,6 +10,7 @@ use crate::evidence::StopReason;
 use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::policy::health::{CrashRecord, Ended, HealthSettings};
+use crate::policy::later;
 use crate::policy::quarantine::{Culprit, Death};
 use crate::policy::retry::{Decision, Tried};
 use crate::pool::{Bell, Done, Rejected, vanished};
@@ -189,10 +190,10 @@ impl Executor {
 
     /// Waits between two attempts. A stop ends the waiting, and the task.
     async fn wait(&self, journey: &mut Journey<'_>, after: Duration) -> bool {
-        journey.delay += after;
+        journey.delay = journey.delay.saturating_add(after);
         let bell = Bell::default();
         let _rings = bell.clone().rings_at(journey.stop);
-        let mut alarm = pin!(self.pool.alarm(Instant::now() + after));
+        let mut alarm = pin!(self.pool.alarm(later(Instant::now(), after)));
         let goes_on = poll_fn(|context| {
             bell.is_heard_by(context.waker());
             match journey.stop.reason() {

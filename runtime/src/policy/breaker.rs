@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::policy::weight::Weight;
 use crate::policy::window::{Tally, Window};
+use crate::policy::{later, part};
 
 mod settings;
 
@@ -141,7 +142,7 @@ impl Breaker {
                 if !room || out.len() as u32 + *succeeded >= wanted.max(most) {
                     return Err(self.refused(now));
                 }
-                out.push((self.permits + 1, now + lease));
+                out.push((self.permits + 1, later(now, lease)));
             }
             State::Open { .. } | State::ForcedOpen => return Err(self.refused(now)),
         }
@@ -294,9 +295,9 @@ impl Breaker {
         let growth = open_growth.max(1).saturating_pow(self.openings.min(32));
         // The cap comes before the chance, or all would try again at the same moment once they reach it.
         let span = open_for.saturating_mul(growth).min(longest_open.max(open_for));
-        let span = span + span.mul_f64(random * f64::from(open_jitter) / 100.0);
+        let span = span.saturating_add(part(span, random * f64::from(open_jitter) / 100.0));
         self.openings = self.openings.saturating_add(1);
-        self.turn(State::Open { until: now + span }, why);
+        self.turn(State::Open { until: later(now, span) }, why);
     }
 
     fn close(&mut self, why: Why) {

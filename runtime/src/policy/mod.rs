@@ -15,7 +15,24 @@ pub mod signs;
 pub mod weight;
 pub mod window;
 
+use std::time::{Duration, Instant};
+
+/// Longer than anything lasts.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
+
+/// The moment that comes so much later. One beyond all clocks is as far away as nobody waits.
+pub(crate) fn later(now: Instant, by: Duration) -> Instant {
+    now.checked_add(by).or_else(|| now.checked_add(FAR)).unwrap_or(now)
+}
+
+/// So many times a span: all of time, where that is more than can be counted.
+pub(crate) fn part(whole: Duration, of: f64) -> Duration {
+    Duration::try_from_secs_f64(whole.as_secs_f64() * of).unwrap_or(Duration::MAX)
+}
+
 #[cfg(test)]
 mod day;
 #[cfg(test)]
 mod dice;
+#[cfg(test)]
+mod far;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::label::Label;
+use crate::policy::later;
 
 /// When a task is poison, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +114,7 @@ impl Quarantine {
         match self.standing(case) {
             Standing::Poison => {
                 let last = case.deaths.last().map_or(now, |death| death.at);
-                Err(Quarantined { deaths: case.deaths.clone(), until: last + keep_for })
+                Err(Quarantined { deaths: case.deaths.clone(), until: later(last, keep_for) })
             }
             standing => Ok(standing),
         }
@@ -160,7 +161,7 @@ impl Quarantine {
             .map(|(culprit, case)| {
                 let last = case.deaths.last().map_or(now, |death| death.at);
                 let deaths = case.deaths.clone();
-                (culprit.clone(), Quarantined { deaths, until: last + keep_for })
+                (culprit.clone(), Quarantined { deaths, until: later(last, keep_for) })
             })
             .collect();
         list.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -20,6 +20,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::policy::retry::Backoff;
+use crate::policy::{later, part};
 
 /// How soon, how often, and what then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,11 +221,11 @@ impl Restarts {
             times => Backoff::Exponential.delay(times, first, most),
         };
         past.in_a_row = past.in_a_row.saturating_add(1);
-        let at = now + whole.mul_f64(random);
+        let at = later(now, part(whole, random));
         match (self.condition(now), on_excess) {
             (Condition::Stopped, _) => Restart::Never,
             (Condition::Degraded, OnExcess::Slow(apart)) => {
-                let next = self.last_slow.map_or(now, |last| last + apart);
+                let next = self.last_slow.map_or(now, |last| later(last, apart));
                 let at = at.max(next);
                 self.last_slow = Some(at);
                 Restart::At(at)

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::label::Label;
 use crate::labels::Labels;
+use crate::policy::part;
 use crate::quantity::ByteSize;
 
 /// How often, how soon, and after what a task is tried again.
@@ -185,14 +186,14 @@ impl RetrySettings {
     ) -> Option<Duration> {
         let little = match self.jitter {
             Jitter::None => Duration::ZERO,
-            Jitter::Full | Jitter::Decorrelated => self.first.mul_f64(random),
+            Jitter::Full | Jitter::Decorrelated => part(self.first, random),
         };
         let is_late = |after: Duration| left.is_some_and(|left| left <= after);
         if waited >= self.attempts || probe_in > self.most || is_late(probe_in) {
             return None;
         }
         // The probe may be in time where a little more would not be.
-        Some(probe_in + little).filter(|after| !is_late(*after)).or(Some(probe_in))
+        Some(probe_in.saturating_add(little)).filter(|after| !is_late(*after)).or(Some(probe_in))
     }
 
     fn memory_after(&self, tried: &Tried) -> Result<Option<ByteSize>, Enough> {
@@ -213,10 +214,11 @@ impl RetrySettings {
         let whole = self.backoff.delay(tried.attempt, self.first, self.most);
         match self.jitter {
             Jitter::None => whole,
-            Jitter::Full => whole.mul_f64(random),
+            Jitter::Full => part(whole, random),
             Jitter::Decorrelated => {
                 let widest = tried.delay.max(self.first).saturating_mul(3).min(self.most);
-                self.first.min(self.most) + widest.saturating_sub(self.first).mul_f64(random)
+                let wider = part(widest.saturating_sub(self.first), random);
+                self.first.min(self.most).saturating_add(wider)
             }
         }
     }

@@ -56,12 +56,11 @@ impl Future for Alarm<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let shared = &self.pool.shared;
-        // Without its supervisor nobody would ring.
-        if self.at <= Instant::now() || self.pool.supervisor.is_none() {
+        if self.at <= Instant::now() {
             return Poll::Ready(());
         }
         let mut state = shared.lock();
-        if state.phase == Phase::Closed {
+        if state.rings_at_once() {
             shared.release(state);
             return Poll::Ready(());
         }
@@ -169,11 +168,37 @@ impl State {
         }
     }
 
+    /// Whether nobody is there any more who would ring later.
+    fn rings_at_once(&self) -> bool {
+        match self.phase {
+            Phase::Open => false,
+            Phase::Draining => self.is_unwatched,
+            Phase::Closed => true,
+        }
+    }
+
+    /// Does what the supervisor does for those who wait for a time, where there is no thread for it: whoever waits for
+    /// anything else, or comes for his next task, looks at the clock for them. Says until when he may wait.
+    pub(super) fn keep_watch(
+        &mut self,
+        shared: &Shared,
+        until: Option<Instant>,
+    ) -> Option<Instant> {
+        if !self.is_unwatched {
+            return until;
+        }
+        let now = Instant::now();
+        let (deadline, alarm) = (self.expire(shared, now), self.ring(now));
+        self.watched_at = deadline.into_iter().chain(alarm).min();
+        self.watched_at.into_iter().chain(until).min()
+    }
+
     /// Wakes whose time has come; says when the next one's will.
     pub(crate) fn ring(&mut self, now: Instant) -> Option<Instant> {
+        let rings_at_once = self.rings_at_once();
         while let Some(first) = self.alarms.first_entry() {
             let (at, _) = *first.key();
-            if at > now && self.phase != Phase::Closed {
+            if at > now && !rings_at_once {
                 return Some(at);
             }
             let waker = first.remove();

@@ -9,7 +9,8 @@
 //!                    half of what they may is left
 //! ```
 //!
-//! So a caller who reads late has his memory bounded, and nobody who waits is kept waiting by reports that are not his.
+//! So a caller who reads late has his memory bounded, and nobody who waits is kept waiting by reports that are not his. Who
+//! waits for room in a full queue waits, too, for whatever leaves it: for him one of those that were held back begins.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -107,6 +108,7 @@ impl State {
             self.holds_back = true;
             shared.unread.is_too_much.store(true, Ordering::SeqCst);
             self.hurried = self.queue.keys_of(|waiting| waiting.promise.is_never_left_lying());
+            self.makes_room = self.is_room_wanted();
             // What was taken meanwhile was taken by somebody who knew nothing of it.
             self.hold_back_no_more(shared);
         }
@@ -118,9 +120,34 @@ impl State {
             self.holds_back = false;
             shared.unread.is_too_much.store(false, Ordering::SeqCst);
             self.hurried.clear();
+            self.makes_room = false;
             while !self.idle.is_empty() {
                 self.call_one(shared);
             }
+        }
+    }
+
+    fn is_room_wanted(&self) -> bool {
+        self.blocked > 0 || !self.at_door.is_empty()
+    }
+
+    /// Whether the first of those that are held back begins all the same.
+    pub(super) fn lets_one_begin(&self) -> bool {
+        self.makes_room && self.is_room_wanted()
+    }
+
+    /// Somebody has found no room. If he finds none afterwards, either, he says so again: no more begin than have to.
+    pub(super) fn make_room(&mut self, shared: &Shared) {
+        if self.holds_back {
+            self.makes_room = true;
+            self.call_one(shared);
+        }
+    }
+
+    /// Somebody has found room, and others may not.
+    pub(super) fn make_room_again(&mut self, shared: &Shared) {
+        if self.is_room_wanted() && self.queue.admits(0).is_err() {
+            self.make_room(shared);
         }
     }
 }

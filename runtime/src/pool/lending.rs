@@ -81,11 +81,12 @@ impl Shared {
     fn hand_back(&self, state: &mut State, place: Place, left: Option<Box<dyn Cell>>) {
         let is_wanted = left.is_none() && self.settings.keep.is_some() && !state.is_over(place);
         state.slots[place.slot].cell = left;
-        if is_wanted && let Some(spare) = state.spares.take() {
+        let now = Instant::now();
+        if is_wanted && let Some(spare) = state.spare_for(place, now) {
             state.is_ready(self, place);
             state.slots[place.slot].cell = Some(spare);
         }
-        state.is_back(self, place, Instant::now());
+        state.is_back(self, place, now);
     }
 
     /// The wall has panicked: the worker ends as if that had been on its own thread.

@@ -25,6 +25,9 @@ mod source;
 mod spans;
 mod spares;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
+pub(crate) mod threads;
 mod ticket;
 mod waiting;
 mod worker;
@@ -76,8 +79,8 @@ pub struct Pool {
 impl Pool {
     pub(crate) fn start(source: Source, settings: PoolSettings) -> Self {
         let shared = Shared::new(source, settings);
-        shared.start_workers();
         let supervisor = supervisor::start(&shared);
+        shared.start_workers();
         Self { shared, supervisor }
     }
 
@@ -151,7 +154,7 @@ impl Pool {
         self.shared.status()
     }
 
-    /// Forgets all deaths: a pool that has stopped starting workers begins again.
+    /// Forgets all deaths: a pool that has stopped starting workers begins again, as does one for which there were no threads.
     pub fn reset(&self) {
         self.shared.reset();
     }

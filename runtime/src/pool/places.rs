@@ -83,6 +83,7 @@ impl State {
             due,
             returns,
             asked: false,
+            cancelled: None,
         });
         let (worker, task) = (slot.worker.unwrap_or_default(), order.task.id.clone());
         self.watch_at(shared, due);
@@ -122,16 +123,34 @@ impl State {
     }
 
     /// Gives a task back that no guest has read: it is the next one, for whichever worker comes first. Not for ever: there
-    /// may be a reason that nobody knows.
+    /// may be a reason that nobody knows. One that is about to be stopped has its report instead.
     pub(super) fn give_back(&mut self, shared: &Shared, place: Place, has_cell: bool) -> bool {
         let slot = &mut self.slots[place.slot];
         let is_open = self.phase == Phase::Open && slot.generation == place.generation;
         let again = |running: &mut Running| {
-            is_open && running.returns < MOST_RETURNS && running.stop.reason().is_none()
+            let is_new = running.returns < MOST_RETURNS && running.stop.reason().is_none();
+            is_open && (running.asked || is_new)
         };
         let (Some(running), worker) = (slot.running.take_if(again), slot.worker) else {
             return false;
         };
+        if running.asked {
+            // Whoever told it so has told nobody, as no guest has read it.
+            let evidence = vanished(running.cancelled.or(Some(StopReason::WallTime)));
+            let report = shared.source.report(&running.order, running.limits, evidence);
+            self.answer(shared, running.promise, report, worker, &running.order);
+        } else {
+            self.put_back(shared, running, worker.unwrap_or_default());
+        }
+        if shared.settings.keep.is_some() {
+            self.buried(shared, place);
+        } else {
+            self.slots[place.slot].turn(after(has_cell));
+        }
+        true
+    }
+
+    fn put_back(&mut self, shared: &Shared, running: Running, worker: u64) {
         let Running { order, promise, key, returns, .. } = running;
         let order = Arc::unwrap_or_clone(order);
         let (task, over) = (order.task.id.clone(), shared.over(&order, Instant::now()));
@@ -141,15 +160,16 @@ impl State {
             self.watch_at(shared, until);
         }
         self.returned.push_back((key, waiting, returns + 1));
-        let worker = worker.unwrap_or_default();
         self.tell(shared, || Happening::TaskReturned { task, worker });
         self.call_one(shared);
-        if shared.settings.keep.is_some() {
-            self.buried(shared, place);
-        } else {
-            self.slots[place.slot].turn(after(has_cell));
+    }
+
+    /// A task is about to be told to stop: were it given back first, nobody would know of that.
+    pub(super) fn note_cancel(&mut self, key: &Key, reason: StopReason) {
+        let running = self.slots.iter_mut().filter_map(|slot| slot.running.as_mut());
+        for running in running.filter(|running| running.key == *key) {
+            running.cancelled = running.cancelled.or(Some(reason));
         }
-        true
     }
 
     /// Takes the report of a task. Says whether the worker is still wanted.
@@ -171,6 +191,13 @@ impl State {
         let broke = Weight::of(label, Weight::FAILURES) == Weight::Failure;
         let crashed = broke.then(|| done.report.task.id.clone());
         done.worker = worker;
+        let was_stopped = done.report.facts.stopped_by_us.is_some();
+        let is_alone = running.as_ref().is_some_and(|running| running.order.alone);
+        let why = match (was_stopped, is_alone) {
+            (true, _) => "its task was stopped",
+            (false, true) => "its task was to be alone with it",
+            (false, false) => "it has left",
+        };
         if let Some(Running { promise, order, .. }) = running {
             self.keep(shared, promise, done, &order);
         }
@@ -185,8 +212,11 @@ impl State {
             // A fresh cell has done what it was for; so has a guest that left in order, or was told to.
             let slot = &mut self.slots[place.slot];
             slot.turn(after(has_cell));
-            if is_kept && !has_cell {
-                slot.worker = None;
+            if is_kept
+                && !has_cell
+                && let Some(worker) = slot.worker.take()
+            {
+                self.tell(shared, || Happening::WorkerRecycled { worker, why: why.to_owned() });
             }
         }
         true
@@ -200,12 +230,17 @@ impl State {
         }
         slot.spent.extend(slot.cell.take());
         let (running, worker) = (slot.running.take(), slot.worker);
+        let (mut task, mut label) = (None, Label::CrashedUnknown);
         if let Some(running) = running {
             let evidence = vanished(running.stop.reason());
             let report = shared.source.report(&running.order, running.limits, evidence);
+            (task, label) = (Some(report.task.id.clone()), report.verdict.label());
             self.answer(shared, running.promise, report, worker, &running.order);
         }
         if self.slots[place.slot].state() != WorkerState::Crashed {
+            if let Some(worker) = worker {
+                self.tell(shared, || Happening::WorkerCrashed { worker, task, label });
+            }
             self.died(shared, place);
         }
     }
@@ -314,4 +349,4 @@ const fn after(has_cell: bool) -> WorkerState {
 const MOST_RETURNS: u8 = 3;
 
 /// Longer than any task runs.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+pub(super) const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);

@@ -47,14 +47,16 @@ pub(super) type Blocks<T> = Vec<Box<Block<T>>>;
 
 #[derive(Debug)]
 struct Lane<T> {
-    /// Callers whose turn comes, each once. One that has nothing left is skipped.
-    turns: VecDeque<Arc<str>>,
+    /// Whose turn comes, each once, and which line of his it is for. One that is no more is skipped.
+    turns: VecDeque<(Arc<str>, u64)>,
     callers: HashMap<Arc<str>, Line<T>>,
 }
 
 /// What one caller has waiting, oldest first.
 #[derive(Debug)]
 struct Line<T> {
+    /// No two lines have the same: a turn of an earlier one of the same caller is none of this one.
+    began: u64,
     /// The number of the first place of the first block.
     first: u64,
     /// Blocks of places. One in which nothing is left, and nothing will be, is there for others.
@@ -109,11 +111,10 @@ impl<T: Waits> Queue<T> {
     /// Puts it at the end of its line, and says where that is.
     pub(super) fn push(&mut self, item: T) -> Key {
         let (priority, caller) = (item.priority(), Arc::clone(item.caller()));
-        let lane = &mut self.lanes[priority as usize];
-        // A line that begins anew goes on with numbers that no earlier one of the same caller has had.
+        let (lane, began) = (&mut self.lanes[priority as usize], self.total);
         let line = lane.callers.entry(Arc::clone(&caller)).or_insert_with(|| {
-            lane.turns.push_back(Arc::clone(&caller));
-            Line { first: self.total, blocks: VecDeque::new(), head: 0, taken: PLACES, waiting: 0 }
+            lane.turns.push_back((Arc::clone(&caller), began));
+            Line::new(began)
         });
         self.total += 1;
         self.waiting += 1;
@@ -137,8 +138,7 @@ impl<T: Waits> Queue<T> {
 
     /// Takes one out of the middle.
     pub(super) fn remove(&mut self, key: &Key) -> Option<T> {
-        let line = self.lanes[key.priority as usize].callers.get_mut(&key.caller)?;
-        let item = line.remove(key.number, &mut self.empty)?;
+        let item = self.lanes[key.priority as usize].remove(key, &mut self.empty)?;
         self.left(&item);
         Some(item)
     }
@@ -178,20 +178,40 @@ impl<T: Waits> Queue<T> {
 
 impl<T> Lane<T> {
     fn pop(&mut self, empty: &mut Blocks<T>) -> Option<(u64, T)> {
-        while let Some(caller) = self.turns.pop_front() {
-            let Some(line) = self.callers.get_mut(&caller) else { continue };
+        while let Some((caller, began)) = self.turns.pop_front() {
+            let line = self.callers.get_mut(&caller).filter(|line| line.began == began);
+            let Some(line) = line else { continue };
             let first = line.pop(empty);
             if line.waiting == 0 {
-                let line = self.callers.remove(&caller);
-                empty.extend(line.into_iter().flat_map(|line| line.blocks).flatten());
+                self.end(&caller, empty);
             } else {
-                self.turns.push_back(caller);
+                self.turns.push_back((caller, began));
             }
             if first.is_some() {
                 return first;
             }
         }
         None
+    }
+
+    /// Takes one out of the middle. A line that is empty then is no more; its turn is left behind, for there may be many.
+    fn remove(&mut self, key: &Key, empty: &mut Blocks<T>) -> Option<T> {
+        let line = self.callers.get_mut(&key.caller)?;
+        let item = line.remove(key.number, empty)?;
+        if line.waiting == 0 {
+            self.end(&key.caller, empty);
+            // As many are left behind as it costs to look at all.
+            if self.turns.len() > 2 * self.callers.len() + PLACES {
+                let lines = &self.callers;
+                self.turns.retain(|(of, began)| lines.get(of).is_some_and(|it| it.began == *began));
+            }
+        }
+        Some(item)
+    }
+
+    fn end(&mut self, caller: &Arc<str>, empty: &mut Blocks<T>) {
+        let line = self.callers.remove(caller);
+        empty.extend(line.into_iter().flat_map(|line| line.blocks).flatten());
     }
 }
 
@@ -202,6 +222,11 @@ impl<T> Block<T> {
 }
 
 impl<T> Line<T> {
+    /// One that begins when so many were ever put in: with numbers that no earlier one of the same caller has had.
+    fn new(began: u64) -> Self {
+        Self { began, first: began, blocks: VecDeque::new(), head: 0, taken: PLACES, waiting: 0 }
+    }
+
     /// All that waits in it, and where.
     fn all(&self) -> impl Iterator<Item = (u64, &T)> {
         let blocks = self.blocks.iter().zip(0_u64..);

@@ -134,6 +134,31 @@ fn who_cancels_behind_a_task_that_waits_for_ever_holds_next_to_nothing() {
 }
 
 #[test]
+fn callers_who_have_cancelled_all_of_theirs_leave_nothing_behind_though_nobody_is_served() {
+    let mut queue = queue();
+    // These wait all the time: before one line, and behind it.
+    queue.push(item(0, Priority::High, "other"));
+    queue.push(of("first", 1));
+    for number in 0..10_000 {
+        let key = queue.push(of(&format!("caller {number}"), number));
+        assert!(queue.remove(&key).is_some());
+        let again = queue.push(of("comes back", number));
+        assert!(queue.remove(&again).is_some());
+    }
+    let lane = &queue.lanes[Priority::Normal as usize];
+    assert_eq!(lane.callers.keys().map(|it| &**it).collect::<Vec<_>>(), ["first"]);
+    assert!(lane.turns.len() <= 3 * PLACES, "{} turns are left", lane.turns.len());
+    assert!(queue.empty.len() <= 2, "{} blocks are left", queue.empty.len());
+    // Turns that were left behind give nobody more of them.
+    for number in [2, 3, 4] {
+        queue.push(of("comes back", number));
+    }
+    queue.push(of("first", 5));
+    assert_eq!(all(&mut queue), [0, 1, 2, 5, 3, 4]);
+    assert!(queue.lanes.iter().all(|lane| lane.turns.is_empty() && lane.callers.is_empty()));
+}
+
+#[test]
 fn blocks_are_used_again_and_given_back_when_somebody_asks_for_them() {
     let mut queue = queue();
     for _ in 0..3 {

@@ -40,7 +40,7 @@ impl Shared {
             slot.back.take().into_iter().for_each(|at| remains.put_off(at));
             let now = Instant::now();
             remains.extend(state.spares.take_ended(now, self.chance.next()));
-            let (clear_at, spare_at) = (remains.clear_at(), state.spares.due(now));
+            let (clear_at, spare_at) = (remains.clear_at(), state.spare_due(self, now));
             if clear_at.is_some_and(|at| at <= now) {
                 state.rests(place.slot, Rest::Away);
                 self.release(state);
@@ -168,7 +168,7 @@ impl State {
     /// A caller is done with a place, whose cell is there again, or is not. Its worker goes on resting where it can.
     pub(super) fn is_back(&mut self, shared: &Shared, place: Place, now: Instant) {
         let soon = now + CALM;
-        let are_spares_due = self.spares.due(now).is_some_and(|at| at <= soon);
+        let are_spares_due = self.spare_due(shared, now).is_some_and(|at| at <= soon);
         let slot = &mut self.slots[place.slot];
         (slot.is_lent, slot.back) = (false, Some(now));
         let has_chores =

@@ -42,7 +42,7 @@ pub struct PoolSettings {
     pub queue_time: Option<Duration>,
     /// What reports may hold that are there and that nobody has taken yet. While they hold more, only those tasks begin that
     /// somebody waits for (or asks for: [`Ticket::is_ready`](crate::Ticket::is_ready)), or whose ticket was dropped; the others
-    /// go on when they hold no more than half of it.
+    /// go on when they hold no more than half of it. While somebody waits for room in a full queue, one more begins to make some.
     pub unread: ByteSize,
     /// How soon and how often workers that died are started again.
     pub restart: RestartSettings,

@@ -16,11 +16,13 @@ use crate::rejection::Rejection;
 use crate::telemetry::Happening;
 
 use super::holding::Unread;
+use super::places::FAR;
 use super::queue::Key;
 use super::settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState};
 use super::slots::{Place, Slot};
 use super::source::{Source, vanished};
 use super::state::{Out, Phase, State};
+use super::threads;
 use super::ticket::{Promise, Ticket};
 use super::waiting::Waiting;
 use super::worker;
@@ -66,7 +68,9 @@ pub(super) enum Wait<'a> {
 }
 
 impl Shared {
-    pub(super) fn new(source: Source, settings: PoolSettings) -> Arc<Self> {
+    pub(super) fn new(source: Source, mut settings: PoolSettings) -> Arc<Self> {
+        // It is added to moments, and clocks have an end.
+        settings.patience = settings.patience.min(FAR);
         let state = State::new(&settings);
         let bells = state.slots.iter().map(|_| Condvar::new()).collect();
         Arc::new_cyclic(|me| Self {
@@ -94,8 +98,8 @@ impl Shared {
     pub(crate) fn start_worker(self: &Arc<Self>, state: &mut State, slot: usize) {
         let place = Place { slot, generation: state.slots[slot].generation };
         let shared = Arc::clone(self);
-        let named = thread::Builder::new().name(format!("sandtrap-worker-{slot}"));
-        match named.spawn(move || worker::work(&shared, place)) {
+        let work = move || worker::work(&shared, place);
+        match threads::start(format!("sandtrap-worker-{slot}"), work) {
             Ok(thread) => state.threads.push((place, thread)),
             Err(error) => {
                 let why = format!("there is no thread for it: {error}");
@@ -126,12 +130,16 @@ impl Shared {
             match wait {
                 Wait::ForRoom if why.is_full() => {
                     state.blocked += 1;
+                    state.make_room(self);
                     state = self.pause(state, &self.room, until);
                     state.blocked -= 1;
                     now = Instant::now();
                     continue;
                 }
-                Wait::AtTheDoor(waker, place) if why.is_full() => state.wait_at_door(waker, place),
+                Wait::AtTheDoor(waker, place) if why.is_full() => {
+                    state.wait_at_door(waker, place);
+                    state.make_room(self);
+                }
                 Wait::Never | Wait::ForRoom | Wait::AtTheDoor(..) => {}
             }
             self.release(state);
@@ -147,6 +155,7 @@ impl Shared {
         let waiting = state.queue.waiting();
         state.tell(self, || Happening::TaskQueued { task: task.clone(), waiting });
         state.call_one(self);
+        state.make_room_again(self);
         self.release(state);
         Ok(Ticket { task, key, promise, pool: Arc::downgrade(self) })
     }
@@ -172,6 +181,7 @@ impl Shared {
 
     pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
         let mut state = self.lock();
+        state.note_cancel(key, reason);
         if let Some(waiting) = state.take_out(key) {
             let (order, promise) = waiting.into_parts();
             let report = self.source.unrun(&order, vanished(Some(reason)));
@@ -202,6 +212,7 @@ impl Shared {
         while !state.at_door.is_empty() {
             state.wake_one_at_door();
         }
+        state.keep_watch(self, None);
         self.wake_all();
         let mut is_stopped = false;
         while running(&state) > 0 {
@@ -258,19 +269,25 @@ impl Shared {
         }
     }
 
-    pub(super) fn reset(&self) {
+    pub(super) fn reset(self: &Arc<Self>) {
         let mut state = self.lock();
         state.restarts.reset();
         state.spares.reset();
         for slot in &mut state.slots {
             slot.restart = None;
         }
+        // There may be threads now where there were none.
+        for slot in 0..state.slots.len() {
+            if state.phase == Phase::Open && !state.has_thread(slot) {
+                self.start_worker(&mut state, slot);
+            }
+        }
         self.rest.notify_all();
         state.look_after_guests(self);
         self.release(state);
     }
 
-    fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         let others = [&self.rest, &self.room, &self.calm, &self.watch];
         self.bells.iter().chain(others).for_each(Condvar::notify_all);
     }
@@ -311,10 +328,11 @@ impl Shared {
     /// is back at once, and looks again.
     pub(crate) fn pause<'a>(
         &'a self,
-        state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State>,
         condvar: &Condvar,
         until: Option<Instant>,
     ) -> MutexGuard<'a, State> {
+        let until = state.keep_watch(self, until);
         if !state.outbox.is_empty() || state.news.is_ours() {
             self.release(state);
             return self.lock();

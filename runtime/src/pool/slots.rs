@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::evidence::StopReason;
 use crate::isolation::{Cell, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::order::Order;
@@ -27,6 +28,8 @@ pub(crate) struct Running {
     pub(super) returns: u8,
     /// Whether it was told to stop: the next time it is late, it is given up.
     pub(crate) asked: bool,
+    /// Why it is to be told so, from before it is.
+    pub(super) cancelled: Option<StopReason>,
 }
 
 /// One place for a worker.

@@ -83,7 +83,8 @@ impl Source {
                 .unwrap_or_else(|_| vanished(stop.reason())),
             Err(error) => error.into_evidence(),
         };
-        let is_unread = evidence.unread;
+        // One that was stopped has its report, whoever was there.
+        let is_unread = evidence.unread && evidence.stopped_by_us.is_none();
         (self.report(order, limits.clone(), evidence), is_unread)
     }
 

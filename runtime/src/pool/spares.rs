@@ -11,11 +11,12 @@ use std::time::Instant;
 
 use crate::evidence::Step;
 use crate::isolation::{Cell, LoadError, OpenError, StopHandle};
-use crate::policy::restart::{Past, Restart, RestartSettings, Restarts};
+use crate::policy::restart::{Condition, Past, Restart, RestartSettings, Restarts};
 use crate::telemetry::Happening;
 
 use super::remains::CALM;
 use super::shared::Shared;
+use super::slots::Place;
 use super::state::State;
 
 /// So many are made at the same time.
@@ -149,6 +150,26 @@ impl Spares {
 }
 
 impl State {
+    /// A spare for a worker that is to be replaced. After one death it need not wait as long as a new one would; but where too
+    /// many died, it is as rare as any restart, and where they were the end, there is none.
+    pub(super) fn spare_for(&mut self, place: Place, now: Instant) -> Option<Box<dyn Cell>> {
+        let restart = self.slots[place.slot].restart;
+        let may_begin = match (self.restarts.condition(now), restart) {
+            (Condition::Stopped, _) | (_, Some(Restart::Never)) => false,
+            (Condition::Degraded, Some(Restart::At(at))) => at <= now,
+            (Condition::Degraded | Condition::Sound, _) => true,
+        };
+        if may_begin { self.spares.take() } else { None }
+    }
+
+    /// When a spare is to be made.
+    pub(super) fn spare_due(&mut self, shared: &Shared, now: Instant) -> Option<Instant> {
+        let is_kept = shared.settings.keep.is_some();
+        // Nobody would be replaced by it.
+        let is_over = is_kept && self.restarts.condition(now) == Condition::Stopped;
+        if is_over { None } else { self.spares.due(now) }
+    }
+
     /// Has one made.
     pub(super) fn start_spare(&mut self, shared: &Arc<Shared>) {
         let spares = &mut self.spares;
@@ -178,7 +199,7 @@ impl State {
         if let Some(error) = error.filter(|_| !is_stopped) {
             self.tell(shared, || Happening::WorkerFailedToStart { why: error.to_string() });
         }
-        if self.spares.due(now).is_some()
+        if self.spare_due(shared, now).is_some()
             && let Some(slot) = self.idle.last()
         {
             // Whoever rests may not know that yet.

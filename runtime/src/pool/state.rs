@@ -54,8 +54,12 @@ pub(crate) struct State {
     /// Whether only those tasks begin that somebody waits for, and who they are.
     pub(super) holds_back: bool,
     pub(super) hurried: BTreeSet<Key>,
+    /// Whether one more begins, so that there is room for somebody.
+    pub(super) makes_room: bool,
     /// When the supervisor looks again by itself.
     pub(crate) watched_at: Option<Instant>,
+    /// Whether there is no thread for the supervisor.
+    pub(crate) is_unwatched: bool,
     /// What is to be given once the lock is free.
     pub(super) outbox: Outbox,
     pub(super) news: News,
@@ -123,7 +127,9 @@ impl State {
             away: Vec::new(),
             holds_back: false,
             hurried: BTreeSet::new(),
+            makes_room: false,
             watched_at: None,
+            is_unwatched: false,
             outbox: Outbox::default(),
             news: News::default(),
             threads: Vec::new(),
@@ -166,6 +172,13 @@ impl State {
         let is_here = |place: &Place| self.slots[place.slot].generation == place.generation;
         let mut threads = self.threads.iter().filter(|(place, _)| is_here(place));
         threads.any(|(_, thread)| !thread.is_finished() && thread.thread().id() != own)
+    }
+
+    /// Whether a place has a thread of its own.
+    pub(super) fn has_thread(&self, slot: usize) -> bool {
+        let generation = self.slots[slot].generation;
+        let is_of = |place: &Place| (place.slot, place.generation) == (slot, generation);
+        self.threads.iter().any(|(place, thread)| is_of(place) && !thread.is_finished())
     }
 
     /// The threads of all workers that were not given up.
@@ -228,7 +241,8 @@ impl State {
 
     /// Whether a task waits for a worker.
     pub(super) fn has_waiting(&self) -> bool {
-        let queued = if self.holds_back { self.hurried.len() } else { self.queue.waiting() };
+        let is_one_due = !self.holds_back || self.lets_one_begin();
+        let queued = if is_one_due { self.queue.waiting() } else { self.hurried.len() };
         !self.returned.is_empty() || queued > 0
     }
 
@@ -241,6 +255,10 @@ impl State {
             if let Some(waiting) = self.take_out(&key) {
                 return Some((key, waiting, 0));
             }
+        }
+        if self.lets_one_begin() {
+            self.makes_room = false;
+            return self.next_of_all();
         }
         None
     }
@@ -314,7 +332,10 @@ impl State {
     pub(super) fn watch_at(&mut self, shared: &Shared, at: Instant) {
         if self.watched_at.is_none_or(|watched| at < watched) {
             self.watched_at = Some(at);
-            shared.watch.notify_one();
+            match self.is_unwatched {
+                true => shared.wake_all(),
+                false => shared.watch.notify_one(),
+            }
         }
     }
 

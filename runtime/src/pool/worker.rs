@@ -105,7 +105,7 @@ impl Shared {
                 return None;
             }
             if self.settings.keep.is_some()
-                && let Some(spare) = state.spares.take()
+                && let Some(spare) = state.spare_for(place, Instant::now())
             {
                 state.is_ready(self, place);
                 self.release(state);
@@ -211,6 +211,7 @@ impl Shared {
         let vitals = cell.vitals();
         let has_ended = self.settings.keep.is_some() && !cell.is_usable();
         let mut state = self.lock();
+        state.keep_watch(self, None);
         let now = Instant::now();
         state.slots[place.slot].resident = vitals.resident_bytes;
         let used_up = state.slots[place.slot].used_up(vitals);

@@ -6,6 +6,7 @@ mod here;
 mod kept;
 mod order;
 mod queue;
+mod replaced;
 mod together;
 mod unread;
 

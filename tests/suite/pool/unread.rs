@@ -105,3 +105,47 @@ fn a_pool_whose_reports_nobody_takes_ends_all_the_same_and_a_task_run_on_the_spo
     let labels: Vec<_> = tickets.into_iter().map(|ticket| label(&ticket.wait())).collect();
     assert_eq!(labels.iter().filter(|it| **it == "unstarted.rejected").count(), drained.returned);
 }
+
+#[test]
+fn who_takes_on_more_than_there_is_room_for_before_he_reads_anything_is_not_kept_waiting() {
+    for backwards in [false, true] {
+        let wall = Acted::new();
+        let settings = PoolSettings { queue: 4, ..PoolSettings::with_workers(2) };
+        let pool = pool(&wall, PoolSettings { unread: ByteSize::kib(8), ..settings });
+        let mut tickets: Vec<_> = (0..200).map(|_| pool.submit(task("ok")).unwrap()).collect();
+        // One begins for each that found no room, and no more.
+        assert_eq!(pool.status().waiting, 4);
+        assert!(pool.try_submit(task("ok")).unwrap_err().why.is_full());
+        if backwards {
+            tickets.reverse();
+        }
+        for ticket in tickets {
+            assert_eq!(label(&ticket.wait()), "completed");
+        }
+        assert_eq!((pool.status().unread_bytes, wall.began().len()), (0, 200));
+    }
+}
+
+#[test]
+fn many_who_wait_for_room_while_reports_are_held_all_have_theirs() {
+    let wall = Acted::new();
+    let settings = PoolSettings { queue: 2, ..PoolSettings::with_workers(2) };
+    let pool = pool(&wall, PoolSettings { unread: ByteSize::kib(4), ..settings });
+    let unread: Vec<_> = (0..20).map(|_| pool.submit(task("ok")).unwrap()).collect();
+    thread::scope(|scope| {
+        for caller in 0..4 {
+            let pool = &pool;
+            scope.spawn(move || {
+                let orders = || (0..50).map(|_| task("ok"));
+                match caller {
+                    0 => orders().for_each(|order| _ = pool.run(order)),
+                    1 => assert_eq!(pool.map(orders()).count(), 50),
+                    2 => assert_eq!(pool.as_completed(orders()).count(), 50),
+                    _ => orders().for_each(|order| drop(pool.submit(order).unwrap())),
+                }
+            });
+        }
+    });
+    unread.into_iter().for_each(|ticket| assert_eq!(label(&ticket.wait()), "completed"));
+    assert_eq!(label(&pool.run(task("ok"))), "completed");
+}
