@@ -29,6 +29,65 @@ pub struct Guarding {
     named: BTreeMap<&'static str, GuardMode>,
 }
 
+/// What a guard stands around.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Around {
+    /// Every process: it is part of starting one.
+    EveryProcess,
+    /// A cage, whose namespaces of this kind are made together.
+    Cage,
+    /// Some processes, or a cage.
+    SomeProcesses,
+    /// A module.
+    Module,
+}
+
+/// Every guard there is: the one place for their names.
+const TABLE: [(&str, Around); 30] = {
+    use Around::{Cage, EveryProcess, Module, SomeProcesses};
+    [
+        ("memory-group", SomeProcesses),
+        ("cpu-group", SomeProcesses),
+        ("process-group", EveryProcess),
+        ("session", EveryProcess),
+        ("descriptors", EveryProcess),
+        ("environment", EveryProcess),
+        ("rlimits", EveryProcess),
+        ("no-new-privileges", EveryProcess),
+        ("capabilities", EveryProcess),
+        ("user-namespace", SomeProcesses),
+        ("mount-namespace", Cage),
+        ("ipc-namespace", Cage),
+        ("uts-namespace", Cage),
+        ("cgroup-namespace", Cage),
+        ("network-namespace", SomeProcesses),
+        ("pid-namespace", SomeProcesses),
+        ("landlock", SomeProcesses),
+        ("landlock-scopes", SomeProcesses),
+        ("seccomp", SomeProcesses),
+        ("tracing", SomeProcesses),
+        ("linear-memory", Module),
+        ("memory-limit", Module),
+        ("stack-limit", Module),
+        ("wall-limit", Module),
+        ("cpu-limit", Module),
+        ("fuel-limit", Module),
+        ("determinism", Module),
+        ("output-limit", Module),
+        ("file-limits", Module),
+        ("compile-confinement", Module),
+    ]
+};
+
+/// As `==`, which the compiler can't ask for texts.
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
+}
+
 /// A name that no report has for a guard.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is no guard; there are {}", Guarding::NAMES.join(", "))]
@@ -44,38 +103,32 @@ impl From<GuardMode> for Guarding {
 
 impl Guarding {
     /// Every guard there is, as reports call it: those of processes, then those of modules.
-    pub const NAMES: [&'static str; 30] = [
-        "memory-group",
-        "cpu-group",
-        "process-group",
-        "session",
-        "descriptors",
-        "environment",
-        "rlimits",
-        "no-new-privileges",
-        "capabilities",
-        "user-namespace",
-        "mount-namespace",
-        "ipc-namespace",
-        "uts-namespace",
-        "cgroup-namespace",
-        "network-namespace",
-        "pid-namespace",
-        "landlock",
-        "landlock-scopes",
-        "seccomp",
-        "tracing",
-        "linear-memory",
-        "memory-limit",
-        "stack-limit",
-        "wall-limit",
-        "cpu-limit",
-        "fuel-limit",
-        "determinism",
-        "output-limit",
-        "file-limits",
-        "compile-confinement",
-    ];
+    pub const NAMES: [&'static str; TABLE.len()] = {
+        let (mut names, mut at) = ([""; TABLE.len()], 0);
+        while at < TABLE.len() {
+            names[at] = TABLE[at].0;
+            at += 1;
+        }
+        names
+    };
+
+    /// Those of some kind.
+    pub(crate) fn of(kind: Around) -> impl Iterator<Item = &'static str> {
+        TABLE.into_iter().filter(move |(_, around)| *around == kind).map(|(name, _)| name)
+    }
+
+    /// Whether there is one of this name around some processes. The attribute asks that where the name was written.
+    pub const fn is_of_processes(name: &str) -> bool {
+        let mut at = 0;
+        while at < TABLE.len() {
+            let (known, around) = TABLE[at];
+            if is_same(known.as_bytes(), name.as_bytes()) {
+                return !matches!(around, Around::Module);
+            }
+            at += 1;
+        }
+        false
+    }
 
     /// Has one guard be there, or not be needed, whatever holds for the others.
     pub fn with(mut self, name: &str, mode: GuardMode) -> Result<Self, UnknownGuard> {
@@ -83,6 +136,11 @@ impl Guarding {
         let known = known.ok_or_else(|| UnknownGuard { name: name.to_owned() })?;
         self.named.insert(known, mode);
         Ok(self)
+    }
+
+    /// The same guards by name, and another mode for all others.
+    pub(crate) fn otherwise(self, mode: GuardMode) -> Self {
+        Self { mode, ..self }
     }
 
     /// What holds for all that are not named.
@@ -138,6 +196,21 @@ mod tests {
         assert!(guards.requires("tracing") && guards.insists_on("tracing"));
         assert!(!guards.requires("landlock"));
         assert!(!Guarding::default().requires("seccomp"));
+    }
+
+    #[test]
+    fn each_guard_has_one_name_and_stands_around_processes_or_modules() {
+        let mut names = Guarding::NAMES.to_vec();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Guarding::NAMES.len());
+        let of_modules: Vec<_> = Guarding::of(Around::Module).collect();
+        for name in Guarding::NAMES {
+            assert_ne!(Guarding::is_of_processes(name), of_modules.contains(&name), "{name}");
+        }
+        for none in ["", "moat", "session-", "sessio"] {
+            assert!(!Guarding::is_of_processes(none), "{none}");
+        }
     }
 
     #[test]

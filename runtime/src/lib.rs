@@ -205,6 +205,13 @@ pub use runtime::{Loaded, Runtime};
 /// #[sandtrap::isolated]
 /// async fn words() {}
 /// ```
+///
+/// So is one whose guards can't be had anywhere, for there are none of that name.
+///
+/// ```compile_fail,E0080
+/// #[sandtrap::isolated(require_guard = "moat")]
+/// fn words() {}
+/// ```
 pub use sandtrap_macros::isolated;
 pub use sandtrap_protocol::{Codec, ErrorReport, Level, PanicReport};
 pub use signals::Signal;

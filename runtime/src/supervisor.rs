@@ -42,6 +42,9 @@ fn watch(shared: &Arc<Shared>) {
         let next_deadline = state.expire(shared, now);
         let next_alarm = state.ring(now);
         let (late, next_late) = look(&mut state, shared, now);
+        if state.is_left_alone() {
+            state = shared.clear_up(state);
+        }
         if !late.is_empty() {
             shared.release(state);
             for stop in late {

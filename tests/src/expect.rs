@@ -297,17 +297,24 @@ fn testifying() -> Vec<Row> {
 fn panicking() -> Vec<Row> {
     let told =
         |guest| row(guest).both(Label::FailedPanic).otherwise_as_component(ABORTS, NO_CHANNEL);
+    let memory_full = |guest| {
+        row(guest)
+            .both(Label::FailedPanic)
+            .otherwise_as_component(Expect::Ends(Label::CrashedOutOfMemory, None), NO_CHANNEL)
+            .with(|limits| limits.on_memory_limit = OnMemoryLimit::Refuse)
+    };
     let mut deep = told("sdk_panic_deep");
     deep.args = vec!["1000"];
     vec![
         deep,
-        row("sdk_panic_memory_full")
-            .both(Label::FailedPanic)
-            .otherwise_as_component(Expect::Ends(Label::CrashedOutOfMemory, None), NO_CHANNEL)
-            .with(|limits| limits.on_memory_limit = OnMemoryLimit::Refuse),
+        memory_full("sdk_panic_memory_full"),
+        memory_full("sdk_panic_memory_full_long"),
         told("sdk_panic_in_drop"),
         told("sdk_panic_across_c"),
         told("sdk_panic_payload"),
+        told("sdk_panic_payload_drop"),
+        told("sdk_panic_resumed"),
+        told("sdk_panic_resumed_caught"),
         // The words stand on stderr, too.
         told("sdk_panic_long").with(|limits| limits.output = ByteSize::mib(4)),
         told("sdk_panic_in_threads"),

@@ -36,6 +36,12 @@ fn add_in_a_fork(a: i64, b: i64) -> i64 {
 #[isolated(wall = "100s")]
 fn nothing() {}
 
+#[isolated(wall = "100s", require_guard = "rlimits, session", optional_guard = "landlock")]
+fn guarded() {}
+
+#[isolated(wall = "100s", net = "host", require_guard = "network-namespace")]
+fn wants_what_was_given_up() {}
+
 #[isolated(wall = "100s")]
 fn pid() -> u32 {
     std::process::id()
@@ -170,6 +176,14 @@ fn b1_b2_b20_a_call_runs_in_another_process_and_gives_the_value() {
     assert_ne!(pid().unwrap(), std::process::id());
     let words = ["a".to_owned(), "b".to_owned()];
     assert_eq!(joined(&words, ", ", ('<', '>'), &Some(7)).unwrap(), "<a, b>Some(7)");
+}
+
+#[test]
+fn a_function_is_not_called_without_a_guard_that_it_requires_by_name() {
+    guarded().unwrap();
+    let report = report_of(wants_what_was_given_up());
+    assert_eq!(report.verdict.label().as_str(), "unstarted.guard");
+    assert!(report.verdict.to_string().contains("network-namespace"), "{}", report.verdict);
 }
 
 #[test]

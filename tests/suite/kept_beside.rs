@@ -17,46 +17,64 @@ fn call_now_and_then(kept: &mut Kept, pid: u32) {
     kept.call::<_, ()>("lingers", &20_u64).unwrap();
 }
 
-/// What a test does on a thread of its own, which has one processor from the second half on.
-fn on_one_processor(act: impl FnOnce(CpuSet, CpuSet, &dyn Fn()) + Send + 'static) {
-    let thread = std::thread::spawn(|| {
-        let this = Pid::from_raw(0);
-        let all = sched_getaffinity(this).unwrap();
-        let mut one = CpuSet::new();
-        one.set(sched_getcpu().unwrap()).unwrap();
-        act(all, one, &|| sched_setaffinity(this, &one).unwrap());
-    });
-    thread.join().unwrap();
+#[test]
+fn a_guest_that_is_called_now_and_then_is_beside_its_caller_until_it_takes_long() {
+    let this = Pid::from_raw(0);
+    let all = sched_getaffinity(this).unwrap();
+    let mut kept = warm();
+    let known = kept.run(&Task::invoke("next", &()).unwrap());
+    let pid = known.task.pid.unwrap();
+    if !has_lanes(&known) {
+        return;
+    }
+    let may_use = || sched_getaffinity(Pid::from_raw(pid.cast_signed())).unwrap();
+    let mut is_held = |is_held: bool, what: &str| {
+        let mut calls = 0;
+        while (may_use() != all) != is_held {
+            match is_held {
+                true => call_now_and_then(&mut kept, pid),
+                // It is let go while it works, and is where it likes then.
+                false => _ = kept.call::<_, u64>("works", &20_u64).unwrap(),
+            }
+            calls += 1;
+            assert!(calls < 1000, "{what}");
+        }
+    };
+    for round in 0..3 {
+        is_held(true, &format!("held, {round}"));
+        is_held(false, &format!("let go, {round}"));
+    }
+    assert_eq!(sched_getaffinity(this).unwrap(), all, "its caller is not moved");
 }
 
 #[test]
-fn a_guest_that_is_called_now_and_then_is_beside_its_caller_until_it_takes_long() {
-    on_one_processor(|all, one, stay| {
-        let mut kept = warm();
-        let known = kept.run(&Task::invoke("next", &()).unwrap());
-        let pid = known.task.pid.unwrap();
-        if !has_lanes(&known) {
-            return;
-        }
-        stay();
-        let may_use = || sched_getaffinity(Pid::from_raw(pid.cast_signed())).unwrap();
-        for round in 0..3 {
-            let mut calls = 0;
-            while may_use() != one {
-                call_now_and_then(&mut kept, pid);
-                calls += 1;
-                assert!(calls < 1000, "{round}");
-            }
-            // It is let go while it works, and is where it likes then: if its caller has the processor meanwhile.
-            let mut calls = 0;
-            while may_use() != all {
-                kept.call::<_, u64>("works", &20_u64).unwrap();
-                calls += 1;
-                assert!(calls < 1000, "{round}");
-            }
-        }
-        assert_eq!(sched_getaffinity(Pid::from_raw(0)).unwrap(), one, "its caller is not moved");
-    });
+fn a_guest_that_is_let_go_may_use_what_its_caller_may_by_then() {
+    let this = Pid::from_raw(0);
+    let all = sched_getaffinity(this).unwrap();
+    let mut kept = warm();
+    let known = kept.run(&Task::invoke("next", &()).unwrap());
+    let pid = known.task.pid.unwrap();
+    if !has_lanes(&known) {
+        return;
+    }
+    let may_use = || sched_getaffinity(Pid::from_raw(pid.cast_signed())).unwrap();
+    while may_use() == all {
+        call_now_and_then(&mut kept, pid);
+    }
+    // Held where its caller is, it has not asked yet where else it may run; he may use less by then.
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(this, &one).unwrap();
+    for _ in 0..3 {
+        kept.call::<_, u64>("works", &20_u64).unwrap();
+        assert_eq!(may_use(), one);
+        call_now_and_then(&mut kept, pid);
+    }
+    sched_setaffinity(this, &all).unwrap();
+    while may_use() != all {
+        call_now_and_then(&mut kept, pid);
+        kept.call::<_, u64>("works", &20_u64).unwrap();
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Short tasks are held at one processor for a moment, to be faster. No guest is to notice.
 
-use nix::sched::{CpuSet, sched_getaffinity};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use sandtrap::{Loaded, Order, PoolSettings, Program, Runtime, Start, Task, Wall};
 use sandtrap_tests::guests;
@@ -51,4 +51,29 @@ fn callers_at_the_same_time_are_not_in_each_others_way() {
             assert_eq!(caller.join().unwrap(), all);
         }
     });
+}
+
+#[test]
+fn a_guest_may_use_what_its_caller_may_at_the_time_of_its_call() {
+    let own = Pid::from_raw(0);
+    let all = sched_getaffinity(own).unwrap();
+    let mut one = CpuSet::new();
+    one.set((0..CpuSet::count()).find(|at| all.is_set(*at).unwrap()).unwrap()).unwrap();
+    let pools = [Start::Spawn, Start::Fork].map(|start| {
+        let loaded = load(start);
+        let pool = loaded.pool(PoolSettings { spares: 1, ..PoolSettings::with_workers(1) });
+        (loaded, pool)
+    });
+    let everything = of_the_host();
+    for (loaded, pool) in &pools {
+        for (allowed, count) in [(all, everything), (one, 1), (all, everything)] {
+            sched_setaffinity(own, &allowed).unwrap();
+            let expected = vec![[count; 3]; ROUNDS];
+            assert_eq!(found(|task| loaded.run(task)), expected);
+            // A task that is not run here is run by a worker, who was never allowed anything else.
+            for found in found(|task| pool.run(Order::new(task.clone()))) {
+                assert!([[count; 3], [everything; 3]].contains(&found), "{found:?}, not {count}");
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@
 mod settings;
 
 use proc_macro2::{Span, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{
     Attribute, Error, FnArg, GenericArgument, Ident, ItemFn, Pat, PathArguments, ReturnType,
     Safety, Signature, Type,
@@ -72,6 +72,7 @@ fn written(
     });
     let keys = settings.iter().map(|setting| &setting.key);
     let values = settings.iter().map(|setting| &setting.value);
+    let guards = settings.iter().filter_map(known_guard);
     let ways = ways(visibility, &typed, &given, value);
     let about = format!("The other ways to run [`{text}`](fn@{text}) behind its wall.");
     quote! {
@@ -120,12 +121,28 @@ fn written(
             }
         }
 
+        #(#guards)*
+
         const _: () = {
             #[::sandtrap::isolated_parts::linkme::distributed_slice(::sandtrap::isolated_parts::FUNCTIONS)]
             #[linkme(crate = ::sandtrap::isolated_parts::linkme)]
             static ENTRY: fn() -> &'static ::sandtrap::isolated_parts::Isolated = #name::__isolated;
         };
     }
+}
+
+/// Has the compiler ask the library whether there is such a guard.
+fn known_guard(setting: &Setting) -> Option<TokenStream> {
+    let Setting { value, guard, .. } = setting;
+    let words = format!(
+        "`{value}` is no guard of a process; `sandtrap::Guarding::NAMES` has those there are, and `sandtrap doctor` says of each \
+         whether this host offers it"
+    );
+    guard.map(|span| {
+        quote_spanned! {span=>
+            const _: () = ::core::assert!(::sandtrap::isolated_parts::is_guard(#value), "{}", #words);
+        }
+    })
 }
 
 /// The ways besides a plain call.
@@ -311,6 +328,12 @@ mod tests {
             ("dir = 1", "`dir` is a text"),
             ("wall = \"1s\", wall = \"2s\"", "`wall` is said twice"),
             ("wall", "expected `=`"),
+            ("require_guard = 1", "as in `require_guard = \"seccomp,landlock\"`"),
+            ("optional_guard = \"\"", "`optional_guard` has names"),
+            (
+                "require_guard = \"tracing, seccomp\", optional_guard = \"seccomp\"",
+                "the guard `seccomp` is named twice",
+            ),
         ] {
             let error = expanded(attribute, "fn f() {}").unwrap_err();
             assert!(error.contains(words), "{attribute}: {error}");
@@ -327,10 +350,23 @@ mod tests {
             expanded(&format!("wall = \"250{unit}\""), "fn f() {}").unwrap();
         }
         expanded(
-            "cpus = 0.5, proc = true, dir = \"/a\", dir = \"/b:rw\", env = \"A\", env = \"B=1\",",
+            "cpus = 0.5, proc = true, dir = \"/a\", dir = \"/b:rw\", env = \"A\", env = \"B=1\", \
+             require_guard = \"seccomp\", require_guard = \"landlock, session\", optional_guard = \"tracing\"",
             "fn f() {}",
         )
         .unwrap();
+    }
+
+    #[test]
+    fn the_library_is_asked_for_each_guard_that_is_named() {
+        let code =
+            expanded("guards = \"required\", optional_guard = \"session, moat\"", "fn f() {}")
+                .unwrap();
+        assert!(
+            code.contains("is_guard (\"moat\")")
+                && code.contains("`moat` is no guard of a process")
+        );
+        assert!(!expanded("guards = \"required\"", "fn f() {}").unwrap().contains("is_guard"));
     }
 
     #[test]

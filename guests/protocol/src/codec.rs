@@ -102,6 +102,26 @@ pub fn head_into<'b>(
     Ok(&buffer[..LENGTH_BYTES + fields])
 }
 
+/// What stands around the words of a panic that has so many bytes of them: before them, and behind them. Allocates nothing, for
+/// a panic may well be about memory.
+pub fn around_panic<'b>(
+    words: usize,
+    place: Option<&str>,
+    fatal: bool,
+    buffer: &'b mut [u8],
+) -> Result<(&'b [u8], &'b [u8]), FrameFault> {
+    let malformed = |_| FrameFault::Malformed;
+    let room = buffer.get_mut(LENGTH_BYTES..).ok_or(FrameFault::Malformed)?;
+    let before = postcard::to_slice(&(PANIC, words), room).map_err(malformed)?.len();
+    let behind = postcard::to_slice(&(place, fatal), &mut room[before..]).map_err(malformed)?.len();
+    let length = length(Tail::None, before.saturating_add(words).saturating_add(behind), 0)?;
+    buffer[..LENGTH_BYTES].copy_from_slice(&length.to_le_bytes());
+    Ok(buffer[..LENGTH_BYTES + before + behind].split_at(LENGTH_BYTES + before))
+}
+
+/// The number of [`FromGuest::Panic`] among all frames.
+const PANIC: u8 = 2;
+
 fn length(kind: Tail, fields: usize, tail: usize) -> Result<u32, FrameFault> {
     let length = fields.saturating_add(tail);
     match kind {

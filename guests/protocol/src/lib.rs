@@ -20,8 +20,8 @@ pub use birth::{
     START_FORK, START_VARIABLE, birth_step,
 };
 pub use codec::{
-    Frame, FrameFault, LENGTH_BYTES, MAX_FRAME, MAX_HEAD, decode_to_guest, encode, encode_into,
-    encode_with, head_into, only_return,
+    Frame, FrameFault, LENGTH_BYTES, MAX_FRAME, MAX_HEAD, around_panic, decode_to_guest, encode,
+    encode_into, encode_with, head_into, only_return,
 };
 pub use decoder::{Decoder, Heard};
 pub use frame::{Codec, ErrorReport, FromGuest, Level, PanicReport, Tail, ToGuest};

@@ -1,7 +1,9 @@
 //! The bytes of every frame, and what becomes of bytes that are none.
 
 use super::*;
-use crate::codec::{decode_to_guest, encode, encode_into, encode_with, head_into, only_return};
+use crate::codec::{
+    around_panic, decode_to_guest, encode, encode_into, encode_with, head_into, only_return,
+};
 use crate::frame::{Codec, ErrorReport, Level, PanicReport, ToGuest};
 use alloc::vec;
 
@@ -85,6 +87,21 @@ fn a_frame_is_the_same_with_and_without_allocation() {
         assert_eq!([head, tail].concat(), bytes);
         assert!(encode_into(&frame, &mut [0; 4]).is_err());
     }
+}
+
+#[test]
+fn what_stands_around_a_panics_words_is_its_frame_without_them() {
+    let mut buffer = [0; 64];
+    for (length, place, fatal) in [(0, None, false), (4, Some("a.rs:1:2"), true), (300, None, true)]
+    {
+        let message = "x".repeat(length);
+        let (before, behind) = around_panic(length, place, fatal, &mut buffer).unwrap();
+        let written = [before, message.as_bytes(), behind].concat();
+        let report = PanicReport { message, place: place.map(Into::into), fatal };
+        assert_eq!(Ok(written), encode(&FromGuest::Panic(report)));
+    }
+    assert!(around_panic(MAX_FRAME, None, false, &mut buffer).is_err());
+    assert!(around_panic(1, Some("a long place"), false, &mut [0; 12]).is_err());
 }
 
 #[test]

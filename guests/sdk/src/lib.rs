@@ -50,6 +50,7 @@ mod inbox;
 mod lane;
 mod memory;
 mod outcome;
+mod panics;
 mod people;
 mod serve;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -17,7 +17,9 @@ use crate::testify;
 static RESERVE: Reserve =
     Reserve { room: Room(UnsafeCell::new([0; LARGEST])), used: AtomicUsize::new(0) };
 
-const LARGEST: usize = 8 * 1024;
+/// Enough for the longest words that are told, put together in a piece that doubles; longer ones are the end. (Nothing of it is
+/// resident before it is used.)
+const LARGEST: usize = 32 * 1024;
 
 /// No piece of it begins at another multiple, and none may ask for more.
 const ALIGNMENT: usize = 16;

@@ -18,7 +18,7 @@ use crate::inbox::{self, Named, Order};
 use crate::testify::{
     error_report, error_said, greeting, say, say_last, say_value, start, start_with,
 };
-use crate::{people, value};
+use crate::{panics, people, value};
 
 /// How many names a message lists.
 const MOST_NAMES: usize = 16;
@@ -155,7 +155,7 @@ pub fn serve_host(warm_up: fn(), functions: &'static [Function]) -> bool {
 
 /// What is written meanwhile belongs to no call.
 fn warm(warm_up: fn()) {
-    warm_up();
+    panics::heard(warm_up);
     // A closed stdout is no reason to die of something else.
     let _ = std::io::stdout().flush();
 }
@@ -264,7 +264,7 @@ fn answer(function: Named, input: Blob, context: &mut Context) {
     let settled = match function {
         Ok(function) => {
             let mut call = Call { function: function.name, codec, input };
-            (function.run)(&mut call, context)
+            panics::heard(|| (function.run)(&mut call, context))
         }
         Err(name) => Settled::Failed { report: unknown(&name, functions()), value: None },
     };

@@ -1,24 +1,19 @@
 //! What a guest says about its own end.
 
 use std::error::Error;
-use std::panic::PanicHookInfo;
 use std::process::ExitCode;
-use std::sync::{Mutex, Once};
+use std::sync::Once;
 
 use sandtrap_protocol::{
-    ErrorReport, FromGuest, MAX_FRAME, PanicReport, VERSION, encode, encode_into, head_into,
+    ErrorReport, FromGuest, MAX_FRAME, VERSION, encode, encode_into, head_into,
 };
 
-use crate::wire;
+use crate::{panics, wire};
 
 static STARTED: Once = Once::new();
 
 /// A message that is longer than this is cut: the frame must hold it and its causes.
 const LONGEST_TEXT: usize = MAX_FRAME / 4;
-
-/// The standard library's own words for panics that nobody can catch in a program that unwinds.
-const UNCATCHABLE: [&str; 2] =
-    ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
 /// Most causes of an error that are told.
 const MOST_CAUSES: usize = 32;
@@ -38,7 +33,7 @@ pub(crate) fn start_with(more: &[FromGuest]) {
         is_said = true;
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            panic_said(info);
+            panics::said(info);
             // After it: whatever comes of a look at a stack that may be nearly full, these words are said.
             tell_stack();
             usual(info);
@@ -91,7 +86,7 @@ impl<E: Into<Box<dyn Error>>> Outcome for Result<(), E> {
 /// Runs the guest's own `main` between a greeting and, if it fails, a word about its error.
 pub fn run_main<T: Outcome>(main: impl FnOnce() -> T) -> ExitCode {
     start();
-    let Some(error) = main().into_error() else { return ExitCode::SUCCESS };
+    let Some(error) = panics::heard(|| main().into_error()) else { return ExitCode::SUCCESS };
     let report = error_report(error.as_ref());
     eprintln_quietly(&report);
     error_said(report);
@@ -115,6 +110,7 @@ pub(crate) fn eprintln_quietly(report: &ErrorReport) {
 
 /// Without allocating: there is no memory.
 pub(crate) fn out_of_memory(requested: usize) {
+    panics::is_short_of_memory();
     let mut buffer = [0; 32];
     let frame = FromGuest::OutOfMemory { requested: requested as u64 };
     if let Ok(bytes) = encode_into(&frame, &mut buffer) {
@@ -126,41 +122,6 @@ pub(crate) fn error_report(error: &(dyn Error + 'static)) -> ErrorReport {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     let chain = causes.take(MOST_CAUSES).map(|cause| cut(&cause.to_string(), 1024)).collect();
     ErrorReport { message: cut(&error.to_string(), LONGEST_TEXT), chain }
-}
-
-/// What the last panic said, and whose it was.
-static LAST: Mutex<Option<(usize, FromGuest)>> = Mutex::new(None);
-
-/// A thread as a number. The standard library's own number may take memory to find out.
-fn this_thread() -> usize {
-    thread_local!(static MARK: u8 = const { 0 });
-    MARK.with(|mark| std::ptr::from_ref(mark).addr())
-}
-
-fn panic_said(info: &PanicHookInfo<'_>) {
-    let frame = FromGuest::Panic(panic_report(info));
-    say(&frame);
-    // Whoever has it now panics, too; nothing is waited for here.
-    if let Ok(mut last) = LAST.try_lock() {
-        *last = Some((this_thread(), frame));
-    }
-}
-
-fn panic_report(info: &PanicHookInfo<'_>) -> PanicReport {
-    let words = info.payload_as_str().unwrap_or("a panic with a payload that is no text");
-    let is_uncatchable = UNCATCHABLE.contains(&words);
-    let fatal = cfg!(panic = "abort") || is_uncatchable;
-    // What nobody could catch is the panic that this thread has just told of.
-    if is_uncatchable
-        && let Ok(mut last) = LAST.try_lock()
-        && let Some((_, FromGuest::Panic(cause))) =
-            last.take_if(|(whose, _)| *whose == this_thread())
-    {
-        let message = format!("{} ({words})", cut(&cause.message, LONGEST_TEXT / 2));
-        return PanicReport { message, place: cause.place, fatal };
-    }
-    let place = info.location().map(ToString::to_string);
-    PanicReport { message: cut(words, LONGEST_TEXT), place, fatal }
 }
 
 fn cut(text: &str, most: usize) -> String {

@@ -7,16 +7,18 @@
 #[cfg(target_os = "linux")]
 pub(crate) use process::descriptor;
 #[cfg(unix)]
-pub(crate) use process::{open, receive, receive_all, receive_call, send, send_last, try_receive};
+pub(crate) use process::{
+    open, receive, receive_all, receive_call, send, send_last, send_pieces, try_receive,
+};
 
 #[cfg(all(target_family = "wasm", not(target_env = "p2")))]
 pub(crate) use module::{
-    open, receive, receive_all, receive_call, send, send as send_last, try_receive,
+    open, receive, receive_all, receive_call, send, send as send_last, send_pieces, try_receive,
 };
 
 #[cfg(any(target_env = "p2", windows))]
 pub(crate) use nowhere::{
-    open, receive, receive_all, receive_call, send, send as send_last, try_receive,
+    open, receive, receive_all, receive_call, send, send as send_last, send_pieces, try_receive,
 };
 
 #[cfg(unix)]
@@ -95,9 +97,14 @@ mod process {
 
     /// Sends a frame. The host may have hung up; that is no reason to die of something else.
     pub(crate) fn send(head: &[u8], tail: &[u8]) {
+        send_pieces(&[head, tail]);
+    }
+
+    /// The same of one that lies in pieces.
+    pub(crate) fn send_pieces(pieces: &[&[u8]]) {
         let Some(channel) = channel() else { return };
         let _turn = turn();
-        write(channel, head, tail);
+        write(channel, pieces);
     }
 
     /// Sends the last word about a call, in the lane if the host looks there.
@@ -105,19 +112,21 @@ mod process {
         let Some(channel) = channel() else { return };
         let _turn = turn();
         if !lane::answer(head, tail) {
-            write(channel, head, tail);
+            write(channel, &[head, tail]);
         }
     }
 
-    fn write(mut channel: &File, head: &[u8], tail: &[u8]) {
-        let length = head.len() + tail.len();
+    fn write(mut channel: &File, pieces: &[&[u8]]) {
+        let length = pieces.iter().map(|piece| piece.len()).sum();
         if length <= SMALL {
-            let mut buffer = [0; SMALL];
-            buffer[..head.len()].copy_from_slice(head);
-            buffer[head.len()..length].copy_from_slice(tail);
-            let _ = channel.write_all(&buffer[..length]);
-        } else if channel.write_all(head).is_ok() {
-            let _ = channel.write_all(tail);
+            let (mut buffer, mut end) = ([0; SMALL], 0);
+            for piece in pieces {
+                buffer[end..end + piece.len()].copy_from_slice(piece);
+                end += piece.len();
+            }
+            let _ = channel.write_all(&buffer[..end]);
+        } else {
+            let _ = pieces.iter().try_for_each(|piece| channel.write_all(piece));
         }
         lane::said_elsewhere(length);
     }
@@ -181,11 +190,13 @@ mod module {
     pub(crate) fn open() {}
 
     pub(crate) fn send(head: &[u8], tail: &[u8]) {
-        for part in [head, tail] {
-            if !part.is_empty() {
-                // SAFETY: the host reads exactly these bytes, and only during this call.
-                unsafe { host::send(part.as_ptr(), part.len()) }
-            }
+        send_pieces(&[head, tail]);
+    }
+
+    pub(crate) fn send_pieces(pieces: &[&[u8]]) {
+        for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+            // SAFETY: the host reads exactly these bytes, and only during this call.
+            unsafe { host::send(piece.as_ptr(), piece.len()) }
         }
     }
 
@@ -230,6 +241,16 @@ mod module {
     extern "C" fn sandtrap_serve() {
         crate::serve::go_on();
     }
+
+    /// The C library's own is this without a word. A panic that is resumed calls no hook, and where nothing unwinds, it comes
+    /// straight here.
+    // SAFETY: the name is the C library's, which says that it does not return and may be called by anybody; nothing else
+    // is promised of it.
+    #[unsafe(no_mangle)]
+    extern "C" fn abort() -> ! {
+        crate::panics::aborts();
+        std::arch::wasm32::unreachable()
+    }
 }
 
 /// A component imports interfaces, and no bare functions: its host hears of its exit and its output only. Other
@@ -239,6 +260,8 @@ mod nowhere {
     pub(crate) fn open() {}
 
     pub(crate) fn send(_: &[u8], _: &[u8]) {}
+
+    pub(crate) fn send_pieces(_: &[&[u8]]) {}
 
     pub(crate) fn receive(_: &mut [u8]) -> usize {
         0

@@ -22,6 +22,7 @@ use crate::call::{CallError, result_of};
 use crate::error::Error;
 use crate::event::Event;
 use crate::evidence::Step;
+use crate::guarding::Guarding;
 use crate::isolation::{Ear, LoadError, StopHandle};
 use crate::outlets::{Outlet, Outlets};
 use crate::payload::ValueError;
@@ -54,12 +55,17 @@ pub struct Isolated {
 #[doc(hidden)]
 pub mod isolated_parts {
     pub use super::entrance::{HARNESSES, enter_by_test};
-    pub use super::{FUNCTIONS, Isolated, call, call_async, loaded, report, task};
+    pub use super::{FUNCTIONS, Isolated, call, call_async, is_guard, loaded, report, task};
     pub use linkme;
     pub use sandtrap_guest::Context;
     pub use sandtrap_guest::task_parts::{
         Call, Outcome, SettleResult, SettleTyped, SettleValue, Settled,
     };
+}
+
+/// Whether a function can be refused without a guard of this name.
+pub const fn is_guard(name: &str) -> bool {
+    Guarding::is_of_processes(name)
 }
 
 /// Calls it, and waits.

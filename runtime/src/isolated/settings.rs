@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fmt;
 
-use crate::guarding::GuardMode;
+use crate::guarding::{GuardMode, Guarding};
 use crate::limits::{Limits, OnMemoryLimit};
 use crate::permissions::{Access, Network, Permissions};
 use crate::quantity::parse_duration;
@@ -18,7 +18,7 @@ pub(super) type Pair = (&'static str, &'static str);
 pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) permissions: Permissions,
-    pub(super) guards: GuardMode,
+    pub(super) guards: Guarding,
     pub(super) start: Start,
 }
 
@@ -65,8 +65,10 @@ impl Settings {
             "profile" => permissions.profile = read(value.parse())?,
             "net" if value == "host" => permissions.net = Network::Host,
             "net" => permissions.net = Network::None,
-            "guards" if value == "required" => *guards = GuardMode::Required,
-            "guards" => *guards = GuardMode::BestEffort,
+            "guards" if value == "required" => all_guards(guards, GuardMode::Required),
+            "guards" => all_guards(guards, GuardMode::BestEffort),
+            "require_guard" => guard(guards, value, GuardMode::Required)?,
+            "optional_guard" => guard(guards, value, GuardMode::BestEffort)?,
             "dir" => grant(permissions, value),
             "env" => grant_variable(permissions, value)?,
             "start" if value == "fork" => *start = Start::Fork,
@@ -99,6 +101,16 @@ fn grant(permissions: &mut Permissions, value: &str) {
         None => (value.strip_suffix(":ro").unwrap_or(value), Access::ReadOnly),
     };
     permissions.grant_dir(path, path, access);
+}
+
+/// Those that are named may have been named before.
+fn all_guards(guards: &mut Guarding, mode: GuardMode) {
+    *guards = std::mem::take(guards).otherwise(mode);
+}
+
+fn guard(guards: &mut Guarding, name: &str, mode: GuardMode) -> Result<(), String> {
+    *guards = read(std::mem::take(guards).with(name, mode))?;
+    Ok(())
 }
 
 /// `NAME=VALUE`, or the name of one that this process has.
@@ -146,7 +158,9 @@ mod tests {
             ("dir", "/c:ro"),
             ("env", "A=1=2"),
             ("net", "host"),
+            ("optional_guard", "tracing"),
             ("guards", "required"),
+            ("require_guard", "seccomp"),
             ("stdout", "null"),
         ])
         .unwrap();
@@ -175,7 +189,10 @@ mod tests {
         granted.grant_dir("/b", "/b", Access::ReadWrite);
         granted.grant_dir("/c", "/c", Access::ReadOnly);
         granted.grant_env("A", "1=2");
-        assert_eq!((permissions, guards), (granted, GuardMode::Required));
+        let expected = Guarding::from(GuardMode::Required)
+            .with("tracing", GuardMode::BestEffort)
+            .and_then(|it| it.with("seccomp", GuardMode::Required));
+        assert_eq!((permissions, Ok(guards)), (granted, expected));
         assert_eq!(start, Start::Fork);
     }
 
@@ -185,6 +202,7 @@ mod tests {
             (("memory", "1parsec"), "`memory = \"1parsec\"`: `1parsec`"),
             (("env", "SANDTRAP_NO_SUCH_THING"), "it is not set here"),
             (("colour", "red"), "knows no `colour`"),
+            (("require_guard", "moat"), "`moat` is no guard; there are memory-group"),
         ] {
             let error = Settings::read(&[pair]).unwrap_err();
             assert!(error.contains(words), "{error}");

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! No state takes a call of the system to stay in, but for a caller whom the kernel has woken elsewhere: he is held where he is
-//! while he sleeps ([`Stay`]), for some calls. A guest is let go for good, like every other, before it has a second thread, a
+//! while he sleeps ([`Stays`]), for some calls. A guest is let go for good, like every other, before it has a second thread, a
 //! process, or an answer to how many processors there are.
 
 mod course;
@@ -32,7 +32,7 @@ use nix::unistd::Pid;
 
 use super::family::Family;
 use super::lane::{MOST, PARTING};
-use super::near::{Stay, only};
+use super::near::{Caller, Stays, only};
 use super::sys;
 
 pub(super) use course::Found;
@@ -80,7 +80,7 @@ struct Now {
 struct Guest {
     pid: i32,
     family: Arc<Family>,
-    /// Where it may run otherwise.
+    /// Where it could run when it was made.
     all: CpuSet,
 }
 
@@ -131,9 +131,9 @@ impl Beside {
     }
 
     /// Whoever waits for its answer is about to sleep.
-    pub(super) fn before_sleep(&self) -> Option<Stay> {
+    pub(super) fn before_sleep(&self) -> Option<Stays> {
         let Now { here, manner, .. } = self.now.get();
-        if manner == Manner::Staying { Stay::at(here as usize) } else { None }
+        if manner == Manner::Staying { Stays::at(here as usize) } else { None }
     }
 
     /// It has answered soon.
@@ -180,17 +180,17 @@ impl Beside {
 impl Guest {
     /// Whether it is at that one processor now.
     fn is_put(&self, here: u32) -> bool {
-        let here = here as usize;
-        let is_allowed = self.all.is_set(here).unwrap_or(false);
-        let only = only(here).filter(|_| is_allowed);
-        only.is_some_and(|only| self.family.hold(Some((self.pid, only)), self.all))
+        let here = only(here as usize);
+        here.is_some_and(|here| self.family.hold(Some((self.pid, here)), Caller::this(self.all)))
     }
 
     /// Whether it is at the others now, or comes there when it is woken.
     fn is_put_elsewhere(&self, here: u32) -> bool {
-        let mut others = self.all;
+        // He may have been given others since, and have lost some.
+        let caller = Caller::this(self.all);
+        let mut others = caller.may_use();
         let is_known = others.unset(here as usize).is_ok();
-        is_known && self.family.hold(Some((self.pid, others)), self.all)
+        is_known && self.family.hold(Some((self.pid, others)), caller)
     }
 
     fn let_go(&self) {

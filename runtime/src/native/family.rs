@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sched::CpuSet;
+use nix::sched::{CpuSet, sched_getaffinity};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use crate::evidence::StopReason;
 use crate::limits::Limits;
 
-use super::near::place;
+use super::near::{Caller, place};
 
 /// Of the clocks that the kernel keeps for a process, the one that counts all the time it ran.
 const SCHEDULED: libc::clockid_t = 2;
@@ -65,7 +65,8 @@ struct Members {
 
 #[derive(Debug)]
 struct Held {
-    all: CpuSet,
+    /// Who may use what they may use otherwise.
+    caller: Caller,
     /// Whether they were let go already. One that was being born meanwhile may still be where its parent was.
     is_over: bool,
 }
@@ -128,7 +129,7 @@ impl Family {
     }
 
     /// Its first process is at one processor from its birth on, or is put there now, until it is let go. Says whether it is.
-    pub(super) fn hold(&self, first: Option<(i32, CpuSet)>, all: CpuSet) -> bool {
+    pub(super) fn hold(&self, first: Option<(i32, CpuSet)>, caller: Caller) -> bool {
         let mut members = self.members();
         if members.is_free {
             return false;
@@ -137,7 +138,7 @@ impl Family {
             members.alive.contains_key(&pid) && place(Pid::from_raw(pid), &here)
         });
         if is_there {
-            members.held = Some(Held { all, is_over: false });
+            members.held = Some(Held { caller, is_over: false });
         }
         is_there
     }
@@ -145,12 +146,22 @@ impl Family {
     /// Lets go whoever is held.
     pub(super) fn let_go(&self) {
         let Members { alive, held, .. } = &mut *self.members();
-        if let Some(Held { all, is_over }) = held
+        if let Some(Held { caller, is_over }) = held
             && !std::mem::replace(is_over, true)
         {
+            let all = caller.may_use();
             for pid in alive.keys() {
-                place(Pid::from_raw(*pid), all);
+                place(Pid::from_raw(*pid), &all);
             }
+        }
+    }
+
+    /// One of them was born where somebody else may be, and is to be where this caller may.
+    pub(super) fn follow(&self, pid: i32, all: &CpuSet) {
+        let pid = Pid::from_raw(pid);
+        let members = self.members();
+        if members.alive.contains_key(&pid.as_raw()) && sched_getaffinity(pid).as_ref() != Ok(all) {
+            place(pid, all);
         }
     }
 
@@ -158,7 +169,8 @@ impl Family {
     pub(super) fn let_go_for_good(&self, standing: &[i32]) {
         let Members { alive, held, is_free, .. } = &mut *self.members();
         *is_free = true;
-        if let Some(Held { all, .. }) = held.take() {
+        if let Some(Held { caller, .. }) = held.take() {
+            let all = caller.may_use();
             // Of one that is gone already its tracer is told no number.
             for pid in alive.keys().chain(standing).filter(|pid| **pid > 0) {
                 place(Pid::from_raw(*pid), &all);

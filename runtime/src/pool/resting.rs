@@ -35,6 +35,7 @@ impl Shared {
         let give_back_at = began + KEEP_ROOM;
         remains.put_off(began);
         while state.may_rest(place) {
+            remains.extend(state.spent.drain(..));
             let slot = &mut state.slots[place.slot];
             remains.extend(slot.spent.drain(..));
             slot.back.take().into_iter().for_each(|at| remains.put_off(at));
@@ -156,6 +157,7 @@ impl State {
         place: Place,
         remains: &mut Remains,
     ) -> Option<Box<dyn Cell>> {
+        remains.extend(self.spent.drain(..));
         let slot = &mut self.slots[place.slot];
         if slot.generation != place.generation {
             return None;

@@ -18,6 +18,7 @@ use crate::telemetry::Happening;
 use super::holding::Unread;
 use super::places::FAR;
 use super::queue::Key;
+use super::remains::Remains;
 use super::settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState};
 use super::slots::{Place, Slot};
 use super::source::{Source, vanished};
@@ -104,12 +105,28 @@ impl Shared {
             Err(error) => {
                 let why = format!("there is no thread for it: {error}");
                 state.tell(self, || Happening::WorkerFailedToStart { why });
-                state.slots[slot].restart = Some(Restart::Never);
+                let place = &mut state.slots[slot];
+                place.restart = Some(Restart::Never);
+                state.spent.append(&mut place.spent);
+                // Whoever rests may not look for them otherwise.
+                state.idle.last().into_iter().for_each(|idle| self.bells[*idle].notify_all());
                 if state.is_lost() {
                     state.reject_waiting(self, &Rejection::NoWorkers);
                 }
             }
         }
+    }
+
+    /// Clears away what no worker will, for there are none.
+    pub(crate) fn clear_up<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+    ) -> MutexGuard<'a, State> {
+        let mut remains = Remains::default();
+        remains.extend(state.spent.drain(..));
+        self.release(state);
+        drop(remains);
+        self.lock()
     }
 
     pub(super) fn submit(

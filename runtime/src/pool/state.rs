@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crate::isolation::StopHandle;
+use crate::isolation::{Cell, StopHandle};
 use crate::order::Order;
 use crate::policy::restart::{Restart, Restarts};
 use crate::rejection::Rejection;
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(super) spares: Spares,
     /// Grows when others are replaced with a worker that died: guests that began to be made before go with it, too.
     pub(super) epoch: u64,
+    /// Guests that are no more of use, at places that have nobody to clear them away: whoever comes next does it.
+    pub(super) spent: Vec<Box<dyn Cell>>,
     pub(super) finished: u64,
     pub(crate) abandoned: u64,
     /// When it was made.
@@ -115,6 +117,7 @@ impl State {
             restarts: Restarts::new(settings.restart),
             spares: Spares::new(settings.spares, settings.restart),
             epoch: 0,
+            spent: Vec::new(),
             finished: 0,
             abandoned: 0,
             born: Instant::now(),
@@ -159,6 +162,11 @@ impl State {
     /// Whether there is no worker, and never will be by itself.
     pub(super) fn is_lost(&self) -> bool {
         self.slots.iter().all(|slot| slot.restart == Some(Restart::Never))
+    }
+
+    /// Whether there are guests to be cleared away, and no worker will ever come by.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        !self.spent.is_empty() && self.is_lost()
     }
 
     /// Whether the thread of a place has nothing left to do.

@@ -1,6 +1,7 @@
 //! What may stand in the brackets of `#[isolated(…)]`. Everything that can be seen to be wrong without running
 //! anything is said here, where it was written; the library reads the values again when it uses them.
 
+use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Ident, Lit, LitStr, Token};
 
@@ -14,10 +15,12 @@ enum Kind {
     Flag,
     Word(&'static [&'static str]),
     Text(&'static str),
+    /// The name of one, of which there is no list here: the library is asked while the function is compiled.
+    Guard,
 }
 
-/// Every key there is. Those of text may come more than once.
-const KEYS: [(&str, Kind); 23] = [
+/// Every key there is. Those of text and of guards may come more than once.
+const KEYS: [(&str, Kind); 25] = [
     ("start", Kind::Word(&["spawn", "fork"])),
     ("memory", Kind::Size),
     ("on_memory_limit", Kind::Word(&["trap", "refuse"])),
@@ -39,6 +42,8 @@ const KEYS: [(&str, Kind); 23] = [
     ("env", Kind::Text("LANG")),
     ("net", Kind::Word(&["none", "host"])),
     ("guards", Kind::Word(&["required", "best-effort"])),
+    ("require_guard", Kind::Guard),
+    ("optional_guard", Kind::Guard),
     ("stdout", Kind::Word(&STREAMS)),
     ("stderr", Kind::Word(&STREAMS)),
 ];
@@ -53,6 +58,8 @@ pub(super) const TIMES: [&str; 6] = ["ns", "us", "ms", "s", "m", "h"];
 pub(super) struct Setting {
     pub(super) key: String,
     pub(super) value: String,
+    /// Where a guard was named.
+    pub(super) guard: Option<Span>,
 }
 
 /// All of them.
@@ -84,14 +91,25 @@ impl Settings {
             );
             return Err(Error::new(name.span(), words));
         };
-        let is_list = matches!(kind, Kind::Text(_));
+        let is_list = matches!(kind, Kind::Text(_) | Kind::Guard);
         if !is_list && self.0.iter().any(|setting| setting.key == key) {
             return Err(Error::new(name.span(), format!("`{key}` is said twice")));
         }
         input.parse::<Token![=]>()?;
         let value: Lit = input.parse()?;
-        let value = read(&key, *kind, &value)?;
-        self.0.push(Setting { key, value });
+        let text = read(&key, *kind, &value)?;
+        if !matches!(kind, Kind::Guard) {
+            self.0.push(Setting { key, value: text, guard: None });
+            return Ok(());
+        }
+        for name in text.split(',').map(str::trim) {
+            if self.0.iter().any(|it| it.guard.is_some() && it.value == name) {
+                let words = format!("the guard `{name}` is named twice");
+                return Err(Error::new(value.span(), words));
+            }
+            let (key, value, guard) = (key.clone(), name.to_owned(), Some(value.span()));
+            self.0.push(Setting { key, value, guard });
+        }
         Ok(())
     }
 }
@@ -121,7 +139,12 @@ fn read(key: &str, kind: Kind, value: &Lit) -> Result<String, Error> {
             let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
             complain(format!("`{key}` is one of {}", words.join(", ")))
         }
-        (Kind::Text(_), Lit::Str(text)) if !text.value().is_empty() => Ok(text.value()),
+        (Kind::Text(_) | Kind::Guard, Lit::Str(text)) if !text.value().is_empty() => {
+            Ok(text.value())
+        }
+        (Kind::Guard, _) => {
+            complain(format!("`{key}` has names, as in `{key} = \"seccomp,landlock\"`"))
+        }
         (Kind::Text(example), _) => {
             complain(format!("`{key}` is a text, as in `{key} = \"{example}\"`"))
         }

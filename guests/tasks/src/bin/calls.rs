@@ -66,6 +66,41 @@ fn panics(text: String) {
     panic!("{text}");
 }
 
+/// No hook hears of it.
+#[task]
+fn resumes(text: String) {
+    std::panic::resume_unwind(Box::new(text));
+}
+
+/// What it throws panics once more when it is dropped.
+#[task]
+fn throws_fragile() {
+    struct Fragile;
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            panic!("the payload's own end");
+        }
+    }
+
+    std::panic::panic_any(Fragile);
+}
+
+/// Panics with so many bytes of words where no memory is left.
+#[task]
+fn panics_when_full(length: usize) {
+    let words = "é".repeat(length / 2);
+    let mut size = 1 << 20;
+    loop {
+        let mut piece: Vec<u8> = Vec::new();
+        match piece.try_reserve_exact(size) {
+            Ok(()) => std::mem::forget(std::hint::black_box(piece)),
+            Err(_) if size > 1 => size /= 2,
+            Err(_) => panic!("no memory: {words}"),
+        }
+    }
+}
+
 #[task]
 fn exits(code: i32) {
     std::process::exit(code);
@@ -158,6 +193,29 @@ fn writes(text: String) {
 }
 
 sandtrap_guest::serve!(
-    add, echo, turn, divide, parse, refuse, gives_up, nothing, panics, exits, overflows, allocates,
-    count, next, left, asks, knows, asks_bytes, asks_often, returns, makes, writes,
+    add,
+    echo,
+    turn,
+    divide,
+    parse,
+    refuse,
+    gives_up,
+    nothing,
+    panics,
+    exits,
+    overflows,
+    allocates,
+    count,
+    next,
+    left,
+    asks,
+    knows,
+    asks_bytes,
+    asks_often,
+    returns,
+    makes,
+    writes,
+    resumes,
+    throws_fragile,
+    panics_when_full,
 );

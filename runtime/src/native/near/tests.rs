@@ -24,28 +24,35 @@ impl Sleeper {
     }
 }
 
-/// A test stays where it is, after it has started its threads. What it was allowed, and where it is.
-fn stay() -> (CpuSet, CpuSet) {
-    let own = Pid::from_raw(0);
-    let all = sched_getaffinity(own).unwrap();
-    let here = only(sched_getcpu().unwrap()).unwrap();
-    assert!(place(own, &here));
-    (all, here)
+/// A test stays where it is, after it has started its threads. What it was allowed, where it is, and what holds it there.
+fn stay() -> (CpuSet, CpuSet, Option<Stays>) {
+    let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let at = sched_getcpu().unwrap();
+    (all, only(at).unwrap(), Stays::at(at))
+}
+
+fn near(keeper: &Sleeper, watcher: &Sleeper, all: CpuSet) -> Arc<Near> {
+    Arc::new(Near {
+        keeper: Seat::of(keeper.tid),
+        watcher: Seat::of(watcher.tid),
+        served: Mutex::new(Served { count: 0, all, changes: 0 }),
+        has_others: AtomicBool::new(false),
+    })
+}
+
+/// The first two processors of a set, each alone.
+fn two_of(all: &CpuSet) -> Option<[CpuSet; 2]> {
+    let mut has = (0..CpuSet::count()).filter(|at| all.is_set(*at) == Ok(true));
+    let [first, second] = [(); 2].map(|()| has.next().and_then(only));
+    Some([first?, second?])
 }
 
 #[test]
 fn a_task_that_is_alone_has_all_who_take_part_beside_its_caller() {
     let [keeper, watcher, zygote] = [(); 3].map(|()| Sleeper::new());
-    let (all, here) = stay();
+    let (all, here, _stays) = stay();
     let (seat, family) = (Seat::of(zygote.tid), Family::default());
-    let near = Near {
-        keeper: Seat::of(keeper.tid),
-        watcher: Seat::of(watcher.tid),
-        all,
-        served: Mutex::new(0),
-        has_others: AtomicBool::new(false),
-    };
-    let near = Arc::new(near);
+    let near = near(&keeper, &watcher, all);
     let first = near.gather(None, &family);
     assert_eq!([keeper.may_use(), watcher.may_use(), zygote.may_use()], [here, here, all]);
     let second = near.gather(Some(&seat), &family);
@@ -70,14 +77,14 @@ fn a_caller_is_held_where_he_is_as_long_as_he_sleeps() {
     let (all, at) = (may_use(), sched_getcpu().unwrap());
     let here = only(at).unwrap();
     if all == here {
-        return assert!(Stay::at(at).is_none());
+        return assert!(Stays::at(at).is_none());
     }
-    let held = Stay::at(at);
+    let held = Stays::at(at);
     assert!(held.is_some() && may_use() == here);
-    assert!(Stay::at(at).is_none(), "he is there already");
+    assert!(Stays::at(at).is_none(), "he is there already");
     drop(held);
     assert_eq!(may_use(), all);
-    let held = Stay::at(at);
+    let held = Stays::at(at);
     let elsewhere = (0..CpuSet::count()).find(|to| *to != at && all.is_set(*to) == Ok(true));
     let elsewhere = elsewhere.and_then(only).unwrap();
     assert!(place(Pid::from_raw(0), &elsewhere));
@@ -144,7 +151,7 @@ fn who_was_held_may_use_what_his_cpuset_is_given_later_and_no_more_than_he_was_a
         let at = (0..CpuSet::count()).find(|at| was.is_set(*at) == Ok(true)).unwrap();
         let here = only(at).unwrap();
         assert!(place(Pid::from_raw(0), &here));
-        drop(Stay { here, was });
+        drop(Stays::from(Stay { here, was }));
     };
     let all = may_use();
     for _ in 0..2 {
@@ -175,14 +182,57 @@ fn who_was_held_may_use_what_his_cpuset_is_given_later_and_no_more_than_he_was_a
 #[test]
 fn who_was_being_born_when_the_others_were_let_go_is_let_go_by_the_tracer() {
     let [first, born] = [(); 2].map(|()| Sleeper::new());
-    let (all, here) = stay();
+    let (all, here, _stays) = stay();
     let family = Family::default();
     family.add(first.tid);
-    family.hold(Some((first.tid, here)), all);
+    family.hold(Some((first.tid, here)), Caller::this(all));
     assert_eq!(first.may_use(), here);
     place(Pid::from_raw(born.tid), &here);
     family.let_go();
     assert_eq!([first.may_use(), born.may_use()], [all, here]);
     family.let_go_for_good(&[born.tid]);
     assert_eq!(born.may_use(), all);
+}
+
+#[test]
+fn whoever_is_let_go_may_use_what_his_caller_may_by_then() {
+    let [keeper, watcher, guest, spare] = [(); 4].map(|()| Sleeper::new());
+    let own = Pid::from_raw(0);
+    let all = sched_getaffinity(own).unwrap();
+    let Some([first, second]) = two_of(&all) else { return };
+    let (near, family) = (near(&keeper, &watcher, all), Family::default());
+    for member in [&guest, &spare] {
+        family.add(member.tid);
+    }
+    let alone = near.bring(guest.tid, &family);
+    assert!(guest.may_use() != all);
+    assert!(place(own, &second));
+    alone.let_go(&family);
+    assert_eq!(guest.may_use(), second, "and not what he might when it was held");
+    // What is made now is made within it, and what was made before is put there.
+    let _other = near.gather(None, &Family::default());
+    assert_eq!(keeper.may_use(), second);
+    let _third = near.bring(spare.tid, &family);
+    assert_eq!(spare.may_use(), second);
+    assert!(place(own, &all));
+    near.spread(None);
+    assert_eq!(keeper.may_use(), all, "he may use more again");
+    // He is held where he is himself, and that is no less than he may use.
+    assert!(place(own, &first));
+    assert!(place(own, &all));
+    let stays = Stays::at(sched_getcpu().unwrap());
+    assert!(family.hold(Some((guest.tid, first)), Caller::this(second)));
+    family.let_go_for_good(&[]);
+    assert_eq!(guest.may_use(), all);
+    drop(stays);
+}
+
+#[test]
+fn a_caller_who_is_gone_leaves_what_was_known_of_him() {
+    let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let Some([first, _]) = two_of(&all) else { return };
+    let gone = std::thread::spawn(move || Caller::this(first)).join().unwrap();
+    assert_eq!(gone.may_use(), first);
+    let here = Caller::this(first);
+    assert_eq!(std::thread::spawn(move || here.may_use()).join().unwrap(), all);
 }

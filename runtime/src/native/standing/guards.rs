@@ -1,44 +1,16 @@
 //! The guards of a cage by their names: which it has, and whether a task may do without those that it hasn't.
 
 use crate::evidence::{Guard, GuardState, Step};
-use crate::guarding::Guarding;
+use crate::guarding::{Around, Guarding};
 use crate::isolation::LoadError;
 use crate::permissions::Network;
 use crate::task::Policy;
 
 use super::Namespaces;
 
-/// Guards that are part of starting a process here: without them there is no process.
-const ALWAYS: [&str; 7] = [
-    "process-group",
-    "session",
-    "descriptors",
-    "environment",
-    "rlimits",
-    "no-new-privileges",
-    "capabilities",
-];
-
-/// Namespaces that are made together.
-const TOGETHER: [&str; 4] =
-    ["mount-namespace", "ipc-namespace", "uts-namespace", "cgroup-namespace"];
-
-/// The others that a process may have.
-const OTHERS: [&str; 9] = [
-    "memory-group",
-    "cpu-group",
-    "user-namespace",
-    "network-namespace",
-    "pid-namespace",
-    "landlock",
-    "landlock-scopes",
-    "seccomp",
-    "tracing",
-];
-
 /// Guards that stand around every process.
 pub(in crate::native) fn always() -> Vec<Guard> {
-    ALWAYS.map(Guard::in_force).to_vec()
+    Guarding::of(Around::EveryProcess).map(Guard::in_force).collect()
 }
 
 /// What a cage has that the following one hasn't.
@@ -47,7 +19,7 @@ pub(super) fn lost(from: Namespaces, to: Option<Namespaces>) -> Vec<&'static str
     let mut lost = Vec::new();
     lost.extend((from.user && !to.user).then_some("user-namespace"));
     if from.rest && !to.rest {
-        lost.extend(TOGETHER);
+        lost.extend(Guarding::of(Around::Cage));
         lost.push("pid-namespace");
     }
     lost.extend((from.net && !to.net).then_some("network-namespace"));
@@ -66,13 +38,12 @@ pub(super) fn missed(
 
 /// Refuses to promise a guard that no process has, or that was given up for a grant.
 pub(in crate::native) fn check_promised(policy: &Policy) -> Result<(), LoadError> {
-    let is_known = |name: &str| [&ALWAYS[..], &TOGETHER, &OTHERS].concat().contains(&name);
     let refuse = |name, why: &str| {
         let detail = format!("the guard `{name}` is required, and can't be had: {why}");
         Err(LoadError::at(Step::Guard(name), detail))
     };
     let net = "network-namespace";
-    match policy.guards.absent(is_known) {
+    match policy.guards.absent(Guarding::is_of_processes) {
         Some(name) => refuse(name, "it stands around modules, and not around processes"),
         None if policy.permissions.net == Network::Host && policy.guards.insists_on(net) => {
             refuse(net, "the host's network was granted")
@@ -85,7 +56,9 @@ pub(super) fn pid_guard(own_pids: bool, others: &[Guard]) -> Guard {
     if own_pids {
         return Guard::in_force("pid-namespace");
     }
-    let why = others.iter().find(|guard| guard.name == TOGETHER[0]).and_then(|it| it.why.clone());
+    let with_it = Guarding::of(Around::Cage).next();
+    let with_it = others.iter().find(|guard| Some(guard.name) == with_it);
+    let why = with_it.and_then(|it| it.why.clone());
     let else_why = "it takes a tracer and a filter to tell how the first process of one ends";
     Guard::missing("pid-namespace", why.unwrap_or_else(|| else_why.to_owned()))
 }
@@ -112,7 +85,7 @@ pub(super) fn namespaces(made: Namespaces, net: Network, why: &str) -> Vec<Guard
         if stands { Guard::in_force(name) } else { Guard::missing(name, why) }
     };
     let mut guards = vec![guard("user-namespace", made.user)];
-    guards.extend(TOGETHER.map(|name| guard(name, made.rest)));
+    guards.extend(Guarding::of(Around::Cage).map(|name| guard(name, made.rest)));
     guards.push(match net {
         Network::None => guard("network-namespace", made.net),
         Network::Host => Guard { name: "network-namespace", state: GuardState::Off, why: None },

@@ -18,14 +18,14 @@ use metrics::{
 };
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::metrics::{SdkMeterProvider, Temporality};
 
 use super::post::Post;
-use super::{LAST_WORDS, Shared, TRYING, resource};
+use super::{LAST_WORDS, Shared, resource, sent};
 use crate::commands::batch::board::{BUCKETS, Board};
 
 /// Metrics on their way to a collector.
@@ -40,12 +40,7 @@ impl Metrics {
     /// Begins to count, and to send.
     pub(super) fn open(url: String, bar: &ProgressBar, board: &Board) -> anyhow::Result<Self> {
         let post = Arc::new(Post::default());
-        let exporter = MetricExporter::builder()
-            .with_http()
-            .with_shared_http_client(post.clone())
-            .with_endpoint(&url)
-            .with_protocol(Protocol::HttpBinary)
-            .with_timeout(TRYING)
+        let exporter = sent(MetricExporter::builder().with_http(), &post, &url)
             .build()
             .with_context(|| format!("cannot send metrics to `{url}`"))?;
         let (asked, shared) =

@@ -8,16 +8,19 @@ mod spans;
 
 use std::env;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
 use indicatif::ProgressBar;
 use opentelemetry_http::Request;
+use opentelemetry_otlp::{Protocol, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use sandtrap::Report;
 
 use self::metrics::Metrics;
+use self::post::Post;
 use self::spans::Spans;
 use super::board::Board;
 use crate::args::misuse;
@@ -104,6 +107,15 @@ impl Shared {
             self.bar.suspend(|| _ = io::stderr().write_all(text.as_bytes()));
         }
     }
+}
+
+/// How spans and metrics are sent: through this post, to this address.
+fn sent<B: WithExportConfig + WithHttpConfig>(builder: B, post: &Arc<Post>, url: &str) -> B {
+    builder
+        .with_shared_http_client(Arc::clone(post))
+        .with_endpoint(url)
+        .with_protocol(Protocol::HttpBinary)
+        .with_timeout(TRYING)
 }
 
 /// Who sends. Read here, as whoever starts many batches may want to tell them apart.

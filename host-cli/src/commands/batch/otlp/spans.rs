@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use indicatif::ProgressBar;
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{
     IdGenerator as _, RandomIdGenerator, SpanData, SpanEvents, SpanExporter as _, SpanLinks,
@@ -25,7 +25,7 @@ use opentelemetry_sdk::trace::{
 use sandtrap::Report;
 
 use super::post::Post;
-use super::{LAST_WORDS, Shared, TRYING, resource};
+use super::{LAST_WORDS, Shared, resource, sent};
 
 /// Spans that wait to be sent, and spans in one request.
 const MOST_WAITING: usize = 4_096;
@@ -50,12 +50,7 @@ impl Spans {
     /// Begins to send. Whether anybody listens there is seen when there is something to send.
     pub(super) fn open(url: String, bar: &ProgressBar) -> anyhow::Result<Self> {
         let post = Arc::new(Post::default());
-        let mut exporter = SpanExporter::builder()
-            .with_http()
-            .with_shared_http_client(post.clone())
-            .with_endpoint(&url)
-            .with_protocol(Protocol::HttpBinary)
-            .with_timeout(TRYING)
+        let mut exporter = sent(SpanExporter::builder().with_http(), &post, &url)
             .build()
             .with_context(|| format!("cannot send spans to `{url}`"))?;
         exporter.set_resource(&resource());
