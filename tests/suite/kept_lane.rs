@@ -103,26 +103,6 @@ fn a_guest_that_nobody_calls_sleeps() {
 }
 
 #[test]
-fn what_a_guest_keeps_of_a_call_is_not_touched_by_the_next_one() {
-    for payloads in [Payloads::Inline, Payloads::Shared] {
-        let mut kept = keep_with("stays", limits(), payloads);
-        // Each longer than the last, so that the input comes to where the room was, too.
-        for round in 1..=4_u8 {
-            let input = vec![round; 100_000 * usize::from(round)];
-            let count = kept.call::<_, usize>("keeps", &input).unwrap();
-            assert_eq!(count, 2 * usize::from(round));
-        }
-        let expected: Vec<_> =
-            (1..=4).flat_map(|round| [round, round + 100]).map(|it| (it, it, true)).collect();
-        let found = kept.call::<_, Vec<(u8, u8, bool)>>("has_kept", &()).unwrap();
-        assert_eq!(found, expected, "{payloads:?}");
-        // As a result it is what it was, wherever it lies.
-        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &1).unwrap(), vec![101; 100_000]);
-        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &0).unwrap(), vec![1; 100_000]);
-    }
-}
-
-#[test]
 fn values_of_every_size_and_what_is_said_before_them_arrive_in_order() {
     for payloads in [Payloads::Inline, Payloads::Shared] {
         let mut kept = keep_with("calls", limits(), payloads);

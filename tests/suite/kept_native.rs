@@ -6,8 +6,8 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandtrap::{
-    ByteSize, Event, Kept, Limits, Loaded, Payload, Program, Report, Reuse, Runtime, StopHandle,
-    Task,
+    ByteSize, Event, Kept, Limits, Loaded, Payload, Payloads, Program, Report, Reuse, Runtime,
+    StopHandle, Task,
 };
 use sandtrap_tests::guests;
 use sandtrap_tests::soak::Counted;
@@ -248,5 +248,28 @@ fn a_call_that_can_not_be_sent_costs_no_guest() {
         let long = call(&mut kept, &"x".repeat(2_000), &());
         assert_eq!(label(&long), "unstarted.rejected", "{}", long.verdict);
         assert_eq!((next(&mut kept), kept.vitals().tasks_run), (expected, expected));
+    }
+}
+
+#[test]
+fn what_a_guest_keeps_of_a_call_is_not_touched_by_the_next_one() {
+    for payloads in [Payloads::Inline, Payloads::Shared] {
+        let program =
+            Program::file(guests::native("stays")).limits(limits()).payloads(payloads.clone());
+        let loaded = Runtime::new().unwrap().load(program).unwrap();
+        let mut kept = loaded.keep(Reuse::default()).unwrap();
+        // Each longer than the last, so that the input comes to where the room was, too.
+        for round in 1..=4_u8 {
+            let input = vec![round; 100_000 * usize::from(round)];
+            let count = kept.call::<_, usize>("keeps", &input).unwrap();
+            assert_eq!(count, 2 * usize::from(round));
+        }
+        let expected: Vec<_> =
+            (1..=4).flat_map(|round| [round, round + 100]).map(|it| (it, it, true)).collect();
+        let found = kept.call::<_, Vec<(u8, u8, bool)>>("has_kept", &()).unwrap();
+        assert_eq!(found, expected, "{payloads:?}");
+        // As a result it is what it was, wherever it lies.
+        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &1).unwrap(), vec![101; 100_000]);
+        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &0).unwrap(), vec![1; 100_000]);
     }
 }
