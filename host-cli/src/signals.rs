@@ -1,10 +1,12 @@
-//! Ctrl-C and its relatives: the first asks the guest's wall to end it, a second one ends sandtrap at once.
+//! Ctrl-C and its relatives: the first asks the guest's wall to end it, a second one ends sandtrap at once. Where guests have a
+//! time of grace there is a step between: the second one takes it away from them.
 //!
 //! Nothing happens in signal context: a thread of its own reads the signals and acts on them.
 
 use std::fs;
 use std::process;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sandtrap::{StopHandle, StopReason};
@@ -13,37 +15,42 @@ use signal_hook::iterator::Signals;
 
 use crate::exit_code;
 
-/// From now on a first signal calls `drain`, a second one stops the attempts of this handle, and a third Ctrl-C ends
-/// sandtrap at once.
+/// From now on a first signal calls `drain`, a second one stops the attempts of this handle, another one takes what time of
+/// grace they have, if they have any, and the next Ctrl-C ends sandtrap at once.
 pub(crate) fn watch_in_steps(
     drain: impl Fn() + Send + 'static,
     stop: &StopHandle,
+    grace: Duration,
 ) -> anyhow::Result<()> {
-    let stop = stop.clone();
-    let mut signals_seen = 0;
-    on_signals(move |signal| {
-        signals_seen += 1;
-        match signals_seen {
-            1 => drain(),
-            2 => _ = stop.stop(reason_of(signal)),
-            _ if signal == SIGINT => process::exit(exit_code::CANCELLED.into()),
-            _ => {}
-        }
+    let mut is_draining = false;
+    let mut end = in_steps(stop, grace);
+    on_signals(move |signal| match std::mem::replace(&mut is_draining, true) {
+        false => drain(),
+        true => end(signal),
     })
 }
 
-/// From now on a signal stops the attempt of this handle, and sandtrap lives on to report it.
-pub(crate) fn watch(stop: &StopHandle) -> anyhow::Result<()> {
+/// From now on a signal stops the attempt of this handle, and sandtrap lives on to report it. Another one takes what time of
+/// grace it has, if it has any, and the next Ctrl-C ends sandtrap at once.
+pub(crate) fn watch(stop: &StopHandle, grace: Duration) -> anyhow::Result<()> {
+    on_signals(in_steps(stop, grace))
+}
+
+fn in_steps(stop: &StopHandle, grace: Duration) -> impl FnMut(i32) + Send + 'static {
     let stop = stop.clone();
-    let mut asked = false;
-    on_signals(move |signal| {
-        if signal == SIGINT && asked {
+    let (mut is_asked, mut is_pressed) = (false, grace.is_zero());
+    move |signal| {
+        if !is_asked {
+            is_asked = true;
+            stop.stop(reason_of(signal));
+        } else if !is_pressed {
+            is_pressed = true;
+            stop.stop_now(reason_of(signal));
+        } else if signal == SIGINT {
             // Native guests die with us: their own guards see to it.
             process::exit(exit_code::CANCELLED.into());
         }
-        stop.stop(reason_of(signal));
-        asked = true;
-    })
+    }
 }
 
 fn on_signals(mut act: impl FnMut(i32) + Send + 'static) -> anyhow::Result<()> {

@@ -92,6 +92,8 @@ struct Sink {
 struct Patience {
     stop: StopHandle,
     wall: Duration,
+    /// The time of grace that its guest has when it is to end.
+    grace: Duration,
     time_is_up: Option<Instant>,
     over: Option<Instant>,
 }
@@ -113,7 +115,7 @@ impl Streams {
         stdout: &Target,
         stderr: &Target,
         stop: &StopHandle,
-        wall: Duration,
+        (wall, grace): (Duration, Duration),
     ) -> anyhow::Result<Self> {
         let out = open("stdout", stdout, io::stdout())?;
         let err = match &out {
@@ -125,7 +127,7 @@ impl Streams {
             }
             _ => open("stderr", stderr, io::stderr())?,
         };
-        let patience = Patience { stop: stop.clone(), wall, time_is_up: None, over: None };
+        let patience = Patience { stop: stop.clone(), wall, grace, time_is_up: None, over: None };
         let is_seen = matches!(stderr, Target::Through) && io::stderr().is_terminal();
         let live = if is_seen { Live::Empty } else { Live::Off };
         Ok(Self { stdout: out, stderr: err, patience, loss: None, items: Items::Unheard, live })
@@ -172,7 +174,8 @@ impl Streams {
         if let (Some(sink), None) = (sink, &self.loss)
             && let Err(loss) = sink.take(bytes, &mut self.patience)
         {
-            self.patience.stop.stop(StopReason::Cancelled);
+            // What it says reaches nobody.
+            self.patience.stop.stop_now(StopReason::Cancelled);
             self.loss = Some(loss);
         }
     }
@@ -260,9 +263,13 @@ impl Patience {
     fn is_over(&mut self) -> bool {
         let now = Instant::now();
         if self.time_is_up.is_some_and(|end| now >= end) {
-            self.stop.stop(StopReason::WallTime);
+            self.stop.stop_now(StopReason::WallTime);
         }
-        self.stop.reason().is_some() && now >= *self.over.get_or_insert(now + GRACE)
+        if self.stop.reason().is_none() {
+            return false;
+        }
+        let ends = [now.checked_add(self.grace), self.time_is_up].into_iter().flatten().min();
+        now >= *self.over.get_or_insert(ends.map_or(now, |end| end.max(now)) + GRACE)
     }
 }
 
@@ -290,7 +297,8 @@ mod tests {
     fn piped(stop: &StopHandle) -> (Streams, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
         let sink = Sink { name: "stdout", file: File::from(std::os::fd::OwnedFd::from(writer)) };
-        let patience = Patience { stop: stop.clone(), wall: WALL, time_is_up: None, over: None };
+        let (wall, grace) = (WALL, Duration::ZERO);
+        let patience = Patience { stop: stop.clone(), wall, grace, time_is_up: None, over: None };
         let (items, live) = (Items::Unheard, Live::Off);
         (Streams { stdout: Some(sink), stderr: None, patience, loss: None, items, live }, reader)
     }

@@ -4,11 +4,14 @@
 //!
 //! 1. What never started is `unstarted`.
 //! 2. A stop that cut something off (output, input, result, processes) stands whatever the guest did next.
-//! 3. A SIGKILL or an interrupt is ours only if the reason was written down first.
-//! 4. The hardware fault that was seen decides, whatever signal it turned into later.
-//! 5. A signal that the guest raised itself is never a fault.
-//! 6. Testimony names panics and failed allocations; it cannot undo a fault.
-//! 7. What could not be seen is never claimed: `certain` is false then.
+//! 3. A guest that was told to end has ended for that, whatever it says or exits with, unless it gave its result or crashed.
+//! 4. A SIGKILL or an interrupt is ours only if the reason was written down first.
+//! 5. The hardware fault that was seen decides, whatever signal it turned into later.
+//! 6. A signal that the guest raised itself is never a fault.
+//! 7. Testimony names panics and failed allocations; it cannot undo a fault.
+//! 8. What could not be seen is never claimed: `certain` is false then.
+
+mod told;
 
 use crate::evidence::{
     AccessKind, Basis, Death, Denied, Ending, Evidence, Fault, Opcode, Refusal, Sender, StackState,
@@ -35,6 +38,9 @@ pub fn classify(evidence: &Evidence) -> Verdict {
     }
     if let Some(fault) = broken_channel(evidence) {
         return crash(CrashCause::Protocol { fault }, true);
+    }
+    if let Some(stop) = told::has_heeded(evidence) {
+        return Verdict::Stopped(stop);
     }
     match &evidence.ending {
         Ending::NeverStarted(refusal) => unstarted(refusal),

@@ -25,6 +25,8 @@ pub struct Evidence {
     pub testimony: Testimony,
     /// The reason written down before we ended it, if we did.
     pub stopped_by_us: Option<StopReason>,
+    /// Why its guest was told to end, if it had a time of grace and was told. It may have answered in that time.
+    pub told_to_end: Option<StopReason>,
     /// What was refused to the guest, in the order of refusal.
     pub denied: Vec<Denied>,
     /// The first memory that was refused.
@@ -68,6 +70,7 @@ impl Evidence {
             ending,
             testimony: Testimony::default(),
             stopped_by_us: None,
+            told_to_end: None,
             denied: Vec::new(),
             refused_memory: None,
             oom_kills: 0,

@@ -140,8 +140,8 @@ impl Fleet {
     }
 
     /// Drains all of them, one after another, within one time.
-    pub fn drain(&self, grace: Duration) -> Drained {
-        let until = later(Instant::now(), grace);
+    pub fn drain(&self, patience: Duration) -> Drained {
+        let until = later(Instant::now(), patience);
         let mut all = Drained::default();
         for (_, executor) in &self.crews {
             let left = until.saturating_duration_since(Instant::now());

@@ -21,7 +21,18 @@ pub struct HostContext {
     pub(crate) task: TaskId,
     pub(crate) program: Arc<str>,
     pub(crate) until: Option<Instant>,
-    pub(crate) is_over: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub(crate) caller: Arc<dyn Fn() -> Caller + Send + Sync>,
+}
+
+/// What has become of the guest that waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// It is there.
+    Waits,
+    /// It was told to end, and has some time left.
+    IsToEnd,
+    /// It has ended, or is being ended.
+    Gone,
 }
 
 impl HostContext {
@@ -41,9 +52,10 @@ impl HostContext {
     }
 
     /// Whether nobody waits for the answer any more: the guest has ended, or is to end. A function that takes long
-    /// looks from time to time, and gives up.
+    /// looks from time to time, and gives up. (A guest that was told to end and has a time of grace still gets what it asks for
+    /// in that time: this is true, and an answer reaches it.)
     pub fn is_cancelled(&self) -> bool {
-        (self.is_over)() || self.until.is_some_and(|until| until <= Instant::now())
+        (self.caller)() != Caller::Waits || self.until.is_some_and(|until| until <= Instant::now())
     }
 }
 
@@ -152,7 +164,7 @@ mod tests {
 
     fn context() -> HostContext {
         let (task, program) = (TaskId::next(), "p".into());
-        HostContext { task, program, until: None, is_over: Arc::new(|| false) }
+        HostContext { task, program, until: None, caller: Arc::new(|| Caller::Waits) }
     }
 
     fn functions() -> HostFunctions {

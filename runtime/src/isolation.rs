@@ -7,9 +7,11 @@
 //! The contract is blocking: one thread for each running cell. A stop, from any thread, goes through the
 //! [`StopHandle`], which writes the reason down before it wakes whoever does the killing.
 
+#[path = "isolation/stop.rs"]
+mod stop;
+
 use std::any::Any;
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
@@ -18,6 +20,9 @@ use crate::limits::Limits;
 use crate::permissions::GrantError;
 use crate::quantity::ByteSize;
 use crate::task::{Capture, Entry, Program, TaskId};
+
+pub(crate) use stop::Notice;
+pub use stop::{StopGuard, StopHandle, Wake};
 
 /// One kind of wall.
 pub trait Isolation: Send + Sync {
@@ -294,105 +299,6 @@ impl PartialEq for LoadError {
 impl From<GrantError> for LoadError {
     fn from(error: GrantError) -> Self {
         Self::at(Step::Accept, error.to_string()).with_errno(error.errno())
-    }
-}
-
-/// Ends attempts from outside: every one that was given this handle or a clone of it.
-#[derive(Clone, Default)]
-pub struct StopHandle {
-    shared: Arc<Mutex<StopState>>,
-}
-
-#[derive(Default)]
-struct StopState {
-    reason: Option<StopReason>,
-    wakers: Vec<(u64, Wake)>,
-    next: u64,
-}
-
-/// Called when something has happened; quick, and never in need of whoever calls.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
-impl StopHandle {
-    /// A handle for an attempt that nobody has stopped.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Writes the reason down, then wakes the wing. The first reason counts; says whether this was it.
-    pub fn stop(&self, reason: StopReason) -> bool {
-        let wakers = {
-            let mut state = self.state();
-            if state.reason.is_some() {
-                return false;
-            }
-            state.reason = Some(reason);
-            state.wakers.clone()
-        };
-        for (_, wake) in wakers {
-            wake();
-        }
-        true
-    }
-
-    /// Why the attempt is to end, if it is.
-    pub fn reason(&self) -> Option<StopReason> {
-        self.state().reason
-    }
-
-    /// For wings: calls `wake` when the attempt is stopped, at once if it already was, until the guard
-    /// is dropped. One handle may stop many attempts.
-    pub fn on_stop(&self, wake: impl Fn() + Send + Sync + 'static) -> StopGuard<'_> {
-        let wake: Wake = Arc::new(wake);
-        let (id, stopped) = {
-            let mut state = self.state();
-            let id = state.next;
-            state.next += 1;
-            state.wakers.push((id, Arc::clone(&wake)));
-            (id, state.reason.is_some())
-        };
-        if stopped {
-            wake();
-        }
-        StopGuard { handle: self, id }
-    }
-
-    /// The same, for as long as there is a clone of this handle.
-    pub(crate) fn on_stop_ever(&self, wake: impl Fn() + Send + Sync + 'static) {
-        std::mem::forget(self.on_stop(wake));
-    }
-
-    /// Has another handle stopped with this one, for the same reason, until the guard is dropped. What stops the
-    /// other one does not stop this: an attempt that hits its own limit is no reason for its neighbours to end.
-    pub fn tie(&self, other: &Self) -> StopGuard<'_> {
-        let (of, to) = (self.clone(), other.clone());
-        self.on_stop(move || {
-            to.stop(of.reason().unwrap_or(StopReason::Cancelled));
-        })
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, StopState> {
-        // A panic elsewhere can't leave these two fields half written.
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for StopHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StopHandle").field("reason", &self.reason()).finish()
-    }
-}
-
-/// Takes a wing's waker away again when dropped.
-#[derive(Debug)]
-pub struct StopGuard<'a> {
-    handle: &'a StopHandle,
-    id: u64,
-}
-
-impl Drop for StopGuard<'_> {
-    fn drop(&mut self) {
-        self.handle.state().wakers.retain(|(id, _)| *id != self.id);
     }
 }
 

@@ -15,6 +15,10 @@ pub struct Limits {
     pub on_memory_limit: OnMemoryLimit,
     /// Time by the clock on the wall, from the start of the attempt to its end.
     pub wall: Duration,
+    /// How long a guest may go on that was told to end, because its task is cancelled or its host shuts down. It is ended at
+    /// once, and told nothing, where this is no time at all, as it is unless somebody says otherwise; and where nothing can be
+    /// told to it: `docs/limits.md` says how each kind of guest is. All other limits hold meanwhile.
+    pub grace: Duration,
     /// Processor time of all threads together.
     pub cpu: Duration,
     /// How many processors its threads may use at once, a part of one included: they wait when they have had their
@@ -76,6 +80,7 @@ impl Default for Limits {
             memory: ByteSize::mib(256),
             on_memory_limit: OnMemoryLimit::Trap,
             wall: Duration::from_secs(30),
+            grace: Duration::ZERO,
             cpu: Duration::from_secs(30),
             cpus: None,
             fuel: None,
@@ -305,6 +310,7 @@ mod tests {
     fn what_only_comes_first_is_no_contradiction() {
         let never_reached = Limits {
             wall: Duration::from_millis(1),
+            grace: Duration::MAX,
             cpu: Duration::from_secs(3600),
             cpus: Some(Cpus::thousandths(4000)),
             threads: 1,

@@ -3,6 +3,7 @@
 mod limits;
 mod output;
 
+use sandtrap_protocol::ErrorReport;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Serialize;
@@ -117,6 +118,10 @@ struct EvidenceRecord {
     host_oom: Option<&'static str>,
     device_out_of_memory: Option<u64>,
     stopped_by_us: Option<&'static str>,
+    /// Why it was told to end, if it had a time of grace and was told.
+    told_to_end: Option<&'static str>,
+    /// The error that its task returned, whatever the verdict makes of it.
+    error: Option<ErrorRecord>,
     denied: Vec<String>,
     fault: Option<FaultRecord>,
     errno: Option<i32>,
@@ -129,6 +134,12 @@ struct EvidenceRecord {
 struct RefusedRecord {
     wanted_bytes: Option<u64>,
     limit_bytes: u64,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct ErrorRecord {
+    message: String,
+    chain: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -277,6 +288,8 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         host_oom: facts.host_oom.map(Basis::name),
         device_out_of_memory: facts.device_out_of_memory,
         stopped_by_us: facts.stopped_by_us.map(|reason| reason.name()),
+        told_to_end: facts.told_to_end.map(|reason| reason.name()),
+        error: facts.error.as_ref().map(error_record),
         denied: facts.denied.iter().map(Denied::to_string).collect(),
         fault: None,
         errno: None,
@@ -342,6 +355,10 @@ fn refused_record(refused: RefusedMemory) -> RefusedRecord {
 
 fn exception_record(thrown: &Thrown) -> ExceptionRecord {
     ExceptionRecord { tag: thrown.tag.clone(), values: thrown.values.clone() }
+}
+
+fn error_record(error: &ErrorReport) -> ErrorRecord {
+    ErrorRecord { message: error.message.clone(), chain: error.chain.clone() }
 }
 
 fn fault_record(fault: &Fault) -> FaultRecord {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandtrap_protocol::ErrorReport;
 use serde::de::DeserializeOwned;
 
 use crate::core_dump::CoreDump;
@@ -125,6 +126,10 @@ pub struct Facts {
     pub ending: Ending,
     /// The reason written down before we ended it, if we did.
     pub stopped_by_us: Option<StopReason>,
+    /// Why its guest was told to end, if it had a time of grace and was told. It may have answered in that time.
+    pub told_to_end: Option<StopReason>,
+    /// The error that its task returned, whatever the verdict makes of it.
+    pub error: Option<ErrorReport>,
     /// What was refused to it.
     pub denied: Vec<Denied>,
     /// Memory that was refused.
@@ -163,6 +168,7 @@ impl Report {
             ending,
             testimony,
             stopped_by_us,
+            told_to_end,
             denied,
             refused_memory,
             oom_kills,
@@ -187,6 +193,8 @@ impl Report {
             source,
             ending,
             stopped_by_us,
+            told_to_end,
+            error: testimony.error,
             denied,
             refused_memory,
             oom_kills,

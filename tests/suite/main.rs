@@ -20,6 +20,8 @@ mod file_limits;
 mod files;
 mod forks;
 mod forks_restless;
+mod grace;
+mod grace_roads;
 mod hooks;
 mod host_functions;
 mod hostile;

@@ -121,11 +121,31 @@ impl Context {
         self.end.map(|end| end.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether nobody waits for the result any more: there is no time left, or the host has said so. sandtrap's own host says
-    /// nothing, but ends the guest of a call that was cancelled. What is asked for often may be asked for rarely: each time is
-    /// a call of the system.
+    /// Whether nobody waits for the result any more: there is no time left, or the host has said so. Then this call has what is
+    /// left of its time of grace (`Limits::grace` of its host; without one nothing is said, and the guest ended at once): it
+    /// puts in order what others are to find so, and returns. A result that comes in that time counts as ever, and an error
+    /// says how far it got.
+    ///
+    /// It may be asked as often as one likes: that is a look at the clock, and the host is asked once in a millisecond. What
+    /// comes less often than some thousand times in a second need not be counted out.
+    ///
+    /// ```no_run
+    /// # use sandtrap_guest::{Context, task};
+    /// #[task]
+    /// fn sum(numbers: Vec<u64>, cx: &mut Context) -> Result<u64, std::io::Error> {
+    ///     let mut sum = 0;
+    ///     for number in numbers {
+    ///         if cx.cancelled() {
+    ///             return Err(std::io::Error::other("nobody waits for it any more"));
+    ///         }
+    ///         sum += number;
+    ///     }
+    ///     Ok(sum)
+    /// }
+    /// # fn main() {}
+    /// ```
     pub fn cancelled(&self) -> bool {
-        let is_late = self.end.is_some_and(|end| end <= Instant::now());
-        is_late || self.has_host && inbox::is_cancelled(self.id)
+        let now = Instant::now();
+        self.end.is_some_and(|end| end <= now) || self.has_host && inbox::is_cancelled(self.id, now)
     }
 }

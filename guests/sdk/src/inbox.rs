@@ -1,6 +1,8 @@
 //! What the host sends, frame by frame. The host is trusted here: it has made this guest, and can end it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use sandtrap_protocol::{Codec, Hope, LENGTH_BYTES, MAX_HEAD, Tail, ToGuest, decode_to_guest};
 
@@ -20,8 +22,6 @@ pub(crate) enum Order {
     Call { id: u64, codec: Codec, time_left: u64, function: Named, input: Blob },
     /// It answers a question: with a value, or with words that say why there is none.
     Reply { id: u64, is_result: bool, codec: Codec, value: Vec<u8> },
-    /// It waits no longer for this call.
-    Cancel { id: u64 },
     /// There will be nothing more.
     Shutdown,
     /// What is not known here.
@@ -43,7 +43,16 @@ pub(crate) struct Inbox {
     seen: Vec<Order>,
     /// Whether it is worth while to watch for a call.
     hope: Hope,
+    /// For which call it was last looked whether anything has come, and when.
+    looked: Option<(u64, Instant)>,
 }
+
+/// A process looks no more often than that whether its call was cancelled: a look is some calls of the system. To a module
+/// it is one of its host's, which costs no more than to ask for the time.
+const PAUSE: Duration = Duration::from_millis(if cfg!(unix) { 1 } else { 0 });
+
+/// The last call that the host has cancelled. They are numbered from 1.
+static CANCELLED: AtomicU64 = AtomicU64::new(0);
 
 static INBOX: Mutex<Option<Inbox>> = Mutex::new(None);
 
@@ -72,17 +81,12 @@ pub(crate) fn answer(question: u64) -> Option<(bool, Codec, Vec<u8>)> {
 }
 
 /// Whether the host has cancelled this call. Waits for nothing.
-pub(crate) fn is_cancelled(call: u64) -> bool {
+pub(crate) fn is_cancelled(call: u64, now: Instant) -> bool {
     // While another thread waits for the host, the news comes to that one.
-    let Ok(mut inbox) = INBOX.try_lock() else { return false };
-    let inbox = inbox.get_or_insert_with(Inbox::new);
-    while inbox.look() {
-        match inbox.read() {
-            Some(order) => inbox.seen.push(order),
-            None => break,
-        }
+    if let Ok(mut inbox) = INBOX.try_lock() {
+        inbox.get_or_insert_with(Inbox::new).look_for_news(call, now);
     }
-    inbox.seen.iter().any(|order| matches!(order, Order::Cancel { id } if *id == call))
+    CANCELLED.load(Ordering::Relaxed) == call
 }
 
 fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
@@ -110,6 +114,21 @@ impl Inbox {
             placed: None,
             seen: Vec::new(),
             hope: Hope::default(),
+            looked: None,
+        }
+    }
+
+    /// Takes what has come, if that was not done a moment ago for this call.
+    fn look_for_news(&mut self, call: u64, now: Instant) {
+        if self.looked.is_some_and(|(of, at)| of == call && now < at + PAUSE) {
+            return;
+        }
+        self.looked = Some((call, now));
+        while self.look() {
+            match self.read() {
+                Some(order) => self.seen.push(order),
+                None => break,
+            }
         }
     }
 
@@ -181,7 +200,10 @@ impl Inbox {
             ToGuest::HostReply { id, is_result, codec } => {
                 Order::Reply { id, is_result, codec, value: Vec::new() }
             }
-            ToGuest::Cancel { id } => Order::Cancel { id },
+            ToGuest::Cancel { id } => {
+                CANCELLED.store(id, Ordering::Relaxed);
+                Order::Other
+            }
             ToGuest::Placed { at, length } => {
                 self.placed = Some((at, length));
                 Order::Other
@@ -209,7 +231,7 @@ impl Inbox {
                 }
             }
             Order::Reply { value: into, .. } => *into = value,
-            Order::Hello | Order::Cancel { .. } | Order::Shutdown | Order::Other => {}
+            Order::Hello | Order::Shutdown | Order::Other => {}
         }
         Some(order)
     }

@@ -238,7 +238,7 @@ pub(crate) fn go_on() -> bool {
             }
             Order::Shutdown => break,
             // A host of another version ends this guest when it hears of ours.
-            Order::Hello | Order::Reply { .. } | Order::Cancel { .. } | Order::Other => {}
+            Order::Hello | Order::Reply { .. } | Order::Other => {}
         }
     }
     was_heard

@@ -25,6 +25,12 @@ pub(crate) struct LimitArgs {
     #[arg(default_value = time_text(Limits::default().wall))]
     wall: Duration,
 
+    /// How long a guest may go on that was told to end: by Ctrl-C, or by who shuts sandtrap down. A function's guest is told by
+    /// its channel, a process that is run by SIGTERM; a module that is run can't be told, and ends at once. A second Ctrl-C
+    /// ends it at once [default: no time]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
+    grace: Option<Duration>,
+
     /// Processor time of all threads together
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     #[arg(default_value = time_text(Limits::default().cpu))]
@@ -96,6 +102,11 @@ enum OnMemoryLimitArg {
 }
 
 impl LimitArgs {
+    /// The time of grace, if it was said.
+    pub(super) fn grace(&self) -> Option<Duration> {
+        self.grace
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             memory: self.memory,
@@ -104,6 +115,7 @@ impl LimitArgs {
                 OnMemoryLimitArg::Refuse => OnMemoryLimit::Refuse,
             },
             wall: self.wall,
+            grace: self.grace.unwrap_or(Limits::default().grace),
             cpu: self.cpu,
             cpus: self.cpus,
             fuel: self.fuel,
@@ -150,13 +162,14 @@ mod tests {
 
     #[test]
     fn every_flag_reaches_its_own_limit() {
-        let line = "x --memory 1MiB --wall 2s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB --stdin-bytes 14MiB \
+        let line = "x --memory 1MiB --wall 2s --grace 1s --cpu 3s --fuel 4 --stack 5MiB --output 6MiB --stdin-bytes 14MiB \
                     --result 7MiB --processes 8 --threads 11 --open-files 9 --file-bytes 10MiB --cpus 1.5 --scratch 12MiB --scratch-files 13 --on-memory-limit refuse";
         let line = Line::parse_from(line.split_whitespace());
         let expected = Limits {
             memory: ByteSize::mib(1),
             on_memory_limit: OnMemoryLimit::Refuse,
             wall: Duration::from_secs(2),
+            grace: Duration::from_secs(1),
             cpu: Duration::from_secs(3),
             cpus: Some(Cpus::thousandths(1500)),
             fuel: Some(4),

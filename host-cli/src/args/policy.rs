@@ -1,6 +1,6 @@
 //! The flags that bound a guest, whichever verb runs it.
 
-use sandtrap::{Policy, Wall};
+use sandtrap::{ExecutorSettings, Policy, Wall};
 
 use super::compile::CompileArgs;
 use super::grants::GrantArgs;
@@ -20,6 +20,11 @@ pub(crate) struct PolicyArgs {
 }
 
 impl PolicyArgs {
+    /// Has an executor give its tasks the time of grace that was said here, if one was: flags count more than a file.
+    pub(crate) fn grace_of(&self, settings: &mut ExecutorSettings) {
+        settings.pool.grace = self.limits.grace().or(settings.pool.grace);
+    }
+
     /// What they say together, behind this wall or, where the guest's content says which, behind any. Limits that fight
     /// are wrong usage of the verb.
     pub(crate) fn policy(&self, verb: &str, wall: Option<Wall>) -> Result<Policy, clap::Error> {

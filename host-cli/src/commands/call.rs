@@ -22,7 +22,8 @@ const MOST_CHECKED: u64 = 16 * 1024 * 1024;
 
 /// Calls the function, prints what it returns, and gives the exit code of the verdict.
 pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
-    let executor = settings::of_one(&args.attempts, true)?;
+    let mut executor = settings::of_one(&args.attempts, true)?;
+    executor.iter_mut().for_each(|settings| args.policy.grace_of(settings));
     if args.show_policy {
         let policy = args.policy.policy("call", None)?;
         streams::print(&render::policy(&policy, None, args.attempts.rows()))?;

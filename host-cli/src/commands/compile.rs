@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sandtrap::{Limits, Program, Runtime, StopHandle, Wall};
@@ -21,7 +22,7 @@ pub(crate) fn compile(args: &CompileVerbArgs) -> anyhow::Result<u8> {
     let program = args.compile.apply(program);
     let stop = StopHandle::new();
     let runtime = args.compile.runtime()?;
-    signals::watch(&stop)?;
+    signals::watch(&stop, Duration::ZERO)?;
     let draft = draft_beside(&target)?;
     let compiled = write(&runtime, &program, &stop, &draft);
     let renamed = match &compiled {

@@ -20,7 +20,8 @@ use crate::streams::Items;
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let wall = args.within.map(Wall::from);
     let policy = args.policy.policy("run", wall)?;
-    let executor = executor(args)?;
+    let mut executor = executor(args)?;
+    executor.iter_mut().for_each(|settings| args.policy.grace_of(settings));
     if args.show_policy {
         streams::print(&render::policy(&policy, wall, args.attempts.rows()))?;
         return Ok(0);

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use sandtrap::{
@@ -49,9 +50,11 @@ impl Session<'_> {
         task.stdout = if wanted { Capture::Keep } else { Capture::Discard };
 
         let stop = StopHandle::new();
-        let streams = Arc::new(Mutex::new(self.open_streams(&program, &stop)?));
+        let set = self.executor.as_ref().and_then(|settings| settings.pool.grace);
+        let grace = set.unwrap_or(program.policy().limits.grace);
+        let streams = Arc::new(Mutex::new(self.open_streams(&program, grace, &stop)?));
         let runtime = self.compile.runtime()?;
-        signals::watch(&stop)?;
+        signals::watch(&stop, grace)?;
         let report = match &self.executor {
             None => runtime.run_with(program, &task, &stop, &mut *lock(&streams)),
             Some(settings) => {
@@ -104,11 +107,16 @@ impl Session<'_> {
     }
 
     /// With `--json` the guest's output is in the report, unless it was sent somewhere by name.
-    fn open_streams(&self, program: &Program, stop: &StopHandle) -> anyhow::Result<Streams> {
+    fn open_streams(
+        &self,
+        program: &Program,
+        grace: Duration,
+        stop: &StopHandle,
+    ) -> anyhow::Result<Streams> {
         let usual = if self.report.json { Target::Null } else { Target::Through };
         let stdout = self.streams.stdout.as_ref().unwrap_or(&usual);
         let stderr = self.streams.stderr.as_ref().unwrap_or(&usual);
-        Streams::open(stdout, stderr, stop, program.policy().limits.wall)
+        Streams::open(stdout, stderr, stop, (program.policy().limits.wall, grace))
             .map(|streams| streams.with_items(self.items))
     }
 

@@ -140,7 +140,12 @@ pub(super) const CANCELLED: Page = Page {
         "Ctrl-C at the terminal.",
         "A reader that had enough: `sandtrap run … | head -1`. This one ends without a diagnosis.",
     ],
-    advice: &["Run it again.", "A second Ctrl-C ends sandtrap at once, without a report."],
+    advice: &[
+        "Run it again.",
+        "Give it time to put things in order: --grace 5s. A function's guest is told by its channel, a process that is run by \
+         SIGTERM; what it says or exits with in that time stands in the report.",
+        "A second Ctrl-C ends sandtrap at once, without a report; or takes the time of grace away, if there is one.",
+    ],
 };
 
 pub(super) const SHUTDOWN: Page = Page {
@@ -155,6 +160,7 @@ pub(super) const SHUTDOWN: Page = Page {
     ],
     advice: &[
         "Run it again, once the host is back.",
+        "Give it time to put things in order: --grace 5s.",
         "Under nohup a closed terminal is ignored, as it should be.",
     ],
 };

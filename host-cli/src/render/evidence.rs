@@ -8,6 +8,9 @@ use sandtrap::{
 
 use super::plain;
 
+/// By it a process that is run is told to end.
+const SIGTERM: i32 = 15;
+
 /// The facts in one line. What never started has some only if the system gave a reason.
 pub(super) fn line(report: &Report) -> Option<String> {
     let facts = &report.facts;
@@ -76,6 +79,9 @@ fn signalled(death: &Death, facts: &Facts) -> String {
         return if same { text } else { format!("{text}, which ended as {signal}") };
     }
     let sender = match death.sender {
+        Sender::Process(_) if facts.told_to_end.is_some() && signal.number() == SIGTERM => {
+            "sandtrap".to_owned()
+        }
         Sender::Process(0) => "a process outside of its cage".to_owned(),
         Sender::Process(pid) => format!("process {pid}"),
         Sender::Itself => "the guest itself".to_owned(),
@@ -134,14 +140,17 @@ fn trapped(cause: &TrapCause) -> String {
 /// The limit or the wish behind a stop. Some limits are watched by the kernel or the engine alone, so the
 /// verdict is asked where nothing was written down.
 fn why_stopped(report: &Report) -> Option<String> {
-    let limits = &report.limits;
-    match (&report.verdict, report.facts.stopped_by_us) {
+    let (facts, limits) = (&report.facts, &report.limits);
+    match (&report.verdict, facts.stopped_by_us) {
         (Verdict::Stopped(_), Some(StopReason::Threads)) => {
             Some(format!("at the threads limit of {}", limits.threads))
         }
         (Verdict::Stopped(_), Some(StopReason::Scratch)) => {
             let (room, files) = (limits.scratch, limits.scratch_files);
             Some(format!("at the limits of its scratch, {room} and {files} files"))
+        }
+        (Verdict::Stopped(Stop::Cancelled | Stop::Shutdown), by) if facts.told_to_end.is_some() => {
+            Some(told(facts, by, limits))
         }
         (Verdict::Stopped(_), Some(StopReason::Silence)) => {
             Some("as it gave no sign of life for too long".to_owned())
@@ -155,6 +164,28 @@ fn why_stopped(report: &Report) -> Option<String> {
         (_, Some(reason)) => Some(format!("being stopped already ({})", reason.name())),
         (_, None) => None,
     }
+}
+
+/// What a guest did that was told to end.
+fn told(facts: &Facts, by: Option<StopReason>, limits: &Limits) -> String {
+    let end = match by {
+        Some(StopReason::WallTime) => {
+            format!("ended at its wall limit of {}", show_duration(limits.wall))
+        }
+        Some(StopReason::CpuTime) => {
+            format!("ended at its cpu limit of {}", show_duration(limits.cpu))
+        }
+        Some(StopReason::Silence) => "ended as it gave no sign of life for too long".to_owned(),
+        Some(_) => {
+            let grace = show_duration(limits.grace);
+            format!("was still there when its grace, {grace} at most, was over")
+        }
+        None => match &facts.error {
+            Some(error) => format!("said `{}`", plain(&error.message)),
+            None => "ended by itself".to_owned(),
+        },
+    };
+    format!("told to end, and {end}")
 }
 
 fn at_limit(stop: Stop, limits: &Limits) -> String {

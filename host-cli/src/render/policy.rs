@@ -1,6 +1,7 @@
 //! What `--show-policy` prints: everything that would hold for a guest.
 
 use std::fmt::{Display, Write as _};
+use std::time::Duration;
 
 use sandtrap::{
     Access, DirGrant, GuardMode, Guarding, Limits, Network, Policy, Profile, Trust, Wall,
@@ -28,6 +29,7 @@ pub(crate) fn policy(
                 ("memory", limits.memory.to_string()),
                 ("on-memory-limit", limits.on_memory_limit.name().to_owned()),
                 ("wall", show_duration(limits.wall)),
+                ("grace", grace(limits.grace)),
                 ("cpu", show_duration(limits.cpu)),
                 ("cpus", or(limits.cpus, "all")),
                 ("fuel", or(limits.fuel, "not counted")),
@@ -82,6 +84,13 @@ pub(crate) fn policy(
         }
     }
     text
+}
+
+fn grace(grace: Duration) -> String {
+    match grace.is_zero() {
+        true => "none: a guest that is to end is ended at once".to_owned(),
+        false => show_duration(grace),
+    }
 }
 
 /// A limit that need not be there.

@@ -167,3 +167,43 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
     running.close_stdin();
     assert_eq!(running.finish().code, Some(0));
 }
+
+/// A program that waits for SIGTERM, and then does as it is told.
+fn heeding(how: &str, grace: &str, file: &Path) -> Running {
+    let flags = ["--grace", grace, "--report", text_of(file)];
+    let command = run_command(&flags, &guest(Wall::Native, "heeds_sigterm"), &[how]);
+    let mut running = Running::start(command);
+    assert_eq!(running.hear(6), b"ready\n");
+    running
+}
+
+#[test]
+fn ctrl_c_leaves_a_guest_its_time_of_grace() {
+    let (_folder, file) = report_files::place();
+    let running = heeding("7", "1h", &file);
+    running.signal(Signal::SIGINT);
+    let ran = running.finish();
+    assert_eq!((ran.code, ran.label()), (Some(130), "stopped.cancelled"), "{ran:?}");
+    assert!(ran.stderr.contains("told to end, and ended by itself"), "{ran:?}");
+    let report = report_files::read(&file);
+    assert_eq!(report["output"]["stdout"], "ready\ntold\n");
+    assert_eq!(report["evidence"]["told_to_end"], "cancelled");
+    assert_eq!(report["evidence"]["exit_code"], 7);
+    assert_eq!(report["limits"]["grace_us"], 3_600_000_000_u64);
+}
+
+#[test]
+fn a_second_ctrl_c_takes_the_time_of_grace_away() {
+    let (_folder, file) = report_files::place();
+    let mut running = heeding("never", "1h", &file);
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.hear(5), b"told\n");
+    running.signal(Signal::SIGTERM);
+    let ran = running.finish();
+    assert_eq!((ran.code, ran.label()), (Some(130), "stopped.cancelled"), "{ran:?}");
+    let evidence = &report_files::read(&file)["evidence"];
+    assert_eq!(
+        (&evidence["signal"], &evidence["stopped_by_us"]),
+        (&"SIGKILL".into(), &"cancelled".into())
+    );
+}

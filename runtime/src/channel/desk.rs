@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::host::{Granted, HostContext, HostFunction, HostFunctions};
-use crate::isolation::{Attempt, StopHandle};
+use crate::host::{Caller, Granted, HostContext, HostFunction, HostFunctions};
+use crate::isolation::{Attempt, Notice, StopHandle};
 use crate::payload::Payload;
 
 use super::clerks;
@@ -66,11 +66,13 @@ impl Shared {
 }
 
 impl Desk {
-    /// Serves calls of these functions. `wake` is called from another thread when an answer is there.
+    /// Serves calls of these functions. `wake` is called from another thread when an answer is there. They hear of the notice
+    /// that a guest with a time of grace is given.
     pub(crate) fn open(
         granted: &Granted,
         attempt: &Attempt<'_>,
         stop: &StopHandle,
+        notice: Option<Notice>,
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::<Shared>::default();
@@ -79,8 +81,12 @@ impl Desk {
             task: attempt.task.clone(),
             program: Arc::clone(&granted.program),
             until: attempt.began.checked_add(attempt.limits.wall),
-            is_over: Arc::new(move || {
-                seen.is_over.load(Ordering::Relaxed) || stop.reason().is_some()
+            caller: Arc::new(move || {
+                if seen.is_over.load(Ordering::Relaxed) || stop.reason().is_some() {
+                    return Caller::Gone;
+                }
+                let is_told = notice.as_ref().and_then(Notice::reason).is_some();
+                if is_told { Caller::IsToEnd } else { Caller::Waits }
             }),
         };
         let service = Service { granted: granted.functions.clone(), context, wake: Arc::new(wake) };
@@ -154,7 +160,7 @@ impl Service {
         let (context, wake, shared) =
             (self.context.clone(), Arc::clone(&self.wake), Arc::clone(shared));
         let job = move || {
-            if (context.is_over)() {
+            if (context.caller)() == Caller::Gone {
                 return;
             }
             let Asked { function: name, input, .. } = call;

@@ -24,7 +24,7 @@ fn desk(functions: HostFunctions) -> (Desk, Receiver<()>, StopHandle) {
     };
     // A test that is done hears no more.
     let wake = move || tell.lock().unwrap().send(()).unwrap_or_default();
-    (Desk::open(&granted, &attempt, &stop, wake), told, stop)
+    (Desk::open(&granted, &attempt, &stop, None, wake), told, stop)
 }
 
 fn call(id: u64, function: &str) -> Asked {

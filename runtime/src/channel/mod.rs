@@ -6,10 +6,12 @@ mod desk;
 mod outbox;
 mod streams;
 mod vessel;
+mod warning;
 mod witness;
 
 pub(crate) use desk::Desk;
 pub(crate) use outbox::{Outbox, Turn};
 pub(crate) use streams::{Stream, Streams};
 pub(crate) use vessel::results_in;
+pub(crate) use warning::Warning;
 pub(crate) use witness::{Placed, Witness};

@@ -165,6 +165,14 @@ impl Outbox {
         }
     }
 
+    /// Tells a guest that nobody waits for this call any more.
+    pub(crate) fn cancel(&mut self, id: u64) {
+        // A frame of one number always fits.
+        if let Ok(frame) = encode(&ToGuest::Cancel { id }) {
+            self.add(frame);
+        }
+    }
+
     /// Replies that are not taken yet.
     pub(crate) fn replies(&self) -> usize {
         self.replies

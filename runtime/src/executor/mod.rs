@@ -124,9 +124,10 @@ impl Executor {
         self.pool.reset();
     }
 
-    /// Takes on nothing more, and lets what runs end until `grace` is over; then stops it. Blocks.
-    pub fn drain(&self, grace: Duration) -> Drained {
-        self.pool.drain(grace)
+    /// Takes on nothing more, and lets what runs end until `patience` is over; then stops it, and gives it what
+    /// time of grace its limits say. Blocks.
+    pub fn drain(&self, patience: Duration) -> Drained {
+        self.pool.drain(patience)
     }
 }
 

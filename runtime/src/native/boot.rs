@@ -47,7 +47,7 @@ impl NativeCell {
         let attempt = Attempt { task: &task, entry: &entry, limits, stdout, began, silence: None };
         let (own, woken) = (process.leash.stop.clone(), Arc::clone(&process.leash.bell));
         let _tied = stop.tie(&own);
-        let desk = Desk::open(&image.granted, &attempt, &own, move || woken.ring());
+        let desk = Desk::open(&image.granted, &attempt, &own, None, move || woken.ring());
         let mut witness = Witness::of_greeting(&attempt);
         if process.offer.is_some() {
             witness.has_offered_lane();

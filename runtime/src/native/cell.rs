@@ -19,10 +19,10 @@ use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
+use crate::channel::{Desk, Outbox, Streams, Turn, Warning, Witness};
 use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Refusal, StopReason};
-use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals, Wake};
+use crate::isolation::{Attempt, Cell, Ear, LoadError, Notice, StopHandle, Vitals, Wake};
 use crate::limits::Limits;
 use crate::start::Start;
 use crate::task::{Entry, Stdin};
@@ -226,7 +226,8 @@ impl NativeCell {
             Some(process) => process.leash.clone(),
             None => Leash::new()?,
         };
-        let _tied = callers.tie(&leash.stop);
+        // Until there is somebody who could be told anything, there is nobody to give time to.
+        let mut tied = callers.tie(&leash.stop);
         let (mut process, before, feed) = match at_hand {
             Some(mut process) => {
                 self.listen_anew(&process, begun.is_some());
@@ -252,11 +253,17 @@ impl NativeCell {
                 }
             }
         };
-        let pid = process.launched.pid.unsigned_abs();
-        ear.hear(Event::Started { pid });
+        let notice = (!attempt.limits.grace.is_zero()).then(Notice::default);
+        if let Some(notice) = &notice {
+            let bell = Arc::clone(&process.leash.bell);
+            tied = callers.tie_with_notice(&process.leash.stop, notice, move || bell.ring());
+        }
+        let _tied = tied;
+        ear.hear(Event::Started { pid: process.launched.pid.unsigned_abs() });
         let woken = Arc::clone(&process.leash.bell);
-        let desk =
-            Desk::open(&self.image.granted, attempt, &process.leash.stop, move || woken.ring());
+        let wake = move || woken.ring();
+        let stop = &process.leash.stop;
+        let desk = Desk::open(&image.granted, attempt, stop, notice.clone(), wake);
         let outbox = match process.has_placed(large_input(attempt)) {
             true => Outbox::of_placed(attempt, turn, granted).map_err(LoadError::into_refusal)?,
             false => sent,
@@ -275,7 +282,9 @@ impl NativeCell {
         }
         let piece = std::mem::take(&mut self.piece);
         let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
+        let warning = Warning::of(attempt, turn, notice);
         let pump = Pump::new(attempt, &process, until, before.cpu).going_on(begun).feeding(feed);
+        let pump = pump.warning(warning);
         let mut served = pump.run(talk);
         if let Some(unsent) = served.unsent.take() {
             return Err(unsent.into_refusal());

@@ -105,9 +105,14 @@ impl Family {
     /// Kills one of them, if it is still there. Nobody else can have its number: it is taken from here before it is
     /// reaped.
     pub(super) fn kill(&self, pid: i32) {
+        self.send(pid, libc::SIGKILL);
+    }
+
+    /// Sends one of them this signal.
+    pub(super) fn send(&self, pid: i32, signal: libc::c_int) {
         let members = self.members();
         if members.alive.contains_key(&pid) {
-            super::sys::send(pid, libc::SIGKILL);
+            super::sys::send(pid, signal);
         }
     }
 

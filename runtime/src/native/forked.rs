@@ -96,7 +96,7 @@ impl Launch<'_> {
         let entry = Entry::Command { args: Vec::new(), stdin: Stdin::Null };
         let attempt =
             Attempt { task: &task, entry: &entry, limits: &limits, stdout, began, silence: None };
-        let desk = Desk::open(&image.granted, &attempt, &stop, move || woken.ring());
+        let desk = Desk::open(&image.granted, &attempt, &stop, None, move || woken.ring());
         let (streams, witness) = (Streams::new(&attempt), Witness::of_warm_up(&attempt));
         let mut deaf = Deaf;
         let talk = Talk::new(streams, witness, Outbox::default(), desk, &mut deaf, Vec::new());

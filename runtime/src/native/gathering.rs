@@ -57,7 +57,7 @@ pub(super) fn all(
     before: Before,
     host_kills: HostKills,
 ) -> Evidence {
-    let Served { streams, mut witness, finish, .. } = served;
+    let Served { streams, mut witness, finish, told, .. } = served;
     let mut evidence = match finish {
         Finish::Answered => answered(attempt, process, before),
         Finish::Ended { is_lost } => {
@@ -65,6 +65,7 @@ pub(super) fn all(
         }
     };
     evidence.stopped_by_us = process.leash.stop.reason();
+    evidence.told_to_end = told;
     if is_unexplained(&evidence) {
         evidence.host_oom = host_kills.took(process.launched.pid);
     }

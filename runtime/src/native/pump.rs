@@ -6,6 +6,7 @@
 //! guest can be stuck on us.
 
 mod ends;
+mod grace;
 mod inputs;
 mod lanes;
 mod talk;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use crate::channel::Outbox;
+use crate::channel::{Outbox, Warning};
 use crate::evidence::StopReason;
 use crate::isolation::Attempt;
 
@@ -78,6 +79,8 @@ pub(super) struct Pump<'a> {
     near: Option<&'a Presence>,
     /// What fills its stdin, if we do.
     feed: Option<Feed>,
+    /// What it is told before it is ended, where it has time then.
+    warning: Warning,
 }
 
 /// Which of the three pipes.
@@ -125,6 +128,7 @@ impl<'a> Pump<'a> {
             is_laid: false,
             near: process.launched.presence.as_ref(),
             feed: None,
+            warning: Warning::default(),
         }
     }
 
@@ -145,10 +149,11 @@ impl<'a> Pump<'a> {
             self.process.leash.stop.stop(reason);
         }
         if self.has_answered(&mut talk, open) {
-            return talk.over(Finish::Answered, false);
+            return self.over(talk, Finish::Answered, false);
         }
         loop {
             talk.desk.collect(&mut talk.outbox);
+            self.keep_grace(&mut talk);
             let has_taken = self.send(&mut talk.outbox);
             self.note_life(has_taken || talk.desk.is_waiting());
             if talk.outbox.is_unsendable() {
@@ -173,7 +178,7 @@ impl<'a> Pump<'a> {
                 break;
             }
             if self.has_answered(&mut talk, open) {
-                return talk.over(Finish::Answered, false);
+                return self.over(talk, Finish::Answered, false);
             }
             // A tracee is there until its tracer has taken its end.
             let launched = &self.process.launched;
@@ -186,12 +191,12 @@ impl<'a> Pump<'a> {
             while open[source as usize] && self.read(source, &mut talk) == Piece::Taken {}
         }
         if self.until == Until::Served && self.has_answered(&mut talk, open) {
-            return talk.over(Finish::Answered, false);
+            return self.over(talk, Finish::Answered, false);
         }
         self.look_into_scratch();
         self.look_at_input();
         let is_unread = self.is_unread(&talk);
-        talk.over(Finish::Ended { is_lost: looks_without_it == MOST_LOOKS }, is_unread)
+        self.over(talk, Finish::Ended { is_lost: looks_without_it == MOST_LOOKS }, is_unread)
     }
 
     fn note_life(&mut self, is_alive: bool) {
@@ -271,7 +276,10 @@ impl<'a> Pump<'a> {
         let threads = processors().min(limits.threads);
         let cpu = limits.cpu.saturating_sub(self.most_cpu(now)) / threads;
         let held = self.near.map_or(MOST_LOOK, |near| near.is_left(now).unwrap_or_default());
-        wall.min(self.silence_left(now)).min(cpu.clamp(LEAST_LOOK, MOST_LOOK)).min(held)
+        wall.min(self.silence_left(now))
+            .min(self.grace_left(now))
+            .min(cpu.clamp(LEAST_LOOK, MOST_LOOK))
+            .min(held)
     }
 
     fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {

@@ -43,6 +43,8 @@ use crate::order::Order;
 use crate::report::Report;
 use crate::supervisor;
 
+use shared::Promptly;
+
 pub(crate) use awaiting::{Bell, wait};
 pub(crate) use holding::bytes_of;
 pub use results::{AsCompleted, InOrder};
@@ -159,14 +161,21 @@ impl Pool {
         self.shared.reset();
     }
 
-    /// Takes on nothing more, hands back what waits, and lets what runs end until `grace` is over; then stops it. Blocks.
-    pub fn drain(&self, grace: Duration) -> Drained {
-        self.shared.drain(Instant::now().checked_add(grace))
+    /// Takes on nothing more, hands back what waits, and lets what runs end until `patience` is over; then stops it, and gives it
+    /// what time of grace its limits say. Blocks.
+    pub fn drain(&self, patience: Duration) -> Drained {
+        self.shared.drain(Instant::now().checked_add(patience), Promptly::InItsTime)
     }
 
-    /// Stops what runs, hands back what waits, and ends all workers. Blocks until each task has its report.
+    /// Stops what runs, hands back what waits, and ends all workers. Blocks until each task has its report, which those that
+    /// have a time of grace may have at the end of that.
     pub fn shut_down(&self) -> Drained {
-        self.shared.drain(Some(Instant::now()))
+        self.shared.drain(Some(Instant::now()), Promptly::InItsTime)
+    }
+
+    /// The same, and nobody has any time left: also those that another thread's [`shut_down`](Self::shut_down) waits for.
+    pub fn shut_down_now(&self) -> Drained {
+        self.shared.drain(Some(Instant::now()), Promptly::AtOnce)
     }
 }
 

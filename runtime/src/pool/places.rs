@@ -64,7 +64,10 @@ impl State {
         Next { key, order, promise, returns }: Next,
         now: Instant,
     ) -> Begun {
-        let limits = shared.source.limits(&order, now);
+        let mut limits = shared.source.limits(&order, now);
+        if let Some(grace) = shared.settings.grace.filter(|_| order.task.limits.is_none()) {
+            limits.grace = grace;
+        }
         let since = promise.since;
         let (order, stop) = (Arc::new(order), StopHandle::new());
         let due = now.checked_add(limits.wall.saturating_add(shared.settings.patience));

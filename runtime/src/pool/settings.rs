@@ -46,9 +46,12 @@ pub struct PoolSettings {
     pub unread: ByteSize,
     /// How soon and how often workers that died are started again.
     pub restart: RestartSettings,
-    /// A worker that is this late after its task's wall time, or after it was told to stop, is told to stop, and given up
+    /// A worker that is this late after its task's wall time, or after it was told to stop and its task's time of grace, is told to stop, and given up
     /// when it is late once more.
     pub patience: Duration,
+    /// How long a task may go on that was told to end ([`Limits::grace`](crate::Limits::grace)), where it brings no limits of its
+    /// own; as long as its program's limits say if this is `None`.
+    pub grace: Option<Duration>,
     /// Who is told of everything.
     pub telemetry: Telemetry,
 }
@@ -76,6 +79,7 @@ impl PoolSettings {
             unread: ByteSize::mib(256),
             restart: RestartSettings::default(),
             patience: Duration::from_secs(5),
+            grace: None,
             telemetry: Telemetry::default(),
         }
     }
@@ -231,7 +235,7 @@ pub struct Drained {
     pub finished: usize,
     /// Those that waited, and were handed back.
     pub returned: usize,
-    /// Those that ran for too long, and were stopped.
+    /// Those that ran for too long, and were stopped; some of them may have answered in their time of grace.
     pub killed: usize,
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
 use crate::evidence::StopReason;
-use crate::isolation::Wake;
+use crate::isolation::{StopHandle, Wake};
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::rejection::Rejection;
@@ -66,6 +66,22 @@ pub(super) enum Wait<'a> {
     ForRoom,
     /// It is woken when there is some. It keeps its place until then.
     AtTheDoor(&'a Waker, &'a mut Option<u64>),
+}
+
+/// Whether a guest that is to end has its time of grace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promptly {
+    InItsTime,
+    AtOnce,
+}
+
+impl Promptly {
+    fn stop(self, stop: &StopHandle, reason: StopReason) {
+        match self {
+            Self::InItsTime => stop.stop(reason),
+            Self::AtOnce => stop.stop_now(reason),
+        };
+    }
 }
 
 impl Shared {
@@ -196,7 +212,8 @@ impl Shared {
         })
     }
 
-    pub(super) fn cancel(&self, key: &Key, reason: StopReason) {
+    /// Ends a task, at once or in the time of grace that it may have.
+    pub(super) fn cancel(&self, key: &Key, reason: StopReason, now: Promptly) {
         let mut state = self.lock();
         state.note_cancel(key, reason);
         if let Some(waiting) = state.take_out(key) {
@@ -206,13 +223,13 @@ impl Shared {
             state.let_in(self);
         } else if let Some(stop) = state.stop_running(self, |running| running == key).pop() {
             self.release(state);
-            stop.stop(reason);
+            now.stop(&stop, reason);
             return;
         }
         self.release(state);
     }
 
-    pub(super) fn drain(&self, until: Option<Instant>) -> Drained {
+    pub(super) fn drain(&self, until: Option<Instant>, now: Promptly) -> Drained {
         let mut state = self.lock();
         let running =
             |state: &State| state.slots.iter().filter(|slot| slot.running.is_some()).count();
@@ -238,7 +255,7 @@ impl Shared {
                 let stops = state.stop_running(self, |_| true);
                 drained.killed = stops.len();
                 self.release(state);
-                stops.iter().for_each(|stop| _ = stop.stop(StopReason::Shutdown));
+                stops.iter().for_each(|stop| now.stop(stop, StopReason::Shutdown));
                 state = self.lock();
                 continue;
             }

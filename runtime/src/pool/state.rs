@@ -14,6 +14,7 @@ use crate::report::Report;
 use crate::telemetry::Happening;
 
 use super::news::News;
+use super::places::FAR;
 use super::queue::{Key, Queue};
 use super::settings::PoolSettings;
 use super::shared::Shared;
@@ -354,14 +355,20 @@ impl State {
         which: impl Fn(&Key) -> bool,
     ) -> Vec<StopHandle> {
         let due = Instant::now() + shared.settings.patience;
-        self.watch_at(shared, due);
         let running = self.slots.iter_mut().filter_map(|slot| slot.running.as_mut());
-        running
+        let mut first = None;
+        let stopped = running
             .filter(|running| which(&running.key))
             .map(|running| {
+                // Its wall keeps both times, and all others.
+                let left = running.limits.grace.min(running.limits.wall);
+                let due = due.checked_add(left).unwrap_or(due + FAR);
+                first = first.into_iter().chain([due]).min();
                 (running.asked, running.due) = (true, due);
                 running.stop.clone()
             })
-            .collect()
+            .collect();
+        first.into_iter().for_each(|due| self.watch_at(shared, due));
+        stopped
     }
 }

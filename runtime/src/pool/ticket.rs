@@ -16,7 +16,7 @@ use crate::task::TaskId;
 
 use super::holding::Hold;
 use super::queue::Key;
-use super::shared::Shared;
+use super::shared::{Promptly, Shared};
 
 /// A report, and the worker that the task ran on, if it ran.
 #[derive(Debug)]
@@ -213,19 +213,23 @@ impl Ticket {
         is_ready
     }
 
-    /// Ends the task: one that waits is reported at once, one that runs as soon as it has ended.
+    /// Ends the task: one that waits is reported at once, one that runs as soon as it has ended, which it may do in its time of
+    /// grace.
     pub fn cancel(&self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.cancel(&self.key, StopReason::Cancelled);
-        }
+        self.stopper()(StopReason::Cancelled, Promptly::InItsTime);
+    }
+
+    /// The same at once, also where it was cancelled before and has some of its time of grace left.
+    pub fn cancel_now(&self) {
+        self.stopper()(StopReason::Cancelled, Promptly::AtOnce);
     }
 
     /// Something that ends the task later, without the ticket.
-    fn stopper(&self) -> impl Fn(StopReason) + Send + Sync + 'static {
+    fn stopper(&self) -> impl Fn(StopReason, Promptly) + Send + Sync + 'static {
         let (pool, key) = (Weak::clone(&self.pool), self.key.clone());
-        move |reason| {
+        move |reason, now| {
             if let Some(pool) = pool.upgrade() {
-                pool.cancel(&key, reason);
+                pool.cancel(&key, reason, now);
             }
         }
     }
@@ -233,7 +237,10 @@ impl Ticket {
     /// Has the task end with whatever ends by this handle, until the guard is dropped.
     pub(crate) fn stopped_with<'a>(&self, stop: &'a StopHandle) -> StopGuard<'a> {
         let (stopper, of) = (self.stopper(), stop.clone());
-        stop.on_stop(move || stopper(of.reason().unwrap_or(StopReason::Cancelled)))
+        stop.on_stop(move || {
+            let now = if of.is_urgent() { Promptly::AtOnce } else { Promptly::InItsTime };
+            stopper(of.reason().unwrap_or(StopReason::Cancelled), now);
+        })
     }
 
     /// Wakes somebody when the report is there; at once if it is.

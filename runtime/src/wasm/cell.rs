@@ -4,9 +4,9 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use crate::channel::{Desk, Outbox, Streams, Turn, Witness};
+use crate::channel::{Desk, Outbox, Streams, Turn, Warning, Witness};
 use crate::evidence::{Ending, Evidence, Source, Step, Usage};
-use crate::isolation::{Attempt, Cell, Ear, LoadError, StopHandle, Vitals};
+use crate::isolation::{Attempt, Cell, Ear, LoadError, Notice, StopHandle, Vitals};
 use crate::limits::Limits;
 use crate::quantity::ByteSize;
 use crate::task::Entry;
@@ -123,6 +123,13 @@ impl WasmCell {
         ties
     }
 
+    /// By what its guest is told to end, if it has time for that, and listens.
+    fn notice(&self, attempt: &Attempt<'_>) -> Option<Notice> {
+        let listens =
+            self.image.code.has_channel() && matches!(attempt.entry, Entry::Invoke { .. });
+        (listens && !attempt.limits.grace.is_zero()).then(Notice::default)
+    }
+
     fn attempt(
         &mut self,
         attempt: &Attempt<'_>,
@@ -155,9 +162,12 @@ impl WasmCell {
             }
         };
         let way = speaker.clone().map_or(Way::Here, Way::Channel);
-        let ties = self.ties(way, attempt, callers, &stage);
+        let notice = self.notice(attempt);
+        // Whoever asks for an end of one that has time then stops nothing yet.
+        let own = notice.is_some().then(StopHandle::new);
+        let ties = self.ties(way, attempt, own.as_ref().unwrap_or(callers), &stage);
         let Ties { signal, stop, outlet } = &ties;
-        let _tied = self.kept.is_some().then(|| callers.tie(stop));
+        let _tied = (self.kept.is_some() && own.is_none()).then(|| callers.tie(stop));
         let deadline = Deadline {
             stop: stop.clone(),
             signal: Arc::clone(signal),
@@ -165,6 +175,7 @@ impl WasmCell {
             wall: attempt.began.checked_add(attempt.limits.wall),
             cpu: count.end(attempt.limits.cpu),
             silence: attempt.silence,
+            grace: notice.clone().map(|notice| (notice, attempt.limits.grace)),
         };
         signal.listen(attempt.silence.is_some());
         let first = deadline.next(attempt.began, Some(attempt.limits.cpu));
@@ -176,8 +187,16 @@ impl WasmCell {
             engine.increment_epoch();
             clock::hurry(alarm);
         });
+        let _told = notice.as_ref().map(|notice| {
+            let told = Arc::clone(signal);
+            callers.tie_with_notice(stop, notice, move || {
+                told.nudge();
+                clock::hurry(alarm);
+            })
+        });
         let asked = Arc::clone(signal);
-        let desk = Desk::open(&self.image.granted, attempt, stop, move || asked.nudge());
+        let wake = move || asked.nudge();
+        let desk = Desk::open(&self.image.granted, attempt, stop, notice.clone(), wake);
         let run = Run {
             image: Arc::clone(&self.image),
             entrance,
@@ -189,6 +208,7 @@ impl WasmCell {
             witness: witness.storing_in(self.image.results_in.clone()),
             outbox,
             desk,
+            warning: Warning::of(attempt, turn, notice),
             room,
             spare: self.kept.as_ref().map(|kept| kept.spare.clone()),
         };
@@ -272,6 +292,7 @@ impl WasmCell {
         Evidence {
             testimony: outcome.testimony,
             stopped_by_us: stop.reason(),
+            told_to_end: outcome.told,
             refused_memory: outcome.refused_memory,
             outside: outcome.outside,
             thrown: outcome.thrown,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use wasmtime::Engine;
 
 use crate::evidence::StopReason;
-use crate::isolation::StopHandle;
+use crate::isolation::{Notice, StopHandle};
 
 use super::signal::Signal;
 use super::threads::ThreadTime;
@@ -216,6 +216,8 @@ pub(super) struct Deadline {
     pub(super) cpu: Option<(ThreadTime, Duration)>,
     /// How long it may say nothing.
     pub(super) silence: Option<Duration>,
+    /// By what it is told to end, and how much time it has then.
+    pub(super) grace: Option<(Notice, Duration)>,
 }
 
 impl Deadline {
@@ -223,13 +225,20 @@ impl Deadline {
     pub(super) fn next(&self, now: Instant, cpu_left: Option<Duration>) -> Instant {
         // A thread cannot use up its time faster than the clock on the wall runs.
         let cpu = cpu_left.and_then(|left| now.checked_add(left.max(LEAST_PAUSE)));
-        let next = [self.wall, cpu, self.silent_at()].into_iter().flatten().min();
+        let grace = self.grace_left(now).and_then(|left| now.checked_add(left));
+        let next = [self.wall, cpu, self.silent_at(), grace].into_iter().flatten().min();
         next.unwrap_or(now + FAR)
     }
 
     /// When it will have said nothing for too long.
     fn silent_at(&self) -> Option<Instant> {
         self.signal.heard_at().checked_add(self.silence?)
+    }
+
+    /// How much is left of its time of grace, if that has begun.
+    fn grace_left(&self, now: Instant) -> Option<Duration> {
+        let (notice, grace) = self.grace.as_ref()?;
+        notice.left(*grace, now)
     }
 
     fn cpu_left(&self) -> Option<Duration> {
@@ -250,6 +259,9 @@ impl Alarm for Deadline {
                 self.stop.stop(StopReason::CpuTime);
             } else if self.silent_at().is_some_and(|at| at <= now) {
                 self.stop.stop(StopReason::Silence);
+            } else if self.grace_left(now) == Some(Duration::ZERO) {
+                let reason = self.grace.as_ref().and_then(|(notice, _)| notice.reason());
+                self.stop.stop(reason.unwrap_or(StopReason::Cancelled));
             }
         }
         if self.stop.reason().is_some() {
@@ -321,6 +333,7 @@ mod tests {
             wall,
             cpu: None,
             silence: None,
+            grace: None,
         };
         let now = Instant::now();
         let quiet = deadline(Some(now + Duration::from_secs(1)));

@@ -10,10 +10,10 @@ use wasmtime::{
 };
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use crate::channel::{Desk, Outbox, Witness};
+use crate::channel::{Desk, Outbox, Warning, Witness};
 use crate::core_dump::CoreDump;
 use crate::evidence::{
-    Ending, Outside, Refusal, RefusedMemory, Step, Testimony, Thrown, TrapCause,
+    Ending, Outside, Refusal, RefusedMemory, Step, StopReason, Testimony, Thrown, TrapCause,
 };
 use crate::isolation::{LoadError, StopHandle};
 use crate::limits::Limits;
@@ -42,6 +42,8 @@ pub(super) struct GuestState {
     pub(super) outbox: Outbox,
     /// Answers what the guest asks of its host.
     pub(super) desk: Desk,
+    /// What it is told before it is ended, where it has time then.
+    pub(super) warning: Warning,
     pub(super) signal: Arc<Signal>,
     pub(super) outlet: Arc<Outlet>,
     meter: Meter,
@@ -65,6 +67,7 @@ pub(super) struct Run {
     pub(super) witness: Witness,
     pub(super) outbox: Outbox,
     pub(super) desk: Desk,
+    pub(super) warning: Warning,
     /// For a guest that is not there yet.
     pub(super) room: Option<Room>,
     /// What a guest that goes on after its task writes large results to.
@@ -84,6 +87,8 @@ pub(super) struct Outcome {
     pub(super) fuel: Option<u64>,
     pub(super) cpu: Duration,
     pub(super) values: Vec<Value>,
+    /// Why it was to end when it did, if it had time for that.
+    pub(super) told: Option<StopReason>,
     /// Whether it has returned, and could go on.
     pub(super) is_orderly: bool,
 }
@@ -102,6 +107,7 @@ impl Outcome {
             fuel: None,
             cpu: Duration::ZERO,
             values: Vec::new(),
+            told: None,
             is_orderly: false,
         }
     }
@@ -175,6 +181,7 @@ impl Guest {
             counted.and_then(|all| Some(all.saturating_sub(self.store.get_fuel().ok()?)));
         let state = self.store.data_mut();
         state.desk.close();
+        outcome.told = state.warning.reason();
         let ended_of_it = outcome.ending == Ending::Trapped(TrapCause::MemoryRefused);
         outcome.refused_memory = state.meter.refused(ended_of_it);
         outcome.peak_memory = state.meter.peak();
@@ -227,6 +234,7 @@ fn go_on(run: &mut Run, mut kept: Guest) -> Guest {
     state.witness = std::mem::take(&mut run.witness);
     state.outbox = std::mem::take(&mut run.outbox);
     state.desk = std::mem::take(&mut run.desk);
+    state.warning = std::mem::take(&mut run.warning);
     state.meter.renew(&run.limits);
     kept
 }
@@ -268,6 +276,7 @@ fn state(run: &mut Run) -> Result<GuestState, LoadError> {
         witness,
         outbox,
         desk: std::mem::take(&mut run.desk),
+        warning: std::mem::take(&mut run.warning),
         signal: Arc::clone(&run.signal),
         meter: Meter::new(&run.limits, run.image.code.element()),
     })

@@ -38,6 +38,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("forbids_tracing").native(CrashedMemoryFault),
         row("forges_fault").native(CrashedKilled),
         row("fork_bomb").native(StoppedProcesses).under(Profile::Process),
+        row("heeds_sigterm").native(Completed),
         row("ignores_sigterm").native(StoppedWallTime).hangs(),
         row("int3").native(CrashedAbort),
         row("kill_self").native(CrashedKilled),

@@ -20,11 +20,12 @@ enum Kind {
 }
 
 /// Every key there is. Those of text and of guards may come more than once.
-const KEYS: [(&str, Kind); 25] = [
+const KEYS: [(&str, Kind); 26] = [
     ("start", Kind::Word(&["spawn", "fork"])),
     ("memory", Kind::Size),
     ("on_memory_limit", Kind::Word(&["trap", "refuse"])),
     ("wall", Kind::Time),
+    ("grace", Kind::Time),
     ("cpu", Kind::Time),
     ("cpus", Kind::Share),
     ("stack", Kind::Size),

@@ -45,6 +45,7 @@ const MOST_PROGRAMS: usize = 16;
 /// Runs all tasks and gives the exit code for all of them together.
 pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     let mut settings = settings_of(args)?;
+    args.policy.grace_of(&mut settings);
     if args.show_config {
         streams::print(&settings.to_toml())?;
         return Ok(0);
@@ -99,13 +100,14 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         #[cfg(feature = "otlp")]
         otlp,
     };
+    let grace = crew.settings.pool.grace.unwrap_or(crew.policy.limits.grace);
     let was_interrupted = Arc::new(AtomicBool::new(false));
     let (interrupted, intake) = (Arc::clone(&was_interrupted), crew.intake.clone());
     let drain = move || {
         interrupted.store(true, Ordering::SeqCst);
         intake.close();
     };
-    signals::watch_in_steps(drain, &crew.stop)?;
+    signals::watch_in_steps(drain, &crew.stop, grace)?;
     let began = Instant::now();
     thread::scope(|scope| {
         for _ in 0..workers {

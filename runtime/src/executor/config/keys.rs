@@ -25,6 +25,7 @@ pub(super) const KEYS: &[Row] = &[
     ("pool", "queue_time", MaybeTime(|draft| &mut draft.all.pool.queue_time)),
     ("pool", "unread_bytes", Size(|draft| &mut draft.all.pool.unread)),
     ("pool", "patience", Time(|draft| &mut draft.all.pool.patience)),
+    ("pool", "grace", MaybeTime(|draft| &mut draft.all.pool.grace)),
     ("pool", "keep", Flag(|draft| &mut draft.keeps)),
     ("pool", "keep_tasks", Tasks(|draft| &mut draft.keep.max_tasks)),
     ("pool", "keep_age", Time(|draft| &mut draft.keep.max_age)),

@@ -18,6 +18,8 @@ pub(in crate::native) struct Served {
     pub(in crate::native) finish: Finish,
     /// Whether nothing of what was to be sent was read. Of much that was sent nobody can say how much was.
     pub(in crate::native) is_unread: bool,
+    /// Why it was told to end, if it was.
+    pub(in crate::native) told: Option<StopReason>,
     /// For the next task.
     pub(in crate::native) piece: Vec<u8>,
 }
@@ -76,6 +78,6 @@ impl<'a> Talk<'a> {
     pub(super) fn over(mut self, finish: Finish, is_unread: bool) -> Served {
         let unsent = self.outbox.unsent().or(self.unfed);
         let Self { streams, witness, buffer: piece, .. } = self;
-        Served { streams, witness, unsent, finish, is_unread, piece }
+        Served { streams, witness, unsent, finish, is_unread, told: None, piece }
     }
 }
