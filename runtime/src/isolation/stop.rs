@@ -92,7 +92,20 @@ impl StopHandle {
         if stopped {
             wake();
         }
-        StopGuard { handle: self, id }
+        StopGuard { handle: self, id, ends: None }
+    }
+
+    /// The same, and when the guard is gone nobody calls it any more: not even who had begun to before that.
+    fn on_stop_until(&self, wake: impl Fn() + Send + Sync + 'static) -> StopGuard<'_> {
+        let is_over = Arc::new(Mutex::new(false));
+        let ends = Some(Arc::clone(&is_over));
+        let guard = self.on_stop(move || {
+            let is_over = is_over.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*is_over {
+                wake();
+            }
+        });
+        StopGuard { ends, ..guard }
     }
 
     /// The same, for as long as there is a clone of this handle.
@@ -104,7 +117,7 @@ impl StopHandle {
     /// other one does not stop this: an attempt that hits its own limit is no reason for its neighbours to end.
     pub fn tie(&self, other: &Self) -> StopGuard<'_> {
         let (of, to) = (self.clone(), other.clone());
-        self.on_stop(move || of.pass_on(&to))
+        self.on_stop_until(move || of.pass_on(&to))
     }
 
     fn pass_on(&self, other: &Self) {
@@ -127,7 +140,7 @@ impl StopHandle {
             self.pass_on(other);
         }
         let (of, to, notice) = (self.clone(), other.clone(), notice.clone());
-        self.on_stop(move || match of.patient_reason() {
+        self.on_stop_until(move || match of.patient_reason() {
             Some(reason) if to.reason().is_none() => {
                 notice.give(reason);
                 wake();
@@ -161,11 +174,16 @@ impl fmt::Debug for StopHandle {
 pub struct StopGuard<'a> {
     handle: &'a StopHandle,
     id: u64,
+    /// Where whoever stops late shall find that it is over.
+    ends: Option<Arc<Mutex<bool>>>,
 }
 
 impl Drop for StopGuard<'_> {
     fn drop(&mut self) {
         self.handle.state().wakers.retain(|(id, _)| *id != self.id);
+        if let Some(is_over) = &self.ends {
+            *is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        }
     }
 }
 

@@ -66,3 +66,23 @@ fn a_dropped_guard_is_woken_no_more() {
     stop.stop(StopReason::Cancelled);
     assert_eq!(count.load(Ordering::SeqCst), 0);
 }
+
+#[test]
+fn a_tie_that_is_over_stops_nobody_however_late_its_stop_comes() {
+    for _ in 0..2_000 {
+        let (callers, kept) = (StopHandle::new(), StopHandle::new());
+        let tied = callers.tie(&kept);
+        let (of, began) = (callers.clone(), Arc::new(std::sync::Barrier::new(2)));
+        let also = Arc::clone(&began);
+        let stopper = std::thread::spawn(move || {
+            also.wait();
+            of.stop(StopReason::Cancelled)
+        });
+        began.wait();
+        drop(tied);
+        // From here on it is another task's: what has come by now may be told, and nothing comes after it.
+        let now = kept.reason();
+        stopper.join().unwrap();
+        assert_eq!(kept.reason(), now);
+    }
+}
