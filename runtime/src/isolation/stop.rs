@@ -99,13 +99,14 @@ impl StopHandle {
     fn on_stop_until(&self, wake: impl Fn() + Send + Sync + 'static) -> StopGuard<'_> {
         let is_over = Arc::new(Mutex::new(false));
         let ends = Some(Arc::clone(&is_over));
-        let guard = self.on_stop(move || {
+        let mut guard = self.on_stop(move || {
             let is_over = is_over.lock().unwrap_or_else(PoisonError::into_inner);
             if !*is_over {
                 wake();
             }
         });
-        StopGuard { ends, ..guard }
+        guard.ends = ends;
+        guard
     }
 
     /// The same, for as long as there is a clone of this handle.
