@@ -75,6 +75,7 @@ mod channel;
 mod classify;
 mod confined;
 mod core_dump;
+mod debug_info;
 mod ending;
 mod error;
 mod event;

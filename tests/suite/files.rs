@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use sandtrap::{Access, Limits, Permissions, Profile, Program, Report, Runtime, Task, Wall};
-use sandtrap_tests::guests;
+use sandtrap_tests::guests::{self, Form};
 use tempfile::TempDir;
 
 use Access::{ReadOnly, ReadWrite};
@@ -268,13 +268,23 @@ fn pipes_and_devices_are_not_opened() {
     let place = Place::new();
     mkfifo(&place.granted().join("pipe"), Mode::S_IRWXU).unwrap();
     symlink("pipe", place.granted().join("link")).unwrap();
-    for path in ["/data/pipe", "/data/link"] {
-        let words = ["read", path, "append", path, "x", "write", path, "x", "touch", path];
-        let seen = said(&place.granted(), ReadWrite, &words);
-        assert!(seen.iter().all(|line| line.ends_with(": PermissionDenied")), "{path}: {seen:?}");
+    for form in [Form::Module, Form::Component] {
+        let said = |host: &Path, access, words: &[&str]| {
+            let report = files_of(&form.guest("files"), host, access, ample(), words);
+            assert!(report.verdict.is_completed(), "{form:?}: {}", report.verdict);
+            let lines = report.output.stdout_text();
+            lines.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        for path in ["/data/pipe", "/data/link"] {
+            let words = ["read", path, "append", path, "x", "write", path, "x", "touch", path];
+            let seen = said(&place.granted(), ReadWrite, &words);
+            assert_eq!(seen.len(), 4, "{form:?}");
+            let refused = seen.iter().all(|line| line.ends_with(": PermissionDenied"));
+            assert!(refused, "{form:?}, {path}: {seen:?}");
+        }
+        let seen = said(Path::new("/dev"), ReadOnly, &["read", "/data/null", "read", "/data/zero"]);
+        assert_eq!(seen, ["read: PermissionDenied", "read: PermissionDenied"], "{form:?}");
     }
-    let seen = said(Path::new("/dev"), ReadOnly, &["read", "/data/null", "read", "/data/zero"]);
-    assert_eq!(seen, ["read: PermissionDenied", "read: PermissionDenied"]);
 }
 
 #[test]

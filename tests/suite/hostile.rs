@@ -73,6 +73,9 @@ fn every_hostile_module_can_be_inspected() {
         for module in (row.make)().iter().take(MOST_OF_A_ROW) {
             std::fs::write(file.path(), module).unwrap();
             let found = sandtrap::inspect(file.path()).unwrap();
+            let imports = found.module.iter().flat_map(|module| &module.imports);
+            let types = imports.flat_map(|group| &group.items).map(|import| import.item.ty.len());
+            assert!(types.max().unwrap_or(0) < 256, "{}", row.name);
             if let Some(obstacle) = found.obstacle {
                 let labels: Vec<&str> = row.labels.iter().map(|label| label.as_str()).collect();
                 assert!(labels.contains(&obstacle.label), "{}: {obstacle:?}", row.name);

@@ -11,6 +11,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
         "words",
         &[
             "core_dump",
+            "debug_info",
             "ending",
             "event",
             "evidence",

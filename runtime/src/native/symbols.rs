@@ -10,12 +10,15 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use addr2line::Context;
-use addr2line::gimli::{self, Dwarf, EndianSlice, LittleEndian, SectionId};
-use object::read::elf::{ElfFile64, ElfSymbol64};
-use object::read::{CompressionFormat, Object as _, ObjectSection as _, ObjectSymbol as _};
-use object::{Endianness, SectionKind, SymbolKind};
+use addr2line::gimli::SectionId;
+use object::read::elf::{ElfFile64, ElfSection64, ElfSymbol64};
+use object::read::{
+    CompressionFormat, Object as _, ObjectSection as _, ObjectSymbol as _, ObjectSymbolTable as _,
+};
+use object::{Endianness, SectionKind, SymbolIndex, SymbolKind};
 
+use crate::debug_info::{Bytes, Lines, plain};
+use crate::quantity::ByteSize;
 use crate::trace::Frame;
 
 use super::backtrace::Step;
@@ -24,10 +27,14 @@ use super::image_file::{self, ImageFile};
 /// A file above this is left alone.
 const MOST_BYTES: u64 = 256 << 20;
 
+/// What looking up lines may take of the host's memory. Where it would be more, there are none.
+const MOST_HELD: ByteSize = ByteSize::mib(1024);
+
+/// Programs have some dozens. The name of each may be as long as the file.
+const MOST_SECTIONS: usize = 500;
+
 /// Inlined functions are frames of their own; there is an end to them, too.
 const MOST_FRAMES: usize = 256;
-
-type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
 /// The frames of a backtrace, innermost first.
 pub(super) fn frames(steps: &[Step]) -> Vec<Frame> {
@@ -38,7 +45,8 @@ pub(super) fn frames(steps: &[Step]) -> Vec<Frame> {
         }
     }
     let mut found: Vec<Vec<Frame>> = steps.iter().map(|step| vec![unnamed(step)]).collect();
-    // One file after the other, so that only one is held.
+    // One file after the other, so that only one is held; and no more frames than there is room for.
+    let mut room = MOST_FRAMES;
     for indices in by_file.into_values() {
         let Some((file, _)) = &steps[indices[0]].image else { continue };
         let Some(bytes) = read(file) else { continue };
@@ -48,7 +56,10 @@ pub(super) fn frames(steps: &[Step]) -> Vec<Frame> {
             if let Some((of, bias)) = &step.image
                 && of.mark == file.mark
             {
-                found[index] = symbols.at(step, *bias).unwrap_or_else(|| vec![unnamed(step)]);
+                if let Some(frames) = symbols.at(step, *bias, room) {
+                    room -= frames.len();
+                    found[index] = frames;
+                }
             }
         }
     }
@@ -85,83 +96,96 @@ fn read(image: &ImageFile) -> Option<Vec<u8>> {
 }
 
 struct Symbols<'a> {
-    /// The functions, by where they begin: with their length and name.
-    functions: Vec<(u64, u64, &'a str)>,
-    lines: Option<Context<Bytes<'a>>>,
+    file: ElfFile64<'a, Endianness>,
+    /// The functions, by where they begin: with their length and where their name is.
+    functions: Vec<(u64, u64, Named)>,
+    lines: Option<Lines<'a>>,
+}
+
+/// Where the name of a function is. Many may share one, as long as the file, so it is read when it is wanted.
+#[derive(Clone, Copy)]
+enum Named {
+    Static(SymbolIndex),
+    Dynamic(SymbolIndex),
 }
 
 impl<'a> Symbols<'a> {
     fn of(bytes: &'a [u8]) -> Option<Self> {
         let file = ElfFile64::<Endianness>::parse(bytes).ok()?;
-        let mut functions: Vec<(u64, u64, &str)> = file
-            .symbols()
-            .chain(file.dynamic_symbols())
-            .filter(|symbol| is_function(&file, symbol))
-            .filter_map(|symbol| Some((symbol.address(), symbol.size(), symbol.name().ok()?)))
-            .collect();
+        let place = |symbol: &ElfSymbol64<'_, '_, Endianness>, name| {
+            is_function(&file, symbol).then(|| (symbol.address(), symbol.size(), name))
+        };
+        let own = file.symbols().filter_map(|it| place(&it, Named::Static(it.index())));
+        let linked = file.dynamic_symbols();
+        let linked = linked.filter_map(|it| place(&it, Named::Dynamic(it.index())));
+        let mut functions: Vec<_> = own.chain(linked).collect();
         // Of two names for the same place the longer function's counts.
         functions.sort_by_key(|(address, size, _)| (*address, *size));
-        let section = |id: SectionId| {
-            let section = file.section_by_name(id.name());
-            let plain = section.filter(|section| {
-                section
-                    .compressed_file_range()
-                    .is_ok_and(|range| range.format == CompressionFormat::None)
-            });
-            let bytes = plain.and_then(|section| section.data().ok()).unwrap_or_default();
-            Ok::<_, gimli::Error>(EndianSlice::new(bytes, LittleEndian))
+        let lines = lines(&file);
+        Some(Self { file, functions, lines })
+    }
+
+    fn name(&self, named: Named) -> Option<&'a str> {
+        let symbol = match named {
+            Named::Static(index) => self.file.symbol_table()?.symbol_by_index(index),
+            Named::Dynamic(index) => self.file.dynamic_symbol_table()?.symbol_by_index(index),
         };
-        let lines = Dwarf::load(section).ok().and_then(|dwarf| Context::from_dwarf(dwarf).ok());
-        Some(Self { functions, lines })
+        symbol.ok()?.name().ok()
     }
 
     fn function_at(&self, address: u64) -> Option<(u64, &'a str)> {
         let behind = self.functions.partition_point(|(start, ..)| *start <= address);
-        let (start, size, name) = *self.functions.get(behind.checked_sub(1)?)?;
+        let (start, size, named) = *self.functions.get(behind.checked_sub(1)?)?;
         // What was written by hand may not say how long it is.
-        (size == 0 || address - start < size).then_some((start, name))
+        (size == 0 || address - start < size).then(|| Some((start, self.name(named)?)))?
     }
 
-    /// The functions at one step, the innermost inlined one first.
-    fn at(&self, step: &Step, bias: u64) -> Option<Vec<Frame>> {
+    /// The functions at one step, the innermost inlined one first, and no more than this many.
+    fn at(&self, step: &Step, bias: u64, most: usize) -> Option<Vec<Frame>> {
         let address = step.within.wrapping_sub(bias);
         let function = self.function_at(address);
-        let mut frames = self.lined(address, step.times);
+        let mut frames = self.lined(address, step.times, most);
         match (frames.last_mut(), function) {
             // The debug information has only the last word of a name.
             (Some(outermost), Some((_, name))) => outermost.function = plain(name),
             (Some(_), None) => {}
-            (None, function) => {
+            (None, function) if most > 0 => {
                 let (start, name) = function?;
                 let distance = step.address.wrapping_sub(bias).wrapping_sub(start);
                 let function = format!("{}+{distance:#x}", plain(name));
                 frames.push(Frame { function, place: None, times: step.times });
             }
+            (None, _) => return None,
         }
         Some(frames)
     }
 
-    fn lined(&self, address: u64, times: u32) -> Vec<Frame> {
-        let mut found = Vec::new();
-        let Some(lines) = &self.lines else { return found };
-        let Ok(mut frames) = lines.find_frames(address).skip_all_loads() else { return found };
-        while let Ok(Some(frame)) = frames.next() {
-            let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
-            let place = frame.location.and_then(|location| {
-                let file = location.file?;
-                Some(location.line.map_or(file.to_owned(), |line| format!("{file}:{line}")))
-            });
-            let known = name.is_some() || place.is_some();
-            let function = name.map_or_else(|| "(unnamed)".to_owned(), |name| plain(&name));
-            if known {
-                found.push(Frame { function, place, times });
-            }
-            if found.len() == MOST_FRAMES {
-                break;
-            }
-        }
-        found
+    fn lined(&self, address: u64, times: u32, most: usize) -> Vec<Frame> {
+        let found = self.lines.as_ref().map_or_else(Vec::new, |lines| lines.at(address, most));
+        let known = found.into_iter().filter(|it| it.function.is_some() || it.place.is_some());
+        known
+            .map(|it| {
+                let function = it.function.unwrap_or_else(|| "(unnamed)".to_owned());
+                Frame { function, place: it.place, times }
+            })
+            .collect()
     }
+}
+
+/// The debug information of a file, which is left alone if it is compressed.
+fn lines<'a>(file: &ElfFile64<'a, Endianness>) -> Option<Lines<'a>> {
+    let sections: Vec<(&str, ElfSection64<'a, '_, Endianness>)> = file
+        .sections()
+        .take(MOST_SECTIONS)
+        .filter_map(|section| Some((section.name().ok()?, section)))
+        .collect();
+    let bytes_of = |id: SectionId| {
+        let (_, section) = sections.iter().find(|(name, _)| *name == id.name())?;
+        let range = section.compressed_file_range().ok()?;
+        if range.format == CompressionFormat::None { section.data().ok() } else { None }
+    };
+    let section = |id| Bytes::new(bytes_of(id).unwrap_or_default(), Default::default());
+    Lines::open(section, MOST_HELD)
 }
 
 /// Functions, and labels in code: what was written by hand may not say that it is a function.
@@ -175,9 +199,4 @@ fn is_function(file: &ElfFile64<'_, Endianness>, symbol: &ElfSymbol64<'_, '_, En
         SymbolKind::Unknown | SymbolKind::Label => is_code(),
         _ => false,
     }
-}
-
-/// The name as it stands in the source, without the compiler's hash.
-fn plain(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
 }

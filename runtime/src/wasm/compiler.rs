@@ -194,7 +194,8 @@ fn component_code(binary: &[u8], engine: &Engine) -> Result<(Kind, Vec<u8>), Str
     Ok((Kind::Component(parts), code))
 }
 
-fn within_bounds(binary: &[u8]) -> Result<(), String> {
+/// Whether its shape is one that is compiled, or what of it is too much.
+pub(super) fn within_bounds(binary: &[u8]) -> Result<(), String> {
     match bounds::check(&mut &*binary) {
         Err(Early::TooMuch(words)) => Err(beyond_bounds(&words)),
         Ok(()) | Err(Early::Broken | Early::Unreadable(_)) => Ok(()),

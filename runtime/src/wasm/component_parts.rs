@@ -25,6 +25,9 @@ pub(super) const MOST_INSTANCES: usize = 500;
 /// The most components within components. What is more is not followed: it could be nested as deep.
 pub(super) const MOST_COMPONENTS: usize = 1_000;
 
+/// How many instances of components are followed. Most hold a module; one that holds nothing costs a step, too.
+const MOST_STEPS: usize = 20_000;
+
 /// How many functions and how many globals all instances may have together: as many as one module can.
 const MOST_FUNCTIONS: u64 = 1_000_000;
 
@@ -45,6 +48,8 @@ pub(super) struct Parts {
     pub(super) instances: Vec<Option<usize>>,
     /// How many components are defined within it.
     pub(super) components: usize,
+    /// How many steps it takes to put it together, as far as that was followed.
+    steps: usize,
 }
 
 /// What happens when a component is instantiated.
@@ -90,13 +95,29 @@ impl Parts {
                     let Some(done) = scopes.pop() else { break };
                     match scopes.last_mut() {
                         Some(outer) => outer.components.push(Some(done.steps.into())),
-                        None => expand(&done.steps, &mut parts.instances),
+                        None => parts.expand(&done.steps),
                     }
                 }
                 payload => follow(payload, &mut scopes)?,
             }
         }
         Ok(parts)
+    }
+
+    /// Writes down which modules become instances. Components within components can double at every step, those that
+    /// hold nothing as well, so it ends when there are more than anybody may have.
+    fn expand(&mut self, steps: &[Step]) {
+        for step in steps {
+            if self.instances.len() > MOST_INSTANCES || self.steps > MOST_STEPS {
+                return;
+            }
+            self.steps += 1;
+            match step {
+                Step::Module(module) => self.instances.push(*module),
+                Step::Component(Some(steps)) => self.expand(steps),
+                Step::Component(None) => self.instances.push(None),
+            }
+        }
     }
 
     fn add(&mut self, bytes: &[u8], range: Range<usize>) -> Result<usize> {
@@ -116,6 +137,7 @@ impl Parts {
         let most_of_each = MOST_OF_EACH as u64;
         for (kind, count, most) in [
             ("components", self.components as u64, MOST_COMPONENTS as u64),
+            ("steps to be put together", self.steps as u64, MOST_STEPS as u64),
             ("instances when it runs", self.instances.len() as u64, MOST_INSTANCES as u64),
             ("memories when it runs", sum(|shape| shape.memories as u64), most_of_each),
             ("tables when it runs", sum(|shape| shape.tables as u64), most_of_each),
@@ -261,21 +283,6 @@ impl Scope {
     }
 }
 
-/// Writes down which modules become instances. Components within components can double at every step, so
-/// it ends when there are more than anybody may have.
-fn expand(steps: &[Step], instances: &mut Vec<Option<usize>>) {
-    for step in steps {
-        if instances.len() > MOST_INSTANCES {
-            return;
-        }
-        match step {
-            Step::Module(module) => instances.push(*module),
-            Step::Component(Some(steps)) => expand(steps, instances),
-            Step::Component(None) => instances.push(None),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,5 +378,19 @@ mod tests {
         }
         text += "(instance (instantiate $c40))";
         assert_eq!(parts(&text).instances.len(), MOST_INSTANCES + 1);
+    }
+    #[test]
+    fn components_that_hold_nothing_and_double_at_each_step_are_refused() {
+        let mut text = "(component $c0)".to_owned();
+        for step in 0..60 {
+            text += &format!(
+                "(component $c{} (alias outer 1 $c{step} (component $it))
+                   (instance (instantiate $it)) (instance (instantiate $it)))",
+                step + 1
+            );
+        }
+        let found = parts(&(text + "(instance (instantiate $c60))"));
+        assert!(found.instances.is_empty());
+        assert!(found.check().unwrap_err().contains("steps to be put together"));
     }
 }

@@ -11,21 +11,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use addr2line::Context;
-use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
+use addr2line::gimli::SectionId;
 
 use super::bounds;
-use super::trace::plain;
+use crate::debug_info::{Bytes, Lines};
+use crate::quantity::ByteSize;
 use crate::task::ProgramSource;
 use crate::trace::Frame;
 
 /// Debug information above this is left alone: reading it would take longer than anybody waits.
 const MOST_BYTES: u64 = 64 << 20;
 
+/// What looking up may take of the host's memory. Where it would be more, there are no lines.
+const MOST_HELD: ByteSize = ByteSize::mib(256);
+
 /// No section that is looked for has a longer name.
 const LONGEST_NAME: u64 = 64;
-
-type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
 /// Where the debug information of one module is. It is read when the first guest of it dies in its code.
 pub(super) struct Places {
@@ -54,7 +55,7 @@ struct Sections {
 
 /// The debug information, opened.
 pub(super) struct Lookup<'a> {
-    context: Context<Bytes<'a>>,
+    lines: Lines<'a>,
     code_start: u64,
 }
 
@@ -84,11 +85,10 @@ impl Places {
         }
         let section = |id: SectionId| {
             let found = sections.found.iter().find(|(name, _)| name == id.name());
-            let bytes = found.map_or(&[][..], |(_, bytes)| bytes);
-            Ok::<_, addr2line::gimli::Error>(EndianSlice::new(bytes, LittleEndian))
+            Bytes::new(found.map_or(&[][..], |(_, bytes)| bytes), Default::default())
         };
-        let context = Context::from_dwarf(Dwarf::load(section).ok()?).ok()?;
-        Some(Lookup { context, code_start: sections.code_start })
+        let lines = Lines::open(section, MOST_HELD)?;
+        Some(Lookup { lines, code_start: sections.code_start })
     }
 
     fn read(&self) -> io::Result<Sections> {
@@ -163,21 +163,18 @@ impl Sections {
 }
 
 impl Lookup<'_> {
-    /// The functions that stand at an offset of the module, the innermost inlined one first.
-    pub(super) fn at(&self, offset: usize, outer: &str) -> Vec<Frame> {
-        let mut found = Vec::new();
-        let Some(probe) = (offset as u64).checked_sub(self.code_start) else { return found };
-        let Ok(mut frames) = self.context.find_frames(probe).skip_all_loads() else { return found };
-        while let Ok(Some(frame)) = frames.next() {
-            let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
-            let function = name.map_or_else(|| outer.to_owned(), |name| plain(&name));
-            let place = frame.location.and_then(|location| {
-                let file = location.file?;
-                Some(location.line.map_or(file.to_owned(), |line| format!("{file}:{line}")))
-            });
-            found.push(Frame { function, place, times: 1 });
-        }
-        if let Some(last) = found.last_mut() {
+    /// The functions that stand at an offset of the module, the innermost inlined one first, and no more than this many.
+    pub(super) fn at(&self, offset: usize, outer: &str, most: usize) -> Vec<Frame> {
+        let Some(probe) = (offset as u64).checked_sub(self.code_start) else { return Vec::new() };
+        let found = self.lines.at(probe, most).into_iter().map(|found| Frame {
+            function: found.function.unwrap_or_else(|| outer.to_owned()),
+            place: found.place,
+            times: 1,
+        });
+        let mut found: Vec<Frame> = found.collect();
+        if found.len() < most
+            && let Some(last) = found.last_mut()
+        {
             // The module's own name for it is the whole path; the debug information has the last word of it.
             outer.clone_into(&mut last.function);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wasmtime::{Error, FrameInfo, Global, Instance, Store, Tag, Val, WasmBacktrace, WasmCoreDump};
 
+use crate::debug_info::plain;
 use crate::evidence::{StackState, Thrown};
 use crate::trace::Frame;
 
@@ -32,8 +33,9 @@ pub(super) fn frames(error: &Error, places: &Places, shape: &Shape) -> Vec<Frame
     frames_within(error, |info| {
         let function = name_of(info);
         let found = info.module_offset().zip(lookup.as_ref());
-        let places =
-            found.map(|(offset, lookup)| lookup.at(offset.saturating_sub(moved), &function));
+        let places = found.map(|(offset, lookup)| {
+            lookup.at(offset.saturating_sub(moved), &function, MOST_FRAMES)
+        });
         or_nowhere(places, function)
     })
 }
@@ -51,11 +53,16 @@ pub(super) fn component_frames(error: &Error, parts: &Parts, places: &[Places]) 
         };
         let function = match (info.func_name(), info.module().name()) {
             // Each module counts its functions for itself.
-            (None, Some(module)) => format!("{} of {module}", name_of(info)),
+            (None, Some(module)) => {
+                format!("{} of {}", name_of(info), cut(module, LONGEST_NAME))
+            }
             _ => name_of(info),
         };
         let lookup = opened.entry(index).or_insert_with(|| places.get(index)?.open());
-        or_nowhere(lookup.as_ref().map(|lookup| lookup.at(offset, &function)), function)
+        or_nowhere(
+            lookup.as_ref().map(|lookup| lookup.at(offset, &function, MOST_FRAMES)),
+            function,
+        )
     })
 }
 
@@ -76,11 +83,6 @@ fn or_nowhere(found: Option<Vec<Frame>>, function: String) -> Vec<Frame> {
         Some(frames) if !frames.is_empty() => frames,
         _ => vec![Frame { function, place: None, times: 1 }],
     }
-}
-
-/// The name as it stands in the source, without the compiler's hash.
-pub(super) fn plain(name: &str) -> String {
-    format!("{:#}", rustc_demangle::demangle(name))
 }
 
 /// What the guest's own stack pointer says at an access out of bounds.

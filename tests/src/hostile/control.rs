@@ -129,6 +129,7 @@ fn shapes() -> Vec<Row> {
             UnstartedInvalidModule,
             func(nested("(block ", ")", 100_000)),
         ),
+        bytes("components_that_are_empty_and_double_sixty_times", UnstartedInvalidModule, doubling),
         bytes("parentheses_without_end", UnstartedInvalidModule, || b"(".repeat(1 << 20)),
         text(
             "twenty_thousand_operations_in_a_row",
@@ -195,6 +196,20 @@ fn numbers() -> Vec<Row> {
             format!("{} {START}", "(type (func (param i32 i64)))".repeat(100_000)),
         ),
     ]
+}
+
+/// Components that hold nothing, each of which is made of the one before it twice.
+fn doubling() -> Vec<u8> {
+    let inner: String = (0..60)
+        .map(|step| {
+            format!(
+                "(component $c{} (alias outer 1 $c{step} (component $it)) \
+                 (instance (instantiate $it)) (instance (instantiate $it)))",
+                step + 1
+            )
+        })
+        .collect();
+    format!("(component (component $c0) {inner} (instance (instantiate $c60)))").into_bytes()
 }
 
 /// One run of locals that says it has as many as a number can hold.

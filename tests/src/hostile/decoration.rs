@@ -124,6 +124,12 @@ fn imports() -> Vec<Row> {
             UnstartedMissingImport,
             format!("(import \"env\" \"table\" (table 4294967295 funcref)) {START}"),
         ),
+        bytes("a_hundred_thousand_imports_of_a_wide_type", Label::UnstartedInvalidModule, || {
+            imports_of_a_wide_type(100_000)
+        }),
+        bytes("four_hundred_imports_of_a_wide_type", UnstartedMissingImport, || {
+            imports_of_a_wide_type(400)
+        }),
         text(
             "an_import_without_names",
             UnstartedMissingImport,
@@ -132,8 +138,22 @@ fn imports() -> Vec<Row> {
     ]
 }
 
+/// Imports of one function of a thousand parameters and results, which each of them could be shown with.
+fn imports_of_a_wide_type(count: usize) -> Vec<u8> {
+    use wasm_encoder::{EntityType, ImportSection, ValType};
+    let mut types = TypeSection::new();
+    types.ty().function(vec![ValType::I32; 1_000], vec![ValType::I32; 1_000]);
+    let mut imports = ImportSection::new();
+    for _ in 0..count {
+        imports.import("env", "f", EntityType::Function(0));
+    }
+    let mut module = Module::new();
+    module.section(&types).section(&imports);
+    module.finish()
+}
+
 /// A module that traps in its first instruction, with custom sections behind it.
-fn trapping(sections: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(super) fn trapping(sections: &[(&str, Vec<u8>)]) -> Vec<u8> {
     with_sections(sections, &[Instruction::Unreachable, Instruction::End])
 }
 

@@ -5,6 +5,7 @@
 mod control;
 mod decoration;
 mod heap;
+mod lines;
 mod malformed;
 mod memory;
 mod smith;
@@ -150,6 +151,7 @@ pub fn table() -> Vec<Row> {
         heap::rows(),
         control::rows(),
         decoration::rows(),
+        lines::rows(),
         malformed::rows(),
         wasi::rows(),
         wasi::channel_rows(),

@@ -9,6 +9,10 @@ use super::Row;
 /// The longest message that people can be expected to read, whatever a module puts into its names.
 const LONGEST_MESSAGE: usize = 4096;
 
+/// How long names and places of a trace are, at the most, and how many frames there are.
+const LONGEST_NAME: usize = 1100;
+const MOST_FRAMES: usize = 20;
+
 /// Runs every module of these rows on two threads, and says what was wrong.
 pub fn run(runtime: &Runtime, rows: &[Row]) -> Vec<String> {
     let next = AtomicUsize::new(0);
@@ -51,6 +55,15 @@ fn complaint(row: &Row, report: &Report) -> Option<String> {
         && code != *found
     {
         return Some(format!("exit code {found} instead of {code}"));
+    }
+    // To be read is what a trace is made for; that is where it could do harm.
+    let trace = &report.facts.trace;
+    let lengths = trace
+        .iter()
+        .map(|frame| frame.function.len().max(frame.place.as_ref().map_or(0, String::len)));
+    let longest = lengths.max().unwrap_or(0);
+    if trace.len() > MOST_FRAMES || longest > LONGEST_NAME {
+        return Some(format!("{} frames, with names of up to {longest} bytes", trace.len()));
     }
     let kept = report.output.stdout.as_ref().map_or(0, Vec::len) as u64;
     let (peak, limits) = (report.usage.peak_memory, &report.limits);

@@ -66,6 +66,6 @@ impl Names {
 
     pub(super) fn of_function(&self, index: u32) -> Option<String> {
         let found = self.functions.iter().find(|(known, _)| *known == index);
-        found.map(|(_, name)| crate::wasm::trace::plain(name))
+        found.map(|(_, name)| crate::debug_info::plain(name))
     }
 }

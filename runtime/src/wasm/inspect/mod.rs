@@ -17,6 +17,7 @@ use crate::isolation::LoadError;
 use crate::limits::LEAST_MEMORY;
 use crate::task::Policy;
 
+use super::compiler::within_bounds;
 use super::engines::{Configuration, Engines};
 use super::entrance::{cut, list};
 use super::imports;
@@ -40,11 +41,23 @@ pub(crate) struct Looked {
 
 /// Looks at a file that announces itself as a module: by its first bytes, or by its name.
 pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
-    let text = std::str::from_utf8(bytes).ok().and_then(|text| wat::parse_str(text).ok());
-    let (binary, is_text) = match &text {
-        Some(binary) if !bytes.starts_with(source::MAGIC) => (&binary[..], true),
-        _ => (bytes, false),
-    };
+    let read = source::binary(bytes);
+    let binary = read.as_deref().unwrap_or(bytes);
+    let is_text = read.is_ok() && !bytes.starts_with(source::MAGIC);
+    // What is not compiled is not read either: its facts could be as many as the compiler's.
+    if binary.starts_with(source::MAGIC)
+        && let Err(fault) = within_bounds(binary)
+    {
+        let is_component = Parser::is_component(binary);
+        let module = ModuleFacts { is_text, ..ModuleFacts::default() };
+        return Looked {
+            module: (!is_component).then_some(module),
+            component: is_component.then(ComponentFacts::default),
+            needs: Vec::new(),
+            is_cut_off: false,
+            obstacle: Some(source::refused(name, &fault)),
+        };
+    }
     if Parser::is_component(binary) {
         let facts = component::facts(binary);
         let imports = facts.imports.iter().map(|item| (item.name.as_str(), ""));
@@ -56,13 +69,13 @@ pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
         return Looked { module: None, component: Some(facts), needs, is_cut_off, obstacle };
     }
     if !binary.starts_with(source::MAGIC) {
-        let obstacle = refusal(name, bytes).err();
+        let obstacle = read.err().map(|fault| source::refused(name, &fault));
         let needs = Vec::new();
         return Looked { module: None, component: None, needs, is_cut_off: false, obstacle };
     }
     let mut facts = module_facts(binary);
     facts.is_text = is_text;
-    let obstacle = obstacle(name, bytes, binary, &mut facts).err();
+    let obstacle = obstacle(name, binary, &mut facts).err();
     let imports = facts.imports.iter().flat_map(|group| {
         group.items.iter().map(|import| (group.module.as_str(), import.item.name.as_str()))
     });
@@ -113,22 +126,11 @@ fn is_cut_off(binary: &[u8]) -> bool {
     }
 }
 
-/// What the loader says to these bytes before it would compile them.
-fn refusal(name: &str, bytes: &[u8]) -> Result<(), LoadError> {
-    source::binary(bytes).map(drop).map_err(|fault| source::refused(name, &fault))
-}
-
 /// Goes through what the loader checks, and marks the imports that are offered.
-fn obstacle(
-    name: &str,
-    bytes: &[u8],
-    binary: &[u8],
-    facts: &mut ModuleFacts,
-) -> Result<(), LoadError> {
+fn obstacle(name: &str, binary: &[u8], facts: &mut ModuleFacts) -> Result<(), LoadError> {
     let usual = Configuration::new(&Policy::default(), Memory::OnDemand);
     let engine = Engines::new(0).get(usual)?;
     mark_offered(&engine.engine, facts)?;
-    refusal(name, bytes)?;
     Module::validate(&engine.engine, binary).map_err(|error| {
         let words = super::ending::words(&error);
         let words = cut(&words, LONGEST_MESSAGE);
@@ -174,4 +176,21 @@ fn mark_offered(engine: &Engine, facts: &mut ModuleFacts) -> Result<(), LoadErro
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_to_be_compiled_is_not_looked_into_either() {
+        let text = format!("(module{})", " ".repeat(17 << 20));
+        let found = look("it", text.as_bytes());
+        assert!(found.module.is_none());
+        assert!(found.obstacle.unwrap().to_string().contains("load it in its binary form"));
+        let imports = "(import \"e\" \"f\" (func))".repeat(20_001);
+        let found = look("it", format!("(module {imports})").as_bytes());
+        assert!(found.module.unwrap().imports.is_empty());
+        assert!(found.obstacle.unwrap().to_string().contains("20001 imports"));
+    }
 }

@@ -15,8 +15,12 @@ use crate::inspection::{
 
 use super::custom;
 use super::features::Features;
+use crate::wasm::entrance::cut;
 use crate::wasm::own_stack::OwnStack;
 use crate::wasm::shape::Shape;
+
+/// How much of a type is shown: each import and each export of it shows it again.
+const LONGEST_TYPE: usize = 200;
 
 const PAGE_LOG2: u32 = 16;
 
@@ -140,7 +144,7 @@ impl Reader {
         let text = match ty {
             CompositeInnerType::Func(ty) => {
                 self.features.take_function_type(ty);
-                function_type(ty)
+                cut(&function_type(ty), LONGEST_TYPE).into_owned()
             }
             CompositeInnerType::Array(_) => self.beyond("gc", "array"),
             CompositeInnerType::Struct(_) => self.beyond("gc", "struct"),

@@ -10,7 +10,8 @@ use wasmtime::{Result, StoreContextMut};
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, ErrorCode, HostDescriptor as _, OpenFlags, PathFlags,
+    DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor as _, NewTimestamp, OpenFlags,
+    PathFlags,
 };
 use wasmtime_wasi::p2::{FsResult, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi_io::streams::DynOutputStream;
@@ -18,6 +19,7 @@ use wasmtime_wasi_io::streams::DynOutputStream;
 use crate::wasm::guest::GuestState;
 
 use super::files::Limit;
+use super::promised::{Promises, Writing};
 
 type Fd = Resource<Descriptor>;
 
@@ -33,6 +35,10 @@ pub(in crate::wasm) fn limit(linker: &mut Linker<GuestState>) -> Result<()> {
     type Open = (Fd, PathFlags, String, OpenFlags, DescriptorFlags);
     types.func_wrap_async("[method]descriptor.open-at", |store, open: Open| {
         Box::new(async move { Ok((open_at(store, open).await?,)) })
+    })?;
+    type Touch = (Fd, PathFlags, String, NewTimestamp, NewTimestamp);
+    types.func_wrap_async("[method]descriptor.set-times-at", |store, touch: Touch| {
+        Box::new(async move { Ok((set_times_at(store, touch).await?,)) })
     })?;
     types.func_wrap_async(
         "[method]descriptor.write",
@@ -92,11 +98,49 @@ async fn open_at(
     if state.wasi.files().is_full() {
         return Ok(Err(ErrorCode::Quota));
     }
+    if is_special(state, &fd, lookup, &path).await {
+        return Ok(Err(ErrorCode::Access));
+    }
     let opened = told(state.filesystem().open_at(fd, lookup, path, open, flags).await)?;
     if let Ok(fd) = &opened {
+        // It may have been put in its place since we looked.
+        if !is_plain(state, fd).await {
+            state.filesystem().table.delete(Fd::new_own(fd.rep()))?;
+            return Ok(Err(ErrorCode::Access));
+        }
         state.wasi.files().hold(fd.rep());
     }
     Ok(opened)
+}
+
+async fn set_times_at(
+    mut store: StoreContextMut<'_, GuestState>,
+    (fd, lookup, path, read, written): (Fd, PathFlags, String, NewTimestamp, NewTimestamp),
+) -> Result<std::result::Result<(), ErrorCode>> {
+    let state = store.data_mut();
+    // Where a link is followed, what it leads to is opened.
+    if is_special(state, &fd, lookup, &path).await {
+        return Ok(Err(ErrorCode::Access));
+    }
+    told(state.filesystem().set_times_at(fd, lookup, path, read, written).await)
+}
+
+/// Whether a path leads to something that can make an open wait for ever, like a pipe or a device.
+async fn is_special(state: &mut GuestState, fd: &Fd, lookup: PathFlags, path: &str) -> bool {
+    let fd = Fd::new_borrow(fd.rep());
+    let stat = state.filesystem().stat_at(fd, lookup, path.to_owned()).await;
+    // What is wrong with the arguments, the reference will say.
+    stat.is_ok_and(|stat| !may_be_opened(stat.type_) && stat.type_ != DescriptorType::SymbolicLink)
+}
+
+/// Whether a descriptor is a file or a directory, and nothing else.
+async fn is_plain(state: &mut GuestState, fd: &Fd) -> bool {
+    let stat = state.filesystem().get_type(Fd::new_borrow(fd.rep())).await;
+    stat.is_ok_and(may_be_opened)
+}
+
+fn may_be_opened(kind: DescriptorType) -> bool {
+    matches!(kind, DescriptorType::RegularFile | DescriptorType::Directory)
 }
 
 /// The file of a descriptor that may be written.
@@ -110,7 +154,11 @@ fn file(state: &mut GuestState, fd: &Fd) -> Option<Arc<fs::File>> {
 /// Ends the guest if it would write a file to this place. A descriptor that can't be written has an error of its own.
 fn keep_small(state: &mut GuestState, fd: &Fd, end: u64) -> Result<()> {
     match file(state, fd) {
-        Some(_) => state.wasi.files().limit().check(end).map_err(Into::into),
+        Some(file) => {
+            let files = state.wasi.files();
+            let end = files.promises().end_with(&file, end);
+            files.limit().check(end).map_err(Into::into)
+        }
         None => Ok(()),
     }
 }
@@ -121,7 +169,8 @@ fn stream(
     fd: Fd,
     at: Option<u64>,
 ) -> Result<std::result::Result<Resource<DynOutputStream>, ErrorCode>> {
-    let (file, limit) = (file(state, &fd), state.wasi.files().limit());
+    let file = file(state, &fd);
+    let (limit, promises) = (state.wasi.files().limit(), state.wasi.files().promises());
     let mut view = state.filesystem();
     let made = told(match at {
         Some(at) => view.write_via_stream(fd, at),
@@ -129,7 +178,8 @@ fn stream(
     })?;
     let (Ok(made), Some(file)) = (&made, file) else { return Ok(made) };
     let inner = view.table.delete(Resource::new_own(made.rep()))?;
-    let bounded: DynOutputStream = Box::new(Bounded { inner, file, at, limit });
+    let bounded: DynOutputStream =
+        Box::new(Bounded { inner, file, at, limit, promises, writing: None });
     Ok(Ok(view.table.push(bounded)?))
 }
 
@@ -140,12 +190,16 @@ struct Bounded {
     /// Where the next byte goes, if that is not the end.
     at: Option<u64>,
     limit: Limit,
+    promises: Promises,
+    /// What it writes at the moment, on another thread.
+    writing: Option<Writing>,
 }
 
 #[async_trait]
 impl Pollable for Bounded {
     async fn ready(&mut self) {
         self.inner.ready().await;
+        self.writing = None;
     }
 }
 
@@ -153,14 +207,15 @@ impl Pollable for Bounded {
 impl OutputStream for Bounded {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         let length = bytes.len() as u64;
-        let at = self.at.unwrap_or_else(|| self.file.metadata().map_or(0, |it| it.len()));
-        if length > 0 {
-            self.limit
-                .check(at.saturating_add(length))
-                .map_err(|end| StreamError::Trap(end.into()))?;
+        if length == 0 {
+            return self.inner.write(bytes);
         }
+        let writing = self.promises.writing(&self.file, self.at, length);
+        self.limit.check(writing.end).map_err(|end| StreamError::Trap(end.into()))?;
         self.at = self.at.map(|at| at.saturating_add(length));
-        self.inner.write(bytes)
+        self.inner.write(bytes)?;
+        self.writing = Some(writing);
+        Ok(())
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -168,10 +223,16 @@ impl OutputStream for Bounded {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        self.inner.check_write()
+        let room = self.inner.check_write();
+        // Without any, it still writes.
+        if !matches!(room, Ok(0)) {
+            self.writing = None;
+        }
+        room
     }
 
     async fn cancel(&mut self) {
         self.inner.cancel().await;
+        self.writing = None;
     }
 }

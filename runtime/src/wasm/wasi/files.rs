@@ -13,6 +13,7 @@ use crate::isolation::StopHandle;
 use crate::limits::Limits;
 use crate::wasm::ending::Interrupted;
 
+use super::promised::Promises;
 use super::{World, bounds, code, handles, opening, streams, told};
 
 /// The three streams.
@@ -30,6 +31,8 @@ pub(super) struct Files {
     appending: BTreeSet<i32>,
     /// What a component has opened, by its handles.
     held: BTreeSet<u32>,
+    /// What a component's streams are writing.
+    promises: Promises,
     stop: StopHandle,
 }
 
@@ -58,6 +61,7 @@ impl Files {
             largest: limits.file_bytes.as_u64(),
             appending: BTreeSet::new(),
             held: BTreeSet::new(),
+            promises: Promises::default(),
             stop: stop.clone(),
         }
     }
@@ -80,6 +84,10 @@ impl Files {
     /// It has given up a handle, which may be one of those.
     pub(super) fn let_go(&mut self, handle: u32) {
         self.open -= usize::from(self.held.remove(&handle));
+    }
+
+    pub(super) fn promises(&self) -> Promises {
+        self.promises.clone()
     }
 
     pub(super) fn limit(&self) -> Limit {

@@ -20,6 +20,7 @@ mod listing;
 mod listing;
 mod opening;
 mod poll;
+mod promised;
 mod random;
 mod reference;
 mod streams;

@@ -1,0 +1,247 @@
+//! What it would cost to read debug information, found out without reading it as that does: in memory that does not grow
+//! with it, and in time that does not grow faster.
+//!
+//! A few bytes of it can stand for very much. An entry takes one byte, and one more level of a recursion; a table, a list
+//! or a string takes as many as one likes, and is read (or copied) again for each entry that names it.
+
+use std::collections::BTreeSet;
+
+use addr2line::gimli::{
+    self, Abbreviation, AttributeValue, DebugAbbrevOffset, Dwarf, EntriesRaw, LineInstruction,
+    Reader as _, Section as _, Unit, UnitHeader,
+};
+
+use super::Bytes;
+use crate::quantity::ByteSize;
+
+/// How deep entries may lie in each other: namespaces, functions, blocks, and what is inlined there. Compilers come to dozens.
+const MOST_NESTING: isize = 500;
+
+/// How many facts there are about an entry. Compilers know some twenty.
+const MOST_ATTRIBUTES: u64 = 64;
+
+/// The longest name that anything has; mangled ones of generic code have some thousand bytes.
+const LONGEST_STRING: usize = 64 << 10;
+
+/// The files of one unit are listed in some ten thousand bytes.
+const MOST_OF_A_HEADER: u64 = 1 << 20;
+
+/// What is held for each unit, for each table's byte, for each file, for each function and for each range of addresses.
+const UNIT: u64 = 1024;
+const TABLE_BYTE: u64 = 24;
+const FILE: u64 = 128;
+const FUNCTION: u64 = 128;
+const RANGE: u64 = 40;
+
+/// What is held for a byte of a program of lines: most have a row for each two or three bytes.
+const LINE_BYTE: u64 = 12;
+
+/// What may still be spent.
+struct Purse(u64);
+
+impl Purse {
+    /// Spends this much, if it is there.
+    fn take(&mut self, cost: u64) -> Option<()> {
+        self.0 = self.0.checked_sub(cost)?;
+        Some(())
+    }
+}
+
+/// Looks at what all entries refer to: strings and tables. Nothing is there if it is too much.
+pub(super) fn check_tables(dwarf: &Dwarf<Bytes<'_>>, most: ByteSize) -> Option<()> {
+    let strings =
+        [dwarf.debug_info.reader(), dwarf.debug_str.reader(), dwarf.debug_line_str.reader()];
+    for section in strings {
+        let longest = section.slice().split(|byte| *byte == 0).map(<[u8]>::len).max();
+        if longest.is_some_and(|longest| longest > LONGEST_STRING) {
+            return None;
+        }
+    }
+    let mut purse = Purse(most.as_u64());
+    let mut seen = BTreeSet::new();
+    let mut units = dwarf.units();
+    while let Ok(Some(header)) = units.next() {
+        purse.take(UNIT)?;
+        let DebugAbbrevOffset(offset) = header.debug_abbrev_offset();
+        if seen.insert(offset) {
+            table(dwarf, offset, &mut purse)?;
+        }
+    }
+    Some(())
+}
+
+/// Goes through one table of abbreviations. One that breaks off is read no further by anybody.
+fn table(dwarf: &Dwarf<Bytes<'_>>, offset: usize, purse: &mut Purse) -> Option<()> {
+    let mut rest = *dwarf.debug_abbrev.reader();
+    if rest.skip(offset).is_err() {
+        return Some(());
+    }
+    let mut left = rest.len();
+    let mut attributes = 0;
+    let mut is_within = false;
+    loop {
+        let before = (is_within, attributes);
+        let read = match is_within {
+            false => abbreviation(&mut rest),
+            true => attribute(&mut rest),
+        };
+        purse.take((left - rest.len()) as u64 * TABLE_BYTE)?;
+        left = rest.len();
+        match (read, before) {
+            (Ok(true), (false, _)) => (is_within, attributes) = (true, 0),
+            (Ok(true), (true, _)) => attributes += 1,
+            (Ok(false), (true, _)) => is_within = false,
+            (Ok(false), (false, _)) | (Err(_), _) => return Some(()),
+        }
+        if attributes > MOST_ATTRIBUTES {
+            return None;
+        }
+    }
+}
+
+/// The beginning of an abbreviation: a number, a kind, whether there are entries within. Zero ends the table.
+fn abbreviation(rest: &mut Bytes<'_>) -> gimli::Result<bool> {
+    if rest.read_uleb128()? == 0 {
+        return Ok(false);
+    }
+    rest.read_uleb128()?;
+    rest.read_u8()?;
+    Ok(true)
+}
+
+/// One of its attributes: a name and a form, of which one has its value here. Two zeros end them.
+fn attribute(rest: &mut Bytes<'_>) -> gimli::Result<bool> {
+    let (name, form) = (rest.read_uleb128()?, rest.read_uleb128()?);
+    if form == u64::from(gimli::DW_FORM_implicit_const.0) {
+        rest.read_sleb128()?;
+    }
+    Ok((name, form) != (0, 0))
+}
+
+/// Looks at all units, whose tables were found to be small enough. Nothing is there if they are too much.
+pub(super) fn check(dwarf: &Dwarf<Bytes<'_>>, most: ByteSize) -> Option<()> {
+    let mut purse = Purse(most.as_u64());
+    let mut units = dwarf.units();
+    while let Ok(Some(header)) = units.next() {
+        purse.take(UNIT)?;
+        files_are_few(dwarf, &header, &mut purse)?;
+        // What can't be read is passed over by who asks for it, too.
+        let Ok(unit) = dwarf.unit(header) else { continue };
+        files(dwarf, &unit, &mut purse)?;
+        entries(dwarf, &unit, &mut purse)?;
+    }
+    Some(())
+}
+
+/// Looks at the length of the list of a unit's files, which is read with the unit.
+fn files_are_few(
+    dwarf: &Dwarf<Bytes<'_>>,
+    header: &UnitHeader<Bytes<'_>>,
+    purse: &mut Purse,
+) -> Option<()> {
+    let length = || {
+        let abbreviations = dwarf.abbreviations(header)?;
+        let mut entries = header.entries_raw(&abbreviations, None)?;
+        let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(0) };
+        for spec in abbreviation.attributes() {
+            if let AttributeValue::DebugLineRef(offset) = entries.read_attribute(*spec)?.value() {
+                let mut list = *dwarf.debug_line.reader();
+                list.skip(offset.0)?;
+                let (_, format) = list.read_initial_length()?;
+                if list.read_u16()? >= 5 {
+                    list.skip(2)?;
+                }
+                return Ok(list.read_length(format)? as u64);
+            }
+        }
+        Ok::<_, gimli::Error>(0)
+    };
+    let length = length().unwrap_or(0);
+    purse.take(length)?;
+    (length <= MOST_OF_A_HEADER).then_some(())
+}
+
+/// The files of a unit, each of which is made a path, and its program of lines.
+fn files(dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>, purse: &mut Purse) -> Option<()> {
+    let Some(program) = &unit.line_program else { return Some(()) };
+    let header = program.header();
+    let length = |value| dwarf.attr_string(unit, value).map_or(0, |text| text.len() as u64);
+    let around = unit.comp_dir.map_or(0, |dir| dir.len() as u64);
+    for file in header.file_names() {
+        let dir = file.directory(header).map_or(0, length);
+        purse.take(FILE + around + dir + length(file.path_name()))?;
+    }
+    purse.take(header.include_directories().len() as u64 * FILE)?;
+    purse.take(header.raw_program_buf().len() as u64 * LINE_BYTE)?;
+    let mut instructions = header.instructions();
+    while let Ok(Some(instruction)) = instructions.next_instruction(header) {
+        // No compiler ever names a file there, and each would be a path once more.
+        if let LineInstruction::DefineFile(_) = instruction {
+            return None;
+        }
+    }
+    Some(())
+}
+
+/// The entries of a unit, in their order. Where they can't be read on, nobody else does either.
+fn entries(dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>, purse: &mut Purse) -> Option<()> {
+    let Ok(mut entries) = unit.header.entries_raw(&unit.abbreviations, None) else {
+        return Some(());
+    };
+    while !entries.is_empty() {
+        if entries.next_depth() > MOST_NESTING {
+            return None;
+        }
+        let abbreviation = match entries.read_abbreviation() {
+            Ok(Some(abbreviation)) => abbreviation,
+            Ok(None) => continue,
+            Err(_) => break,
+        };
+        purse.take(abbreviation.attributes().len() as u64)?;
+        let has_ranges = matches!(
+            abbreviation.tag(),
+            gimli::DW_TAG_subprogram
+                | gimli::DW_TAG_inlined_subroutine
+                | gimli::DW_TAG_compile_unit
+                | gimli::DW_TAG_skeleton_unit
+        );
+        let read = match has_ranges {
+            true => {
+                purse.take(FUNCTION)?;
+                ranges(dwarf, unit, &mut entries, abbreviation, purse)?
+            }
+            false => entries.skip_attributes(abbreviation.attributes()),
+        };
+        if read.is_err() {
+            break;
+        }
+    }
+    Some(())
+}
+
+/// The attributes of one entry, and the lists of addresses among them.
+fn ranges(
+    dwarf: &Dwarf<Bytes<'_>>,
+    unit: &Unit<Bytes<'_>>,
+    entries: &mut EntriesRaw<'_, Bytes<'_>>,
+    abbreviation: &Abbreviation,
+    purse: &mut Purse,
+) -> Option<gimli::Result<()>> {
+    for spec in abbreviation.attributes() {
+        let attribute = match entries.read_attribute(*spec) {
+            Ok(attribute) => attribute,
+            Err(error) => return Some(Err(error)),
+        };
+        if attribute.name() != gimli::DW_AT_ranges {
+            continue;
+        }
+        if let Ok(Some(offset)) = dwarf.attr_ranges_offset(unit, attribute.value())
+            && let Ok(mut list) = dwarf.raw_ranges(unit, offset)
+        {
+            while let Ok(Some(_)) = list.next() {
+                purse.take(RANGE)?;
+            }
+        }
+    }
+    Some(Ok(()))
+}
