@@ -188,6 +188,7 @@ fn labels() -> Vec<&'static str> {
     Label::ALL.iter().map(|label| label.as_str()).collect()
 }
 
+/// For a writer of JSON: what functions gave as JSON is in it as it was written, which other formats have no place for.
 impl From<&Report> for Record {
     fn from(report: &Report) -> Self {
         Self {
