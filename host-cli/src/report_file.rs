@@ -2,7 +2,7 @@
 //!
 //! Whether it can be written is found out before anything runs: a guest's work must not be lost because
 //! its report has no place. A plain file is written beside its place and then renamed. Devices, pipes
-//! and `/dev/stdout` can't be renamed over; they are opened first and written to in the end.
+//! and `/dev/stdout` (whatever that is) can't be renamed over; they are opened first and written to in the end.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -10,6 +10,9 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+
+/// A chain of more links than this is a ring.
+const MOST_LINKS: usize = 40;
 
 /// A place for a report, or for what belongs to one, that is known to be writable.
 #[derive(Debug)]
@@ -61,9 +64,26 @@ fn prepare(path: &Path) -> io::Result<Place> {
 }
 
 fn is_special(path: &Path) -> bool {
-    path.starts_with("/dev")
-        || path.starts_with("/proc")
-        || fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir())
+    fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) || is_open_already(path)
+}
+
+/// Whether this names what somebody has open, as `/dev/stdout` and `/dev/fd/3` do: they lead into `/proc`. Where that is
+/// a plain file, others write to it and go on doing so.
+fn is_open_already(path: &Path) -> bool {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let Ok(parent) = folder_of(&path).canonicalize() else { break };
+        if parent.starts_with("/proc") {
+            return true;
+        }
+        let Ok(target) = fs::read_link(&path) else { break };
+        path = parent.join(target);
+    }
+    false
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn draft_beside(target: &Path) -> io::Result<PathBuf> {

@@ -5,14 +5,17 @@
 //! the rest. Or it stops reading: nothing may hang for that, so a stream is waited for in small steps,
 //! and given up a moment after the guest's time is over.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::makedev;
 use sandtrap::{Ear, Event, StopHandle, StopReason};
 
 use crate::args::Target;
@@ -23,6 +26,9 @@ const PIECE: usize = 4096;
 
 /// How long one wait for a reader takes before the stop is looked at again.
 const STEP_MILLIS: u16 = 50;
+
+/// How long a terminal is left alone that says it has room, and takes nothing.
+const PAUSE_MILLIS: u16 = 10;
 
 /// What a slow reader still gets after the guest was stopped.
 const GRACE: Duration = Duration::from_secs(1);
@@ -85,6 +91,8 @@ enum Live {
 struct Sink {
     name: &'static str,
     file: File,
+    /// So much is written at once.
+    piece: usize,
 }
 
 /// How long a reader that takes nothing is waited for.
@@ -123,7 +131,7 @@ impl Streams {
             Some(out) if stdout == stderr && matches!(stdout, Target::File(_)) => {
                 let file =
                     out.file.try_clone().context("cannot share one file for both streams")?;
-                Some(Sink { name: "stderr", file })
+                Some(Sink { name: "stderr", file, piece: out.piece })
             }
             _ => open("stderr", stderr, io::stderr())?,
         };
@@ -218,26 +226,50 @@ impl Ear for Streams {
 }
 
 impl Sink {
+    fn new(name: &'static str, file: File) -> Self {
+        // A terminal says that there is room where one byte fits, and would hold us until all of a piece does.
+        if !file.is_terminal() {
+            return Self { name, file, piece: PIECE };
+        }
+        match opened_again(&file) {
+            Some(file) => Self { name, file, piece: PIECE },
+            None => Self { name, file, piece: 1 },
+        }
+    }
+
     fn take(&self, mut bytes: &[u8], patience: &mut Patience) -> Result<(), Loss> {
-        let failed = |error| Loss::Failed(self.name, error);
         while !bytes.is_empty() {
-            if !self.has_room().map_err(failed)? {
-                if patience.is_over() {
-                    return Err(Loss::Stalled(self.name));
-                }
-                continue;
-            }
-            match (&self.file).write(&bytes[..bytes.len().min(PIECE)]) {
-                Ok(0) => return Err(failed(io::ErrorKind::WriteZero.into())),
+            match self.give(bytes) {
+                Ok(0) if patience.is_over() => return Err(Loss::Stalled(self.name)),
                 Ok(count) => bytes = &bytes[count..],
-                Err(error) => match error.kind() {
-                    io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => {}
-                    io::ErrorKind::BrokenPipe => return Err(Loss::ReaderGone),
-                    _ => return Err(failed(error)),
-                },
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    return Err(Loss::ReaderGone);
+                }
+                Err(error) => return Err(Loss::Failed(self.name, error)),
             }
         }
         Ok(())
+    }
+
+    /// Writes a piece, or waits a moment for room. Says how much was written.
+    fn give(&self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.has_room()? {
+            return Ok(0);
+        }
+        match (&self.file).write(&bytes[..bytes.len().min(self.piece)]) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => Ok(count),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => Ok(0),
+                // Somebody else is writing there, or the end of a line, which is two bytes, finds room for one.
+                io::ErrorKind::WouldBlock => {
+                    // That this wait may end early does no harm.
+                    _ = poll(&mut [], PollTimeout::from(PAUSE_MILLIS));
+                    Ok(0)
+                }
+                _ => Err(error),
+            },
+        }
     }
 
     /// Waits a moment until at least one piece can be written without blocking.
@@ -284,7 +316,19 @@ fn open(name: &'static str, target: &Target, own: impl AsFd) -> anyhow::Result<O
         Target::File(path) => File::create(path)
             .with_context(|| format!("cannot write the guest's {name} to `{}`", path.display()))?,
     };
-    Ok(Some(Sink { name, file }))
+    Ok(Some(Sink::new(name, file)))
+}
+
+/// The same terminal, opened once more, so that writing to it doesn't block. What we were given stays as it is: the
+/// shell and others share it.
+fn opened_again(terminal: &File) -> Option<File> {
+    // Whoever opens the far end of one gets another one's.
+    if terminal.metadata().ok()?.rdev() == makedev(5, 2) {
+        return None;
+    }
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let name = format!("/proc/self/fd/{}", terminal.as_raw_fd());
+    OpenOptions::new().write(true).custom_flags(flags.bits()).open(name).ok()
 }
 
 #[cfg(test)]
@@ -296,7 +340,7 @@ mod tests {
 
     fn piped(stop: &StopHandle) -> (Streams, io::PipeReader) {
         let (reader, writer) = io::pipe().unwrap();
-        let sink = Sink { name: "stdout", file: File::from(std::os::fd::OwnedFd::from(writer)) };
+        let sink = Sink::new("stdout", File::from(std::os::fd::OwnedFd::from(writer)));
         let (wall, grace) = (WALL, Duration::ZERO);
         let patience = Patience { stop: stop.clone(), wall, grace, time_is_up: None, over: None };
         let (items, live) = (Items::Unheard, Live::Off);

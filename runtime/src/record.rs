@@ -120,7 +120,7 @@ struct EvidenceRecord {
     stopped_by_us: Option<&'static str>,
     /// Why it was told to end, if it had a time of grace and was told.
     told_to_end: Option<&'static str>,
-    /// The error that its task returned, whatever the verdict makes of it.
+    /// The error that its task returned, where it was told to end and the verdict is about that.
     error: Option<ErrorRecord>,
     denied: Vec<String>,
     fault: Option<FaultRecord>,
@@ -188,6 +188,7 @@ fn labels() -> Vec<&'static str> {
     Label::ALL.iter().map(|label| label.as_str()).collect()
 }
 
+/// For a writer of JSON: what functions gave as JSON is in it as it was written, which other formats have no place for.
 impl From<&Report> for Record {
     fn from(report: &Report) -> Self {
         Self {

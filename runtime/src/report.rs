@@ -128,7 +128,7 @@ pub struct Facts {
     pub stopped_by_us: Option<StopReason>,
     /// Why its guest was told to end, if it had a time of grace and was told. It may have answered in that time.
     pub told_to_end: Option<StopReason>,
-    /// The error that its task returned, whatever the verdict makes of it.
+    /// The error that its task returned, where it was told to end and the verdict is about that.
     pub error: Option<ErrorReport>,
     /// What was refused to it.
     pub denied: Vec<Denied>,
@@ -194,7 +194,7 @@ impl Report {
             ending,
             stopped_by_us,
             told_to_end,
-            error: testimony.error,
+            error: testimony.error.filter(|_| evidence.told_to_end.is_some()),
             denied,
             refused_memory,
             oom_kills,

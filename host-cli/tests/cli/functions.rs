@@ -72,6 +72,27 @@ fn the_report_of_a_function_holds_its_result() {
 }
 
 #[test]
+fn json_goes_its_way_as_it_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tasks, input) = (folder.path().join("tasks"), r#"{"name": "x", "width": 1, "height": 2}"#);
+    // A guest that looks sees the same key twice.
+    let twice = input.replace("\"x\"", "\"x\", \"name\": \"y\"");
+    let result = r#""result":{"name":"x","width":2,"height":1},"#;
+    for wall in WALLS {
+        let ran = call(wall, "turn", &["--input", input, "--json"]);
+        assert!(ran.text().contains(&result.replacen(':', ": ", 1)), "{wall:?}: {}", ran.text());
+        let program = json!(text_of(&guest(wall, "calls")));
+        let line =
+            |input| format!(r#"{{"program": {program}, "function": "turn", "input": {input}}}"#);
+        std::fs::write(&tasks, format!("{}\n{}\n", line(input), line(&twice))).unwrap();
+        let ran = finish(sandtrap(["batch", text_of(&tasks)]));
+        let (first, second) = ran.text().trim_end().split_once('\n').unwrap();
+        assert!(first.contains(result), "{wall:?}: {first}");
+        assert!(second.contains("duplicate field `name`"), "{wall:?}: {second}");
+    }
+}
+
+#[test]
 fn an_unknown_function_names_those_that_there_are() {
     for wall in WALLS {
         let ran = call(wall, "resize", &["--input", "null"]);

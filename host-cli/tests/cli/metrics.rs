@@ -1,8 +1,12 @@
 //! `sandtrap batch --metrics`: what Prometheus would see while a batch runs.
 
-use std::io::{Read as _, Write as _};
+use std::fs;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use sandtrap::Wall;
 use serde_json::json;
 
@@ -69,6 +73,75 @@ fn s52_s56_what_happens_in_a_batch_can_be_read_while_it_runs() {
     assert!(ask(&address, "noise\r\n\r\n").contains("405"));
     running.close_stdin();
     assert_eq!(running.finish().code, Some(1));
+}
+
+#[test]
+fn a_peer_that_asks_byte_by_byte_has_one_deadline_for_all_of_them() {
+    let mut running = Running::start(sandtrap(["batch", "-", "--metrics", "127.0.0.1:0"]));
+    let address = address(&mut running);
+    let mut slow = TcpStream::connect(&address).expect("somebody listens");
+    slow.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
+    // Each byte comes long before one read would be given up, and all of them take half a minute.
+    let closed = (0..300).any(|_| {
+        let said = slow.write_all(b"x");
+        let heard = slow.read(&mut [0; 16]);
+        said.is_err()
+            || heard.map_or_else(|error| error.kind() != ErrorKind::WouldBlock, |n| n == 0)
+    });
+    assert!(closed, "it is still being listened to");
+    assert!(metrics(&address).contains("200 OK"));
+    running.close_stdin();
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn without_a_descriptor_for_another_peer_it_waits_and_does_not_spin() {
+    let mut running = Running::start(sandtrap(["batch", "-", "--metrics", "127.0.0.1:0"]));
+    let address = address(&mut running);
+    let pid = running.pid();
+    // A thread gives itself its name: this one has done so when it answers.
+    assert!(metrics(&address).contains("200 OK"));
+    let (rests, ticks) = (rests(pid), ticks(pid));
+    let usual = limit_descriptors(pid, Some(3));
+    // The descriptor of this one was put aside when it began to wait for somebody.
+    assert!(metrics(&address).contains("200 OK"));
+    while self::rests(pid) < rests + 8 {
+        assert!(self::ticks(pid) < ticks + 200, "it has computed for seconds");
+        std::thread::yield_now();
+    }
+    limit_descriptors(pid, usual);
+    assert!(metrics(&address).contains("200 OK"));
+    running.close_stdin();
+    assert_eq!(running.finish().code, Some(0));
+}
+
+/// Sets how many descriptors a process may have, and gives how many it might.
+fn limit_descriptors(pid: u32, current: Option<u64>) -> Option<u64> {
+    let pid = Pid::from_raw(pid.cast_signed());
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).expect("a child of ours").current
+}
+
+/// The folder of the thread that answers.
+fn thread_of(pid: u32) -> PathBuf {
+    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).expect("threads").flatten();
+    let is_it =
+        |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|it| it == "metrics\n");
+    threads.find_map(|entry| Some(entry.path()).filter(is_it)).expect("a thread for metrics")
+}
+
+/// How often it has waited for something.
+fn rests(pid: u32) -> u64 {
+    let status = fs::read_to_string(thread_of(pid).join("status")).expect("it is there");
+    let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    count.and_then(|count| count.trim().parse().ok()).expect("a number")
+}
+
+/// How long it has computed, in the kernel's hundredths of a second.
+fn ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(thread_of(pid).join("stat")).expect("it is there");
+    let (_, rest) = stat.rsplit_once(") ").expect("a name in brackets");
+    rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
 
 #[test]

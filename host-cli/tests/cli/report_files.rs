@@ -7,7 +7,7 @@ use sandtrap::Wall;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::kit::{WALLS, guest, run, run_command, text_of};
+use crate::kit::{WALLS, finish, guest, run, run_command, sandtrap, text_of};
 use crate::running::Running;
 
 /// An empty folder, and a place in it for a report.
@@ -91,6 +91,39 @@ fn a_report_may_go_to_a_stream_of_our_own() {
     let ran = run(&["--stdout", "null", "--report", "/dev/stdout"], &guest(Wall::Native, "hello"));
     assert_eq!(ran.code, Some(0));
     assert_eq!(ran.report()["output"]["stdout"], "hello from the guest\n");
+}
+
+#[test]
+fn a_file_in_shared_memory_is_a_file_like_any_other() {
+    let folder = tempfile::tempdir_in("/dev/shm").expect("a folder");
+    let place = folder.path().join("report.json");
+    for _ in 0..2 {
+        let ran = run(&["--report", text_of(&place)], &guest(Wall::Wasm, "hello"));
+        assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+        assert_eq!(read(&place)["verdict"]["label"], "completed");
+    }
+    let tasks = folder.path().join("tasks.jsonl");
+    let line = serde_json::json!({"program": text_of(&guest(Wall::Wasm, "abort"))});
+    fs::write(&tasks, line.to_string()).expect("a file");
+    let dumps = folder.path().join("dumps");
+    let ran = finish(sandtrap(["batch", text_of(&tasks), "--core-dumps", text_of(&dumps)]));
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(fs::read(dumps.join("line-1.core.wasm")).expect("a dump").starts_with(b"\0asm"));
+}
+
+#[test]
+fn a_report_on_stdout_stands_behind_what_is_there_also_where_that_is_a_file() {
+    let (folder, file) = place();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("/dev/stdout", &link).expect("a link");
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", text_of(&link)] {
+        let mut command = run_command(&["--report", name], &guest(Wall::Wasm, "hello"), &[]);
+        command.stdout(fs::File::create(&file).expect("a file"));
+        assert_eq!(finish(command).code, Some(0), "{name}");
+        let text = fs::read_to_string(&file).expect("a file");
+        let json = text.strip_prefix("hello from the guest\n").expect("what the guest wrote");
+        assert!(serde_json::from_str::<Value>(json).is_ok(), "{name}: {text}");
+    }
 }
 
 #[test]

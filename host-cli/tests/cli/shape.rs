@@ -52,6 +52,7 @@ const EVIDENCE: &[Key] = &[
     ("device_out_of_memory", "integer?"),
     ("ending", "string"),
     ("errno", "integer?"),
+    ("error", "object?"),
     ("exception", "object?"),
     ("exit_code", "integer?"),
     ("fatal", "boolean"),
@@ -71,6 +72,7 @@ const EVIDENCE: &[Key] = &[
     ("syscall_abi", "string?"),
     ("syscall_arguments", "array?"),
     ("syscall_name", "string?"),
+    ("told_to_end", "string?"),
     ("trap", "string?"),
     ("was_warming_up", "boolean"),
 ];
@@ -93,6 +95,7 @@ const LIMITS: &[Key] = &[
     ("cpus", "number?"),
     ("file_bytes", "integer"),
     ("fuel", "integer?"),
+    ("grace_us", "integer"),
     ("memory_bytes", "integer"),
     ("on_memory_limit", "string"),
     ("open_files", "integer"),

@@ -4,10 +4,14 @@ use std::fs;
 use std::io::Read as _;
 use std::process::Stdio;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::pty::openpty;
+use nix::sys::signal::Signal;
 use sandtrap::Wall;
 
 use crate::kit::{WALLS, finish, guest, report, run, run_command, sandtrap, text_of};
 use crate::programs::script;
+use crate::report_files;
 use crate::running::Running;
 
 const POURED: usize = 100 << 20;
@@ -187,6 +191,57 @@ fn a_reader_that_takes_nothing_cannot_hold_a_guest_beyond_its_time() {
         assert_eq!((ran.code, ran.label()), (Some(124), "stopped.wall-time"), "{wall:?}");
         drop(reader);
     }
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_cannot_hold_a_guest_beyond_its_time() {
+    for wall in WALLS {
+        let flags = [&ENDLESS[..], &["--wall", "500ms"]].concat();
+        // The ends of its lines become two bytes each: the room that is left is no whole piece.
+        let mut command = run_command(&flags, &guest(wall, "pour"), &[]);
+        let ends = openpty(None, None).expect("a terminal");
+        let kept = ends.slave.try_clone().expect("a descriptor");
+        command.stdout(Stdio::from(ends.slave));
+        let ran = finish(command);
+        assert_eq!((ran.code, ran.label()), (Some(124), "stopped.wall-time"), "{wall:?}");
+        let flags = OFlag::from_bits_retain(fcntl(&kept, FcntlArg::F_GETFL).expect("open"));
+        assert!(!flags.contains(OFlag::O_NONBLOCK), "it belongs to others, too");
+        drop(ends.master);
+    }
+}
+
+#[test]
+fn the_first_ctrl_c_ends_a_guest_whose_terminal_takes_nothing() {
+    for wall in WALLS {
+        let (_folder, file) = report_files::place();
+        let flags = [&ENDLESS[..], &["--report", text_of(&file)]].concat();
+        let mut command = run_command(&flags, &guest(wall, "pour"), &[]);
+        let ends = openpty(None, None).expect("a terminal");
+        command.stdout(Stdio::from(ends.slave));
+        let running = Running::start(command);
+        let mut master = fs::File::from(ends.master);
+        master.read_exact(&mut [0]).expect("the guest writes");
+        running.signal(Signal::SIGINT);
+        assert_eq!(running.finish().code, Some(130), "{wall:?}");
+        assert_eq!(report_files::read(&file)["verdict"]["label"], "stopped.cancelled");
+    }
+}
+
+#[test]
+fn all_of_it_comes_through_a_terminal_that_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done";
+    let mut command = run_command(&[], &script(folder.path(), lines), &[]);
+    let ends = openpty(None, None).expect("a terminal");
+    command.stdout(Stdio::from(ends.slave)).stderr(Stdio::null());
+    let mut child = command.spawn().expect("sandtrap can be started");
+    drop(command);
+    let mut all = Vec::new();
+    // A terminal whose other end nobody has any more ends with an error, and not in order.
+    let _ = fs::File::from(ends.master).read_to_end(&mut all);
+    assert_eq!(child.wait().expect("an end").code(), Some(0));
+    let expected: String = (0..20_000).map(|i| format!("line {i}\r\n")).collect();
+    assert!(all == expected.as_bytes(), "{} bytes of {}", all.len(), expected.len());
 }
 
 #[test]

@@ -13,8 +13,14 @@ const MOST: usize = 256;
 /// A thread that has nothing to do for so long ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What a clerk does. It must not panic.
-pub(super) type Job = Box<dyn FnOnce() + Send>;
+/// What a clerk does. It must not panic. What it gives is to be done next, after whatever waits already.
+pub(super) struct Job(Box<dyn FnOnce() -> Option<Job> + Send>);
+
+impl Job {
+    pub(super) fn new(work: impl FnOnce() -> Option<Self> + Send + 'static) -> Self {
+        Self(Box::new(work))
+    }
+}
 
 struct Office {
     desk: Mutex<State>,
@@ -65,8 +71,9 @@ fn work() {
     loop {
         if let Some(job) = state.waiting.pop_front() {
             drop(state);
-            job();
+            let next = (job.0)();
             state = OFFICE.state();
+            state.waiting.extend(next);
             continue;
         }
         state.idle += 1;
@@ -89,11 +96,18 @@ mod tests {
     #[test]
     fn a_job_that_takes_long_holds_up_no_other() {
         let (release, hold) = mpsc::channel::<()>();
-        hand_over(Box::new(move || assert!(hold.recv().is_err()))).unwrap();
+        let once = |work: Box<dyn FnOnce() + Send>| {
+            hand_over(Job::new(move || {
+                work();
+                None
+            }))
+            .unwrap();
+        };
+        once(Box::new(move || assert!(hold.recv().is_err())));
         let (tell, told) = mpsc::channel();
         for number in 0..50 {
             let tell = tell.clone();
-            hand_over(Box::new(move || tell.send(number).unwrap())).unwrap();
+            once(Box::new(move || tell.send(number).unwrap()));
         }
         let mut done: Vec<i32> = told.iter().take(50).collect();
         done.sort_unstable();

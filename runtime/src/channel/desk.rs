@@ -1,7 +1,9 @@
 //! Answers the calls that a guest makes to functions of its host.
 //!
 //! Each is run by a clerk, on a thread of its own, while the guest's limits are kept where they always are: a function
-//! that takes too long costs its guest the deadline, and nobody else anything. What is not granted is answered at once.
+//! that takes too long costs its guest the deadline. A guest has so many at work at once and no more, and what still
+//! waits when it is gone is never begun: others wait only where the functions of many guests, gone ones among them, take
+//! every thread there is. What is not granted is answered at once.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -13,11 +15,14 @@ use crate::host::{Caller, Granted, HostContext, HostFunction, HostFunctions};
 use crate::isolation::{Attempt, Notice, StopHandle};
 use crate::payload::Payload;
 
-use super::clerks;
+use super::clerks::{self, Job};
 use super::outbox::Outbox;
 
-/// So many calls of a guest may be open at once: running, or answered and not taken yet.
+/// So many calls of a guest may be open at once: waiting, running, or answered and not taken yet.
 pub(super) const MOST_OPEN: usize = 64;
+
+/// So many of them run at once. The others wait their turn here, and take no thread.
+const AT_ONCE: usize = 8;
 
 /// The longest reason why there is no answer.
 const LONGEST_REASON: usize = 16 * 1024;
@@ -43,7 +48,8 @@ type Wake = Arc<dyn Fn() + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Desk {
     service: Option<Service>,
-    running: usize,
+    /// Calls whose answers have not been collected.
+    open: usize,
     shared: Arc<Shared>,
 }
 
@@ -56,12 +62,29 @@ struct Service {
 #[derive(Default)]
 struct Shared {
     is_over: AtomicBool,
-    done: Mutex<VecDeque<Reply>>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    done: VecDeque<Reply>,
+    /// How many calls have a clerk, or are on their way to one.
+    at_work: usize,
+    waiting: VecDeque<Call>,
+}
+
+/// A call, with all that it takes to answer it.
+struct Call {
+    function: Arc<HostFunction>,
+    asked: Asked,
+    context: HostContext,
+    wake: Wake,
 }
 
 impl Shared {
-    fn done(&self) -> MutexGuard<'_, VecDeque<Reply>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -90,13 +113,13 @@ impl Desk {
             }),
         };
         let service = Service { granted: granted.functions.clone(), context, wake: Arc::new(wake) };
-        Self { service: Some(service), running: 0, shared }
+        Self { service: Some(service), open: 0, shared }
     }
 
     /// Begins to serve these calls. Says what is wrong if there are too many.
     pub(crate) fn serve(&mut self, asked: Vec<Asked>, outbox: &mut Outbox) -> Option<String> {
         for call in asked {
-            if self.running + outbox.replies() >= MOST_OPEN {
+            if self.open + outbox.replies() >= MOST_OPEN {
                 return Some(format!(
                     "more than {MOST_OPEN} calls of the host's functions at once; the guest has to take the \
                      answers"
@@ -105,7 +128,7 @@ impl Desk {
             let service = self.service.as_ref()?;
             match service.granted.get(&call.function) {
                 Some(function) => match service.begin(Arc::clone(function), call, &self.shared) {
-                    Ok(()) => self.running += 1,
+                    Ok(()) => self.open += 1,
                     Err(refused) => outbox.reply(refused),
                 },
                 None => outbox.reply(Reply { id: call.id, answer: Err(service.missing(&call)) }),
@@ -116,30 +139,33 @@ impl Desk {
 
     /// Puts the answers that are there into the outbox.
     pub(crate) fn collect(&mut self, outbox: &mut Outbox) {
-        if self.running == 0 {
+        if self.open == 0 {
             return;
         }
-        for reply in self.shared.done().drain(..) {
-            self.running -= 1;
+        for reply in self.shared.state().done.drain(..) {
+            self.open -= 1;
             outbox.reply(reply);
         }
     }
 
     /// Whether an answer will come that isn't there yet.
     pub(crate) fn is_waiting(&self) -> bool {
-        self.running > 0
+        self.open > 0
     }
 
     /// Says whether one is there, to whoever waits for it.
     pub(crate) fn has_answers(&self) -> impl Fn() -> bool + use<> {
         let shared = Arc::clone(&self.shared);
-        move || !shared.done().is_empty()
+        move || !shared.state().done.is_empty()
     }
 
     /// The guest is gone: no more is begun, and what runs is told to give up.
     pub(crate) fn close(&mut self) {
         self.service = None;
         self.shared.is_over.store(true, Ordering::Relaxed);
+        // Dropped when the lock is not held any more: what they hold is not ours.
+        let waiting = std::mem::take(&mut self.shared.state().waiting);
+        drop(waiting);
     }
 }
 
@@ -153,22 +179,20 @@ impl Service {
     fn begin(
         &self,
         function: Arc<HostFunction>,
-        call: Asked,
+        asked: Asked,
         shared: &Arc<Shared>,
     ) -> Result<(), Reply> {
-        let id = call.id;
-        let (context, wake, shared) =
-            (self.context.clone(), Arc::clone(&self.wake), Arc::clone(shared));
-        let job = move || {
-            if (context.caller)() == Caller::Gone {
-                return;
-            }
-            let Asked { function: name, input, .. } = call;
-            let answer = answer(&name, || function(&context, input));
-            shared.done().push_back(Reply { id, answer });
-            wake();
-        };
-        clerks::hand_over(Box::new(job)).map_err(|error| {
+        let (id, context, wake) = (asked.id, self.context.clone(), Arc::clone(&self.wake));
+        let call = Call { function, asked, context, wake };
+        let mut state = shared.state();
+        if state.at_work >= AT_ONCE {
+            state.waiting.push_back(call);
+            return Ok(());
+        }
+        state.at_work += 1;
+        drop(state);
+        clerks::hand_over(call.job(Arc::clone(shared))).map_err(|error| {
+            shared.state().at_work -= 1;
             let answer = Err(format!("the host has no thread to answer with: {error}"));
             Reply { id, answer }
         })
@@ -179,6 +203,30 @@ impl Service {
         format!(
             "the host's function `{function}` was not granted to this program; granted: {granted}"
         )
+    }
+}
+
+impl Call {
+    /// Answers it, and goes on with the next one that waits.
+    fn job(self, shared: Arc<Shared>) -> Job {
+        Job::new(move || {
+            let Self { function, asked, context, wake } = self;
+            if (context.caller)() == Caller::Gone {
+                // Nobody waits for any of them.
+                return None;
+            }
+            let Asked { id, function: name, input } = asked;
+            let answer = answer(&name, || function(&context, input));
+            let mut state = shared.state();
+            state.done.push_back(Reply { id, answer });
+            let next = state.waiting.pop_front();
+            if next.is_none() {
+                state.at_work -= 1;
+            }
+            drop(state);
+            wake();
+            next.map(|next| next.job(shared))
+        })
     }
 }
 

@@ -96,3 +96,55 @@ fn calls_without_end_are_refused() {
     outbox.take(&mut taken);
     assert_eq!((outbox.replies(), desk.serve(calls(1), &mut outbox)), (0, None));
 }
+
+#[test]
+fn a_guest_has_its_share_of_the_threads_and_takes_nothing_with_it_when_it_is_gone() {
+    let (release, hold) = mpsc::channel::<()>();
+    let (tell, seen) = mpsc::channel();
+    let ends = (Mutex::new(hold), Mutex::new(tell));
+    let mut functions = HostFunctions::default();
+    functions.add("wait".to_owned(), move |_, number: u64| {
+        ends.1.lock().unwrap().send(number).unwrap();
+        // Until the test lets go of it.
+        let _ = ends.0.lock().unwrap().recv();
+    });
+    let calls = || (0..MOST_OPEN as u64).map(|id| call(id, "wait")).collect();
+    let mut hogs: Vec<_> = (0..4).map(|_| desk(functions.clone())).collect();
+    for (hog, _, _) in &mut hogs {
+        assert_eq!(hog.serve(calls(), &mut Outbox::default()), None);
+    }
+    drop(functions);
+    // All of its threads would be taken, and another guest would wait for its answer.
+    let mut others = HostFunctions::default();
+    others.add("double".to_owned(), |_, number: u64| number * 2);
+    let (mut other, told, _stop) = desk(others);
+    other.serve(vec![call(21, "double")], &mut Outbox::default());
+    assert_eq!(told.recv(), Ok(()));
+    assert_eq!(seen.iter().take(4 * AT_ONCE).count(), 4 * AT_ONCE);
+    drop(hogs);
+    drop(release);
+    // Those that run end, and those that waited are never begun.
+    assert_eq!(seen.iter().count(), 0);
+}
+
+#[test]
+fn calls_beyond_the_share_are_answered_each_in_its_turn() {
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = Mutex::new(hold);
+    let mut functions = HostFunctions::default();
+    functions.add("double".to_owned(), move |_, number: u64| {
+        // Until the test lets go of it.
+        let _ = hold.lock().unwrap().recv();
+        number * 2
+    });
+    let (mut desk, told, _stop) = desk(functions);
+    let mut outbox = Outbox::default();
+    assert_eq!(desk.serve((0..20).map(|id| call(id, "double")).collect(), &mut outbox), None);
+    assert_eq!(desk.shared.state().waiting.len(), 20 - AT_ONCE);
+    drop(release);
+    while desk.is_waiting() {
+        told.recv().unwrap();
+        desk.collect(&mut outbox);
+    }
+    assert_eq!((outbox.replies(), desk.shared.state().at_work), (20, 0));
+}

@@ -1,11 +1,13 @@
 //! One line of a batch: a task as a JSON object. What is not known is refused, not passed over.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use sandtrap::{Order, Payload, Priority, Stdin, Task, TaskId, Value, parse_duration};
+use sandtrap::{Codec, Order, Payload, Priority, Stdin, Task, TaskId, Value, parse_duration};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value as Json};
 
 use crate::args::argument;
@@ -64,12 +66,11 @@ fn read(text: &str, number: usize, breaks: bool) -> anyhow::Result<Line> {
     let mut task = match string(&map, "function")? {
         Some(function) => {
             without(&map, &["args", "stdin"], "function")?;
-            match map.get("input") {
-                Some(input) => {
-                    without(&map, &["arguments"], "input")?;
-                    Task::invoke_with(function, Payload::json(input).context("`input`")?)
-                }
-                None => Task::call(function, values(&map)?),
+            if map.contains_key("input") {
+                without(&map, &["arguments"], "input")?;
+                Task::invoke_with(function, input(text)?)
+            } else {
+                Task::call(function, values(&map)?)
             }
         }
         None => {
@@ -120,6 +121,13 @@ fn values(map: &Map<String, Json>) -> anyhow::Result<Vec<Value>> {
         .into_iter()
         .map(|text| argument(text).map_err(|error| anyhow!("`arguments`: {error}")))
         .collect()
+}
+
+/// The input as it stands in the line. What was read of it has rounded its numbers and sorted its keys.
+fn input(line: &str) -> anyhow::Result<Payload> {
+    let map: BTreeMap<String, &RawValue> = serde_json::from_str(line).context("`input`")?;
+    let input = map.get("input").context("`input` is missing")?;
+    Ok(Payload::new(Codec::Json, input.get()))
 }
 
 fn stdin(map: &Map<String, Json>) -> anyhow::Result<Stdin> {
@@ -179,7 +187,22 @@ mod tests {
         let invoke = read(r#"{"program": "m", "function": "f", "input": [1, null]}"#, 7, false);
         let invoke = invoke.unwrap();
         let Entry::Invoke { function, input } = invoke.order.task.entry else { panic!("a call") };
-        assert_eq!((function.as_str(), input.bytes()), ("f", &b"[1,null]"[..]));
+        assert_eq!((function.as_str(), input.bytes()), ("f", &b"[1, null]"[..]));
+    }
+
+    #[test]
+    fn an_input_is_what_stands_in_the_line() {
+        for input in
+            ["18446744073709551616", "1.00", r#"{"b": 1, "a": 2, "b": 3}"#, r#""\u00e9 ä""#, "null"]
+        {
+            let text = format!(r#"{{"input": {input} , "program": "m", "function": "f"}}"#);
+            let Entry::Invoke { input: found, .. } =
+                read(&text, 1, false).unwrap().order.task.entry
+            else {
+                panic!("a call")
+            };
+            assert_eq!(std::str::from_utf8(found.bytes()), Ok(input));
+        }
     }
 
     #[test]

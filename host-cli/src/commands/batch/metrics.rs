@@ -3,15 +3,19 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use nix::poll::{PollTimeout, poll};
 
 use super::board::Board;
 use crate::args::misuse;
 
-/// Who asks has this long for it, and for taking the answer.
+/// Who asks has this long for it and for taking the answer, however many pieces either comes in.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where nobody can be let in, for want of descriptors say, it is tried again after this long.
+const REST_MILLIS: u16 = 100;
 
 /// So much of a question is read. What matters is in its first line.
 const MOST_ASKED: usize = 8 * 1024;
@@ -23,7 +27,7 @@ pub(super) fn open(address: &str, board: &Board) -> anyhow::Result<SocketAddr> {
     let board = board.clone();
     thread::Builder::new()
         .name("metrics".to_owned())
-        .spawn(move || listener.incoming().flatten().for_each(|peer| _ = answer(peer, &board)))
+        .spawn(move || serve(&listener, &board))
         .context("cannot start the thread that gives out metrics")?;
     Ok(bound)
 }
@@ -44,13 +48,25 @@ fn listen(address: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot give out metrics at `{address}`"))
 }
 
-/// One question, one answer. Whoever asks badly harms nobody but himself.
+/// One peer after the other. Whoever asks badly costs the next one no more than his time.
+fn serve(listener: &TcpListener, board: &Board) {
+    for peer in listener.incoming() {
+        match peer {
+            // Whoever went away, or took too long, has no answer.
+            Ok(peer) => _ = answer(peer, board),
+            // It would be the same again at once. That this wait may end early does no harm.
+            Err(_) => _ = poll(&mut [], PollTimeout::from(REST_MILLIS)),
+        }
+    }
+}
+
+/// One question, one answer.
 fn answer(mut peer: TcpStream, board: &Board) -> io::Result<()> {
-    peer.set_read_timeout(Some(PATIENCE))?;
-    peer.set_write_timeout(Some(PATIENCE))?;
+    let until = Instant::now() + PATIENCE;
     let mut asked = Vec::new();
     let mut buffer = [0; 1024];
     while !asked.windows(4).any(|end| end == b"\r\n\r\n") && asked.len() < MOST_ASKED {
+        peer.set_read_timeout(Some(left(until)?))?;
         match peer.read(&mut buffer)? {
             0 => break,
             count => asked.extend_from_slice(&buffer[..count]),
@@ -65,16 +81,32 @@ fn answer(mut peer: TcpStream, board: &Board) -> io::Result<()> {
         (b"GET" | b"HEAD", _) => ("404 Not Found", "metrics are at /metrics\n".to_owned()),
         _ => ("405 Method Not Allowed", "ask with GET\n".to_owned()),
     };
-    let head = format!(
+    let mut answer = format!(
         "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    peer.write_all(head.as_bytes())?;
     if method != b"HEAD" {
-        peer.write_all(body.as_bytes())?;
+        answer.push_str(&body);
+    }
+    give(&mut peer, answer.as_bytes(), until)
+}
+
+fn give(peer: &mut TcpStream, mut rest: &[u8], until: Instant) -> io::Result<()> {
+    while !rest.is_empty() {
+        peer.set_write_timeout(Some(left(until)?))?;
+        match peer.write(rest)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => rest = &rest[count..],
+        }
     }
     Ok(())
+}
+
+/// What is left of the time, which is something.
+fn left(until: Instant) -> io::Result<Duration> {
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 #[cfg(test)]
