@@ -269,7 +269,7 @@ fn what_a_guest_keeps_of_a_call_is_not_touched_by_the_next_one() {
         let found = kept.call::<_, Vec<(u8, u8, bool)>>("has_kept", &()).unwrap();
         assert_eq!(found, expected, "{payloads:?}");
         // As a result it is what it was, wherever it lies.
-        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &1).unwrap(), vec![101; 100_000]);
-        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &0).unwrap(), vec![1; 100_000]);
+        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &1_usize).unwrap(), vec![101; 100_000]);
+        assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &0_usize).unwrap(), vec![1; 100_000]);
     }
 }
