@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
@@ -99,14 +99,18 @@ fn without_a_descriptor_for_another_peer_it_waits_and_does_not_spin() {
     let mut running = Running::start(sandtrap(["batch", "-", "--metrics", "127.0.0.1:0"]));
     let address = address(&mut running);
     let pid = running.pid();
-    // A thread gives itself its name: this one has done so when it answers.
-    assert!(metrics(&address).contains("200 OK"));
-    let (rests, ticks) = (rests(pid), ticks(pid));
+    // Whoever has just begun needs descriptors for more than this. It has begun when a task is done.
+    running.say(&format!("{}\n", json!({"program": text_of(&guest(Wall::Wasm, "hello"))})));
+    while !metrics(&address).contains("finished_total{verdict=\"completed\"} 1") {
+        std::thread::yield_now();
+    }
+    let thread = thread_of(pid);
+    let (rests, ticks) = (rests(&thread), ticks(&thread));
     let usual = limit_descriptors(pid, Some(3));
     // A descriptor may have been put aside for this one. It is not for all kernels, so nothing is asked.
     drop(TcpStream::connect(&address));
-    while self::rests(pid) < rests + 8 {
-        assert!(self::ticks(pid) < ticks + 200, "it has computed for seconds");
+    while self::rests(&thread) < rests + 8 {
+        assert!(self::ticks(&thread) < ticks + 200, "it has computed for seconds");
         std::thread::yield_now();
     }
     limit_descriptors(pid, usual);
@@ -122,24 +126,29 @@ fn limit_descriptors(pid: u32, current: Option<u64>) -> Option<u64> {
     prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).expect("a child of ours").current
 }
 
-/// The folder of the thread that answers.
+/// The folder of the thread that answers. A list that is read while another thread ends may lack it.
 fn thread_of(pid: u32) -> PathBuf {
-    let mut threads = fs::read_dir(format!("/proc/{pid}/task")).expect("threads").flatten();
     let is_it =
         |path: &PathBuf| fs::read_to_string(path.join("comm")).is_ok_and(|it| it == "metrics\n");
-    threads.find_map(|entry| Some(entry.path()).filter(is_it)).expect("a thread for metrics")
+    loop {
+        let mut all = fs::read_dir(format!("/proc/{pid}/task")).expect("threads").flatten();
+        if let Some(found) = all.find_map(|entry| Some(entry.path()).filter(is_it)) {
+            return found;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// How often it has waited for something.
-fn rests(pid: u32) -> u64 {
-    let status = fs::read_to_string(thread_of(pid).join("status")).expect("it is there");
+fn rests(thread: &Path) -> u64 {
+    let status = fs::read_to_string(thread.join("status")).expect("it is there");
     let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
     count.and_then(|count| count.trim().parse().ok()).expect("a number")
 }
 
 /// How long it has computed, in the kernel's hundredths of a second.
-fn ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(thread_of(pid).join("stat")).expect("it is there");
+fn ticks(thread: &Path) -> u64 {
+    let stat = fs::read_to_string(thread.join("stat")).expect("it is there");
     let (_, rest) = stat.rsplit_once(") ").expect("a name in brackets");
     rest.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
 }
