@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sandtrap_protocol::ARENA_VARIABLE;
 
@@ -35,7 +35,7 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 /// Which call this is.
 static CALL: AtomicU64 = AtomicU64::new(0);
 
-/// The mappings that there are, and how many, for those who need not look.
+/// The mappings of this call, and how many there are, for those who need not look.
 static LIVING: Mutex<Vec<Part>> = Mutex::new(Vec::new());
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
@@ -85,8 +85,14 @@ pub(crate) fn part() {
     }
     let Some(arena) = ARENA.get() else { return };
     // Nobody takes one of them away meanwhile.
-    let living = LIVING.lock().unwrap_or_else(PoisonError::into_inner);
-    living.iter().for_each(|part| part.own(arena));
+    let mut living = living();
+    // Once: what is its own then must not be taken from the arena again.
+    living.drain(..).for_each(|part| part.own(arena));
+    LIVE.store(0, Ordering::Relaxed);
+}
+
+fn living() -> MutexGuard<'static, Vec<Part>> {
+    LIVING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Part {
@@ -161,8 +167,9 @@ impl Mapping {
         let start = NonNull::new(start.cast())?;
         let (is_private, call) = (kind == libc::MAP_PRIVATE, CALL.load(Ordering::Relaxed));
         let mapping = Self { start, length, at, is_private, call };
-        LIVING.lock().unwrap_or_else(PoisonError::into_inner).push(mapping.part(offset));
-        LIVE.fetch_add(1, Ordering::Relaxed);
+        let mut living = living();
+        living.push(mapping.part(offset));
+        LIVE.store(living.len(), Ordering::Relaxed);
         Some(mapping)
     }
 
@@ -204,8 +211,10 @@ impl DerefMut for Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         let start = self.start.as_ptr().addr();
-        LIVING.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| part.start != start);
-        LIVE.fetch_sub(1, Ordering::Relaxed);
+        let mut living = living();
+        living.retain(|part| part.start != start);
+        LIVE.store(living.len(), Ordering::Relaxed);
+        drop(living);
         // SAFETY: it was mapped with this length, and nobody has a part of it any more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.length.max(1)) };
     }

@@ -1,5 +1,7 @@
 //! Kept guests that go together: with the one that died go its spares, and those that were being made.
 
+use std::sync::mpsc::{Sender, channel};
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use sandtrap::Reuse;
 use sandtrap::policy::restart::{OnExcess, RestartSettings, Strategy};
@@ -81,47 +83,75 @@ fn s3_one_that_dies_of_what_it_was_to_be_replaced_for_takes_nobody_along() {
     both.iter().for_each(|ticket| ticket.cancel());
 }
 
-/// As much address space as this process has, and so little more that no thread finds room in it.
-fn no_room_for_threads() {
+fn own(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")).unwrap();
-    let size: u64 = size.trim().trim_end_matches(" kB").parse().unwrap();
-    let (_, most) = getrlimit(Resource::RLIMIT_AS).unwrap();
-    setrlimit(Resource::RLIMIT_AS, (size + 512) * 1024, most).unwrap();
+    let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    value.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-#[test]
-fn guests_at_a_place_that_gets_no_thread_any_more_are_cleared_away_by_whoever_comes_next() {
+/// As much address space as this process has, and so little more that no thread finds room in it: those that wait here have
+/// the stacks of all that have ended by now.
+fn no_room_for_threads() -> Vec<Sender<()>> {
+    let wait = || {
+        let ((hold, wait), (say, began)) = (channel::<()>(), channel());
+        std::thread::spawn(move || {
+            say.send(()).unwrap();
+            wait.recv()
+        });
+        began.recv().unwrap();
+        hold
+    };
+    let waiting = (0..64).map(|_| wait()).collect();
+    let (_, most) = getrlimit(Resource::RLIMIT_AS).unwrap();
+    setrlimit(Resource::RLIMIT_AS, (own("VmSize:") + 512) * 1024, most).unwrap();
+    waiting
+}
+
+fn guests_are_cleared_away_where_there_is_no_thread_for_them(workers: usize) {
     if std::env::var_os("NEXTEST").is_none() {
         // Other tests would be in the same process, and have no room either.
         return;
     }
+    let threads = own("Threads:");
     let restart = RestartSettings { strategy: Strategy::OneForAll, ..RestartSettings::default() };
-    for workers in [1, 2] {
-        let wall = Acted::new();
-        let patience = Duration::from_millis(5);
-        let settings =
-            PoolSettings { spares: 2, restart, patience, ..PoolSettings::with_workers(workers) };
-        let pool = together(&wall, settings);
-        while count(&pool, WorkerState::Idle) < workers || pool.status().spares < 2 {
-            std::thread::yield_now();
-        }
-        let deaf = pool.submit(call("deaf")).unwrap();
-        wall.wait_for(1);
-        let (least, most) = getrlimit(Resource::RLIMIT_AS).unwrap();
-        no_room_for_threads();
-        deaf.cancel();
-        while pool.status().abandoned == 0 {
-            std::thread::yield_now();
-        }
-        setrlimit(Resource::RLIMIT_AS, least, most).unwrap();
-        // One is in the hands of the thread that was given up. Where there is another worker, it has a new one, and new spares.
-        let (opened, alive) = if workers == 1 { (3, 1) } else { (7, 4) };
-        while wall.opened() < opened || wall.alive() > alive {
-            std::thread::yield_now();
-        }
-        wall.let_go();
-        let deaf = deaf.wait();
-        assert_eq!(label(&deaf), "stopped.cancelled", "{workers}");
+    let wall = Acted::new();
+    let patience = Duration::from_millis(5);
+    let settings =
+        PoolSettings { spares: 2, restart, patience, ..PoolSettings::with_workers(workers) };
+    let pool = together(&wall, settings);
+    while count(&pool, WorkerState::Idle) < workers || pool.status().spares < 2 {
+        std::thread::yield_now();
     }
+    let deaf = pool.submit(call("deaf")).unwrap();
+    wall.wait_for(1);
+    // Its workers and its supervisor: those who made the spares have ended.
+    while own("Threads:") > threads + workers as u64 + 1 {
+        std::thread::yield_now();
+    }
+    let (least, most) = getrlimit(Resource::RLIMIT_AS).unwrap();
+    let waiting = no_room_for_threads();
+    deaf.cancel();
+    while pool.status().abandoned == 0 {
+        std::thread::yield_now();
+    }
+    setrlimit(Resource::RLIMIT_AS, least, most).unwrap();
+    drop(waiting);
+    // One is in the hands of the thread that was given up. Where there is another worker, it has a new one, and new spares.
+    let (opened, alive) = if workers == 1 { (3, 1) } else { (7, 4) };
+    while wall.opened() < opened || wall.alive() > alive {
+        std::thread::yield_now();
+    }
+    wall.let_go();
+    let deaf = deaf.wait();
+    assert_eq!(label(&deaf), "stopped.cancelled", "{workers}");
+}
+
+#[test]
+fn guests_at_the_only_place_are_cleared_away_where_it_gets_no_thread_any_more() {
+    guests_are_cleared_away_where_there_is_no_thread_for_them(1);
+}
+
+#[test]
+fn guests_at_a_place_that_gets_no_thread_any_more_are_cleared_away_by_whoever_comes_next() {
+    guests_are_cleared_away_where_there_is_no_thread_for_them(2);
 }
