@@ -43,6 +43,19 @@ const BOTH: &[Case] = &[
     ("channel_flood", &["--result", "64KiB"], 153, "stopped.result"),
 ];
 
+/// A variable that takes more memory than its guest has.
+const LONG: &str = {
+    const BYTES: [u8; 70_000] = {
+        let mut bytes = [b'x'; 70_000];
+        bytes[1] = b'=';
+        bytes
+    };
+    match std::str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+};
+
 const NATIVE: &[Case] = &[
     ("panic", &[], 101, "failed.exit"),
     ("undecodable_instruction", &[], 132, "crashed.illegal-instruction"),
@@ -66,7 +79,12 @@ const NATIVE: &[Case] = &[
     ("seccomp_self", &[], 159, "denied.syscall"),
     ("no-such-program", &[], 127, "unstarted.not-found"),
     (".", &[], 126, "unstarted.not-executable"),
-    ("hello", &["--memory", "64KiB", "--stack", "64KiB"], 125, "unstarted.limit-too-small"),
+    (
+        "hello",
+        &["--memory", "64KiB", "--stack", "64KiB", "--env", LONG],
+        125,
+        "unstarted.limit-too-small",
+    ),
     ("hello", &["--fuel", "1000000"], 125, "unstarted.rejected"),
 ];
 

@@ -137,15 +137,14 @@ impl Desk {
         None
     }
 
-    /// Puts the answers that are there into the outbox.
-    pub(crate) fn collect(&mut self, outbox: &mut Outbox) {
+    /// The answers that are there. What their functions may have seen is to be told before them.
+    pub(crate) fn answers(&mut self) -> Vec<Reply> {
         if self.open == 0 {
-            return;
+            return Vec::new();
         }
-        for reply in self.shared.state().done.drain(..) {
-            self.open -= 1;
-            outbox.reply(reply);
-        }
+        let answers: Vec<Reply> = self.shared.state().done.drain(..).collect();
+        self.open -= answers.len();
+        answers
     }
 
     /// Whether an answer will come that isn't there yet.

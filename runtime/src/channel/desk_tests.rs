@@ -50,7 +50,7 @@ fn calls_are_answered_and_a_panic_is_an_error_of_the_guests() {
     assert_eq!(outbox.replies(), 1);
     while desk.is_waiting() {
         told.recv().unwrap();
-        desk.collect(&mut outbox);
+        outbox.replies_with(desk.answers());
     }
     let text = sent(outbox);
     assert!(text.contains("42") && text.contains("`panic` panicked"), "{text:?}");
@@ -144,7 +144,7 @@ fn calls_beyond_the_share_are_answered_each_in_its_turn() {
     drop(release);
     while desk.is_waiting() {
         told.recv().unwrap();
-        desk.collect(&mut outbox);
+        outbox.replies_with(desk.answers());
     }
     assert_eq!((outbox.replies(), desk.shared.state().at_work), (20, 0));
 }

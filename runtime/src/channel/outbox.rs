@@ -146,7 +146,12 @@ impl Outbox {
         Ok(bytes)
     }
 
-    /// Answers a call that the guest has made.
+    /// Answers calls that the guest has made.
+    pub(crate) fn replies_with(&mut self, answers: Vec<Reply>) {
+        answers.into_iter().for_each(|answer| self.reply(answer));
+    }
+
+    /// Answers one of them.
     pub(crate) fn reply(&mut self, reply: Reply) {
         let Reply { id, answer } = reply;
         let (is_result, value) = match answer {

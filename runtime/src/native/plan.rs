@@ -165,6 +165,12 @@ impl Plan {
         (order, descriptors)
     }
 
+    /// Whether its words alone take more memory than it may have. They are copied for it while it shares its starter's
+    /// memory, and the kernel ends all who share memory that is too much.
+    pub(super) fn outgrows(&self, memory: ByteSize) -> bool {
+        self.texts.len() as u64 + BESIDE_TEXTS > memory.as_u64()
+    }
+
     /// What a task is limited to by its kernel.
     pub(super) fn rlimits(&self) -> &[Rlimit] {
         &self.rlimits
@@ -222,6 +228,9 @@ fn add(texts: &mut Vec<u8>, text: &OsStr) -> io::Result<()> {
     texts.extend(c_string(text)?.as_bytes_with_nul());
     Ok(())
 }
+
+/// Pages that are there before the words are.
+const BESIDE_TEXTS: u64 = 16 * 1024;
 
 /// A text without a null byte, which no system call could take.
 fn c_string(text: &OsStr) -> io::Result<CString> {

@@ -167,6 +167,9 @@ impl Process {
         let (mut plan, ends) =
             Plan::new(start, stdin, &bounds, group.clone(), arena.as_ref(), lane)
                 .map_err(|error| refusals::at_plan(&error))?;
+        if plan.outgrows(limits.memory) {
+            return Err(refusals::ended_in_exec(limits).into());
+        }
         if leash.stop.reason().is_some() {
             // Stopped before there was anything to kill.
             return Err(NotStarted::Stopped);

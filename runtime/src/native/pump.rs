@@ -152,8 +152,9 @@ impl<'a> Pump<'a> {
             return self.over(talk, Finish::Answered, false);
         }
         loop {
-            talk.desk.collect(&mut talk.outbox);
+            let answers = talk.desk.answers();
             self.keep_grace(&mut talk);
+            talk.outbox.replies_with(answers);
             let has_taken = self.send(&mut talk.outbox);
             self.note_life(has_taken || talk.desk.is_waiting());
             if talk.outbox.is_unsendable() {

@@ -72,15 +72,17 @@ fn receive(mut caller: Caller<'_, GuestState>, at: i32, length: i32) -> wasmtime
         wasmtime::bail!("it uses its channel and exports no memory");
     };
     let GuestState { desk, outbox, warning, signal, .. } = caller.data_mut();
-    desk.collect(outbox);
+    let answers = desk.answers();
     warning.pass_on(outbox);
+    outbox.replies_with(answers);
     while outbox.is_empty() && desk.is_waiting() {
         let (is_answered, is_warned) = (desk.has_answers(), warning.has_come());
         signal.is_asking(true);
         signal.wait_until(None, || is_answered() || is_warned())?;
         signal.is_asking(false);
-        desk.collect(outbox);
+        let answers = desk.answers();
         warning.pass_on(outbox);
+        outbox.replies_with(answers);
     }
     let (bytes, state) = memory.data_and_store_mut(&mut caller);
     let range = range(at, length, bytes.len())?;
