@@ -45,6 +45,7 @@ const BOTH: &[Case] = &[
 
 /// A variable that takes more memory than its guest has.
 const LONG: &str = {
+    #[expect(clippy::large_const_arrays, reason = "it is there once")]
     const BYTES: [u8; 70_000] = {
         let mut bytes = [b'x'; 70_000];
         bytes[1] = b'=';

@@ -55,11 +55,10 @@ pub(super) fn frames(steps: &[Step]) -> Vec<Frame> {
             let step = &steps[index];
             if let Some((of, bias)) = &step.image
                 && of.mark == file.mark
+                && let Some(frames) = symbols.at(step, *bias, room)
             {
-                if let Some(frames) = symbols.at(step, *bias, room) {
-                    room -= frames.len();
-                    found[index] = frames;
-                }
+                room -= frames.len();
+                found[index] = frames;
             }
         }
     }
