@@ -112,7 +112,7 @@ impl Shared {
 /// How spans and metrics are sent: through this post, to this address.
 fn sent<B: WithExportConfig + WithHttpConfig>(builder: B, post: &Arc<Post>, url: &str) -> B {
     builder
-        .with_shared_http_client(Arc::clone(post))
+        .with_shared_http_client(Arc::<Post>::clone(post))
         .with_endpoint(url)
         .with_protocol(Protocol::HttpBinary)
         .with_timeout(TRYING)
