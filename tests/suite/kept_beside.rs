@@ -17,16 +17,18 @@ fn call_now_and_then(kept: &mut Kept, pid: u32) {
     kept.call::<_, ()>("lingers", &20_u64).unwrap();
 }
 
+/// A guest that is called in its lane, where this host allows that, and its number.
+fn warm_with_a_lane() -> Option<(Kept, u32)> {
+    let mut kept = warm();
+    let known = kept.run(&Task::invoke("next", &()).unwrap());
+    has_lanes(&known).then(|| (kept, known.task.pid.unwrap()))
+}
+
 #[test]
 fn a_guest_that_is_called_now_and_then_is_beside_its_caller_until_it_takes_long() {
     let this = Pid::from_raw(0);
     let all = sched_getaffinity(this).unwrap();
-    let mut kept = warm();
-    let known = kept.run(&Task::invoke("next", &()).unwrap());
-    let pid = known.task.pid.unwrap();
-    if !has_lanes(&known) {
-        return;
-    }
+    let Some((mut kept, pid)) = warm_with_a_lane() else { return };
     let may_use = || sched_getaffinity(Pid::from_raw(pid.cast_signed())).unwrap();
     let mut is_held = |is_held: bool, what: &str| {
         let mut calls = 0;
@@ -51,12 +53,7 @@ fn a_guest_that_is_called_now_and_then_is_beside_its_caller_until_it_takes_long(
 fn a_guest_that_is_let_go_may_use_what_its_caller_may_by_then() {
     let this = Pid::from_raw(0);
     let all = sched_getaffinity(this).unwrap();
-    let mut kept = warm();
-    let known = kept.run(&Task::invoke("next", &()).unwrap());
-    let pid = known.task.pid.unwrap();
-    if !has_lanes(&known) {
-        return;
-    }
+    let Some((mut kept, pid)) = warm_with_a_lane() else { return };
     let may_use = || sched_getaffinity(Pid::from_raw(pid.cast_signed())).unwrap();
     while may_use() == all {
         call_now_and_then(&mut kept, pid);

@@ -15,8 +15,8 @@ use sandtrap::{
 };
 use sandtrap_tests::guests;
 
-/// The phases of a fresh process that is called.
-const PHASES: [Phase; 8] = [
+/// The phases of a fresh guest that is called, and what of its answer or greeting it has said by then.
+pub(super) const PHASES: [Phase; 8] = [
     Phase { name: "boot", said: Said::Nothing },
     Phase { name: "handshake", said: Said::Part },
     Phase { name: "receive", said: Said::Nothing },

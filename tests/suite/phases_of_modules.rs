@@ -12,19 +12,7 @@ use sandtrap::{
     Task,
 };
 
-use super::phases::{Phase, Said, assert_right_while_drained, host_that_waits};
-
-/// Where each of them is in the module, and what of its answer or greeting it has said by then.
-const PHASES: [Phase; 8] = [
-    Phase { name: "boot", said: Said::Nothing },
-    Phase { name: "handshake", said: Said::Part },
-    Phase { name: "receive", said: Said::Nothing },
-    Phase { name: "decode", said: Said::Nothing },
-    Phase { name: "run", said: Said::Nothing },
-    Phase { name: "encode", said: Said::Part },
-    Phase { name: "send", said: Said::Part },
-    Phase { name: "teardown", said: Said::All },
-];
+use super::phases::{PHASES, Phase, Said, assert_right_while_drained, host_that_waits};
 
 /// Ways to die, their instructions, and what they are called in whatever phase.
 const KINDS: [(&str, &str, &str); 12] = [
