@@ -1,6 +1,9 @@
 //! Lives: functions that leave something behind for the next call, and others after which there is none.
 #![expect(unsafe_code, reason = "some of the ways to die need it")]
 
+#[path = "../wild.rs"]
+mod wild;
+
 use std::hint::black_box;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -107,13 +110,7 @@ fn says(text: String) {
 
 #[task]
 fn reads_wild() -> u32 {
-    #[cfg(target_pointer_width = "64")]
-    const NOWHERE: usize = 0x4141_4141_0000;
-    #[cfg(target_pointer_width = "32")]
-    const NOWHERE: usize = 0xFFFF_0000;
-    let nowhere = std::ptr::without_provenance::<u32>(black_box(NOWHERE));
-    // SAFETY: none is claimed: the fault is the purpose of the function and the process is disposable.
-    unsafe { nowhere.read_volatile() }
+    wild::read()
 }
 
 #[task]

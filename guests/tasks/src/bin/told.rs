@@ -1,5 +1,7 @@
 //! Lives: functions that work until they are told to end, and what each makes of that.
-#![expect(unsafe_code, reason = "some of the ways to die need it")]
+
+#[path = "../wild.rs"]
+mod wild;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +40,7 @@ fn ends(how: String, cx: &mut Context) -> anyhow::Result<String> {
         "panics" => panic!("told to end"),
         "aborts" => std::process::abort(),
         "divides" => Ok((1 / black_box(0)).to_string()),
-        "reads wild" => Ok(read_wild().to_string()),
+        "reads wild" => Ok(wild::read().to_string()),
         "fills memory" => Ok(fill_memory().to_string()),
         "floods" => loop {
             cx.emit_bytes(&[0; 4096]);
@@ -48,16 +50,6 @@ fn ends(how: String, cx: &mut Context) -> anyhow::Result<String> {
         "saves" => Ok(cx.host().call::<_, String>("save", "what there is")?),
         _ => Ok("all of it is done".to_owned()),
     }
-}
-
-fn read_wild() -> u32 {
-    #[cfg(target_pointer_width = "64")]
-    const NOWHERE: usize = 0x4141_4141_0000;
-    #[cfg(target_pointer_width = "32")]
-    const NOWHERE: usize = 0xFFFF_0000;
-    let nowhere = std::ptr::without_provenance::<u32>(black_box(NOWHERE));
-    // SAFETY: none is claimed: the fault is the purpose of the function and the process is disposable.
-    unsafe { nowhere.read_volatile() }
 }
 
 fn fill_memory() -> usize {
