@@ -15,7 +15,9 @@ use std::time::Instant;
 
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
-use sandtrap::{Loaded, Order, Payload, PoolSettings, Program, Reuse, Runtime, Start, Task, Wall};
+use sandtrap::{
+    Loaded, Order, Payload, Pool, PoolSettings, Program, Reuse, Runtime, Start, Task, Wall,
+};
 use sandtrap_benches::notebook::not_measured;
 use sandtrap_benches::{Figures, is_quick, tell, tell_beside, tell_gain};
 use sandtrap_tests::guests;
@@ -56,6 +58,7 @@ pub(crate) fn ask() {
         ours("sandtrap-wasm", module),
         ours(FORK, forked),
         our_pool(),
+        our_pool_with_reports(),
         our_spares(),
     ];
     peers.extend(others());
@@ -180,23 +183,37 @@ fn ours(name: &'static str, program: Program) -> Peer {
     })
 }
 
-/// This project's pool of one process, which is kept.
+/// This project's pool of one process, which is kept: its caller gets a value, as the others' do.
 fn our_pool() -> Peer {
+    let (pool, bytes) = (kept_in_a_pool(), vec![7_u8; 64]);
+    let echo = move || pool.call::<_, Vec<u8>>("echo", &bytes).is_ok_and(|back| back == bytes);
+    Peer::new(POOL, move |work, count| timed(work == "warm", count, &echo))
+}
+
+/// The same, of a caller who wants a report.
+fn our_pool_with_reports() -> Peer {
+    let pool = kept_in_a_pool();
+    let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
+    let run = move || pool.run(Order::new(echo.clone())).verdict.is_completed();
+    Peer::new("sandtrap-pool-report", move |work, count| timed(work == "warm", count, &run))
+}
+
+fn kept_in_a_pool() -> Pool {
     let program = Program::file(guests::native("calls")).within(Wall::Native);
     let runtime = Runtime::new().expect("a runtime");
     let loaded = runtime.load(program).expect("the guest is built");
     let keep = Some(Reuse { max_tasks: u64::MAX, ..Reuse::default() });
-    let pool = loaded.pool(PoolSettings { keep, ..PoolSettings::with_workers(1) });
-    let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
-    Peer::new(POOL, move |work, count| {
-        let count = if work == "warm" { count } else { 0 };
-        let time = || {
-            let began = Instant::now();
-            let report = pool.run(Order::new(echo.clone()));
-            report.verdict.is_completed().then(|| began.elapsed().as_secs_f64())
-        };
-        (0..count).map_while(|_| time()).collect()
-    })
+    loaded.pool(PoolSettings { keep, ..PoolSettings::with_workers(1) })
+}
+
+/// How long each took, up to the first that did not work.
+fn timed(is_asked: bool, count: usize, act: &dyn Fn() -> bool) -> Vec<f64> {
+    let count = if is_asked { count } else { 0 };
+    let time = || {
+        let began = Instant::now();
+        act().then(|| began.elapsed().as_secs_f64())
+    };
+    (0..count).map_while(|_| time()).collect()
 }
 
 /// This project's pool in which a process stands ready for each call of a turn.
@@ -207,17 +224,12 @@ fn our_spares() -> Peer {
     let spares = WORKS[0].1;
     let pool = loaded.pool(PoolSettings { spares, ..PoolSettings::with_workers(1) });
     let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
+    let run = move |pool: &Pool| pool.run(Order::new(echo.clone())).verdict.is_completed();
     Peer::new("sandtrap-spare", move |work, count| {
-        let count = if work == "fresh" { count } else { 0 };
-        while count > 0 && pool.status().spares < spares {
+        while work == "fresh" && pool.status().spares < spares {
             thread::yield_now();
         }
-        let time = || {
-            let began = Instant::now();
-            let report = pool.run(Order::new(echo.clone()));
-            report.verdict.is_completed().then(|| began.elapsed().as_secs_f64())
-        };
-        (0..count).map_while(|_| time()).collect()
+        timed(work == "fresh", count, &|| run(&pool))
     })
 }
 

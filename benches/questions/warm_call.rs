@@ -1,15 +1,17 @@
 //! What does a call of 64 bytes cost in a process that is kept, beside two processes that play ping-pong over pipes, and
-//! beside two threads that spin on shared memory? In a process that stands ready for one call? After a crash?
+//! beside two threads that throw as much to each other in memory, and spin? In a process that stands ready for one call? After a crash?
 //!
 //! A hot call finds its guest watching, on another processor. In a parked one both ends sleep, for they have one processor
 //! for the two of them: so has the ping-pong over pipes. What a caller gets is a value; a task with its report is told beside.
 
 use std::io::{self, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use sandtrap::{
     Kept, Loaded, Order, Payload, Pool, PoolSettings, Program, Reuse, Runtime, Task, Wall,
 };
@@ -80,7 +82,7 @@ fn parked() {
     let loaded = load();
     let (mut partner, mut kept, mut reported) = (Partner::start(), keep(&loaded), keep(&loaded));
     let (task, pool) = (echo(), loaded.pool(settings(true, 0)));
-    let [pipes, warm, run, pooled] = in_turns(
+    let [pipes, warm, run, called, pooled] = in_turns(
         "warm_call/native/parked",
         [
             Case::new("pipe-ping-pong", || partner.ping()),
@@ -89,32 +91,40 @@ fn parked() {
                 assert!(reported.run(&task).verdict.is_completed());
             }),
             Case::new("kept-in-a-pool", || {
+                let back: [f64; 8] = pool.call("numbers", &NUMBERS).expect("it answers");
+                assert!(back == NUMBERS);
+            }),
+            Case::new("kept-in-a-pool-with-report", || {
                 assert!(pool.run(Order::new(task.clone())).verdict.is_completed());
             }),
         ],
     );
     tell_ratio("warm_call/native/parked", &warm, &pipes, 1.2);
     tell_beside("warm_call/native/parked/report", &run, &pipes);
-    tell_beside("warm_call/native/pool", &pooled, &pipes);
+    tell_beside("warm_call/native/pool", &called, &pipes);
+    tell_beside("warm_call/native/pool/report", &pooled, &pipes);
 }
 
 /// Beside two that watch the same memory. Gives what a task costs there, with its report.
 fn hot(loaded: &Loaded) -> Figures {
     let (mut kept, mut reported, task) = (keep(loaded), keep(loaded), echo());
-    let ball = Ball::default();
+    let (ball, mut turn) = (Ball::default(), 0_u32);
     let [spun, warm, run] = std::thread::scope(|scope| {
         let partner = scope.spawn(|| ball.is_returned_until_it_is_over());
         let figures = in_turns(
             "warm_call/native/hot",
             [
-                Case::new("spin-ping-pong", || ball.ping(partner.thread())),
+                Case::new("spin-ping-pong", || {
+                    turn = turn.wrapping_add(1);
+                    ball.ping(turn, partner.thread());
+                }),
                 Case::new("kept", || turn(&mut kept)),
                 Case::new("kept-with-report", || {
                     assert!(reported.run(&task).verdict.is_completed());
                 }),
             ],
         );
-        ball.is_over.store(true, Ordering::SeqCst);
+        ball.rest.is_over.store(true, Ordering::SeqCst);
         partner.thread().unpark();
         figures
     });
@@ -128,41 +138,77 @@ fn hot(loaded: &Loaded) -> Figures {
     run
 }
 
-/// What two threads throw to each other in memory. Whoever waits for it for long sleeps: there may be no more than two
-/// processors, and the other cases have their turns, too.
+/// What two threads throw to each other in memory: as many bytes as a call has, there and back. Whoever waits for it for long
+/// sleeps: there may be no more than two processors, and the other cases have their turns, too.
 #[derive(Default)]
 struct Ball {
-    is_there: AtomicBool,
+    there: Way,
+    back: Way,
+    rest: Rest,
+}
+
+/// One direction: the bytes, and how often some were thrown.
+#[derive(Default)]
+#[repr(align(128))]
+struct Way {
+    turn: AtomicU32,
+    words: [AtomicU64; BYTES / 8],
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Rest {
     sleeps: AtomicBool,
     is_over: AtomicBool,
 }
 
+impl Way {
+    fn throw(&self, turn: u32, words: &[u64; BYTES / 8]) {
+        self.words
+            .iter()
+            .zip(words)
+            .for_each(|(place, word)| place.store(*word, Ordering::Relaxed));
+        self.turn.store(turn, Ordering::SeqCst);
+    }
+
+    fn is_there(&self, turn: u32) -> bool {
+        self.turn.load(Ordering::Acquire) == turn
+    }
+
+    fn take(&self) -> [u64; BYTES / 8] {
+        std::array::from_fn(|at| self.words[at].load(Ordering::Relaxed))
+    }
+}
+
 impl Ball {
-    fn ping(&self, partner: &Thread) {
-        self.is_there.store(true, Ordering::SeqCst);
-        if self.sleeps.load(Ordering::SeqCst) {
+    fn ping(&self, turn: u32, partner: &Thread) {
+        let words = NUMBERS.map(f64::to_bits);
+        self.there.throw(turn, &words);
+        if self.rest.sleeps.load(Ordering::SeqCst) {
             partner.unpark();
         }
-        while self.is_there.load(Ordering::Acquire) {
+        while !self.back.is_there(turn) {
             std::hint::spin_loop();
         }
+        assert!(self.back.take() == words);
     }
 
     fn is_returned_until_it_is_over(&self) {
-        let mut looks = 0;
-        while !self.is_over.load(Ordering::SeqCst) {
-            if self.is_there.load(Ordering::Acquire) {
-                self.is_there.store(false, Ordering::Release);
-                looks = 0;
+        let Rest { sleeps, is_over } = &self.rest;
+        let (mut looks, mut turn) = (0, 1);
+        while !is_over.load(Ordering::SeqCst) {
+            if self.there.is_there(turn) {
+                self.back.throw(turn, &self.there.take());
+                (looks, turn) = (0, turn.wrapping_add(1));
             } else if looks < LOOKS {
                 std::hint::spin_loop();
                 looks += 1;
             } else {
-                self.sleeps.store(true, Ordering::SeqCst);
-                if !self.is_there.load(Ordering::SeqCst) && !self.is_over.load(Ordering::SeqCst) {
+                sleeps.store(true, Ordering::SeqCst);
+                if !self.there.is_there(turn) && !is_over.load(Ordering::SeqCst) {
                     std::thread::park();
                 }
-                self.sleeps.store(false, Ordering::SeqCst);
+                sleeps.store(false, Ordering::SeqCst);
                 looks = 0;
             }
         }
@@ -199,8 +245,9 @@ fn taskset(words: &[&str]) -> Option<String> {
 /// A call in a process that nobody has used or will use: started before it is timed.
 fn spare(loaded: &Loaded, warm: &Figures) {
     let pool = loaded.pool(settings(false, 1));
-    let mut partner = Partner::start();
-    let floor = sampled("warm_call/spare", "pipe-ping-pong", || time(|| partner.ping()));
+    let Some(floor) = between_processors() else {
+        return not_measured("warm_call/spare", "there is one processor");
+    };
     let spare = sampled("warm_call/spare", "spare", || {
         wait_for(&pool, 1);
         time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
@@ -211,6 +258,25 @@ fn spare(loaded: &Loaded, warm: &Figures) {
     tell_ratio("warm_call/spare", &spare, &floor, 1.5);
     tell_beside("warm_call/spare/fresh", &spare, &fresh);
     tell_beside("warm_call/spare/warm", &spare, warm);
+}
+
+/// A ping-pong over pipes whose ends have a processor each, as a caller and a process that waits for him usually do. Both are kept
+/// there, for this thread: the kernel would bring them together now and then.
+fn between_processors() -> Option<Figures> {
+    let here = Pid::from_raw(0);
+    let all = sched_getaffinity(here).ok()?;
+    let mut each = (0..CpuSet::count()).filter(|at| all.is_set(*at).unwrap_or(false));
+    let [first, second] = [each.next()?, each.next()?].map(|at| {
+        let mut one = CpuSet::new();
+        one.set(at).expect("it is one of them");
+        one
+    });
+    let mut partner = Partner::start();
+    let there = Pid::from_raw(partner.0.id().cast_signed());
+    sched_setaffinity(there, &second).and_then(|()| sched_setaffinity(here, &first)).ok()?;
+    let figures = sampled("warm_call/spare", "pipe-ping-pong", || time(|| partner.ping()));
+    sched_setaffinity(here, &all).expect("it was there before");
+    Some(figures)
 }
 
 /// One worker; its guest dies, and another one answers. That one has been waiting for a while, and so has the one of a pool in

@@ -7,6 +7,8 @@
 //! The contract is blocking: one thread for each running cell. A stop, from any thread, goes through the
 //! [`StopHandle`], which writes the reason down before it wakes whoever does the killing.
 
+#[path = "isolation/shortcut.rs"]
+mod shortcut;
 #[path = "isolation/stop.rs"]
 mod stop;
 
@@ -21,6 +23,7 @@ use crate::permissions::GrantError;
 use crate::quantity::ByteSize;
 use crate::task::{Capture, Entry, Program, TaskId};
 
+pub(crate) use shortcut::{Brief, Quick, Shortcut};
 pub(crate) use stop::Notice;
 pub use stop::{StopGuard, StopHandle, Wake};
 
@@ -125,34 +128,6 @@ pub struct Attempt<'a> {
     pub began: Instant,
     /// How long its guest may say nothing over its channel.
     pub silence: Option<Duration>,
-}
-
-/// A call of a function whose caller wants its value and nothing else, of a guest that is kept.
-#[derive(Clone, Copy)]
-pub(crate) struct Brief<'a> {
-    /// The function.
-    pub(crate) function: &'a str,
-    /// Its input, typed.
-    pub(crate) input: &'a [u8],
-    /// The caps in force: the same in each call of a guest.
-    pub(crate) limits: &'a Limits,
-    /// How long the guest may say nothing.
-    pub(crate) silence: Option<Duration>,
-    /// How many tasks it may run.
-    pub(crate) most_tasks: u64,
-    /// Whether a guest that is doing like that may be called. Asked now and then.
-    pub(crate) admits: &'a dyn Fn(Vitals) -> bool,
-}
-
-/// What became of it.
-#[derive(Debug)]
-pub(crate) enum Quick<'c> {
-    /// It returned this value, typed.
-    Returned(&'c [u8]),
-    /// It was begun at this time, and takes longer, or came to another end: the attempt that is run next is this one.
-    Begun(Instant),
-    /// Nothing was called: it is run like any other.
-    NotHere,
 }
 
 impl Attempt<'_> {

@@ -15,7 +15,6 @@ use crate::isolation::{Attempt, Brief, Cell, Deaf, Ear, LoadError, Quick, StopHa
 use crate::limits::Limits;
 use crate::native;
 use crate::payload::{Payload, read};
-use crate::quantity::ByteSize;
 use crate::report::{Report, TaskSummary};
 use crate::reuse::Reuse;
 use crate::runtime::{Loaded, judge};
@@ -101,7 +100,7 @@ impl Kept {
         In: Serialize + ?Sized,
         Out: DeserializeOwned + 'static,
     {
-        if native::has_lane(&*self.cell)
+        if (native::SHORTCUT.is_there)(&*self.cell)
             && let Some(result) = self.call_quickly(function, input)
         {
             return result;
@@ -135,7 +134,7 @@ impl Kept {
             most_tasks: reuse.max_tasks,
             admits: &admits,
         };
-        match native::quick(&mut **cell, &brief) {
+        match (native::SHORTCUT.call)(&mut **cell, &brief) {
             Quick::Returned(value) => Some(read(Codec::Typed, value).map_err(CallError::Value)),
             Quick::Begun(began) => {
                 let input = Payload::new(Codec::Typed, input.to_vec());
@@ -152,8 +151,7 @@ impl Kept {
         let summary = TaskSummary::new(self.loaded.program(), self.loaded.wall(), task);
         let limits = self.limits.clone();
         // Calls before it may have left something in its streams.
-        let output = ByteSize::bytes(limits.output.as_u64().saturating_add(native::UNHEARD));
-        let roomy = Limits { output, ..limits.clone() };
+        let roomy = limits.with_room_for(native::SHORTCUT.unheard);
         let attempt = Attempt {
             task: &task.id,
             entry: &task.entry,

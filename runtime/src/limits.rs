@@ -146,6 +146,12 @@ impl LimitError {
 }
 
 impl Limits {
+    /// The same for a call behind others whose words may come with its own.
+    pub(crate) fn with_room_for(&self, others: u64) -> Self {
+        let output = ByteSize::bytes(self.output.as_u64().saturating_add(others));
+        Self { output, ..self.clone() }
+    }
+
     /// Refuses limits under which nothing could run, and limits that contradict each other, before anything is
     /// started.
     ///

@@ -275,7 +275,8 @@ impl Loaded {
 
     fn source(&self) -> Source {
         let (image, program) = (Arc::clone(&self.image), Arc::clone(&self.program));
-        Source { image, program, wall: self.wall, listener: self.listener.clone() }
+        let shortcut = (self.wall == Wall::Native).then_some(crate::native::SHORTCUT);
+        Source { image, program, wall: self.wall, listener: self.listener.clone(), shortcut }
     }
 
     /// The wall it runs behind.

@@ -31,6 +31,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
             "rejection",
             "report",
             "reuse",
+            "call",
             "signals",
             "start",
             "task",
@@ -54,7 +55,7 @@ const ROOMS: [(&str, &[&str], &[&str]); 8] = [
     (
         "door",
         &[
-            "lib", "builder", "call", "confined", "error", "fleet", "function", "init", "inspect",
+            "lib", "builder", "confined", "error", "fleet", "function", "init", "inspect",
             "isolated", "kept", "lines", "outlets", "probe", "runtime",
         ],
         &["words", "judgment", "policy", "direction", "channel", "native", "wasm", "door"],

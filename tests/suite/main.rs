@@ -42,6 +42,7 @@ mod parity;
 mod phases;
 mod phases_of_modules;
 mod pool;
+mod pool_calls;
 mod pool_processes;
 mod pool_walls;
 mod probes;

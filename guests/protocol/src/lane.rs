@@ -8,6 +8,7 @@
 //! there can be read, and each is read once.
 
 mod hope;
+mod words;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence, fence};
 
@@ -186,58 +187,6 @@ impl Way {
         &self.bell
     }
 
-    /// Copies the message that lies there, or as much of it as there can be and has room.
-    fn take(&self, into: &mut [u8]) -> usize {
-        let length = (self.length.load(Ordering::Relaxed) as usize).min(LANE_MOST).min(into.len());
-        let (eights, rest) = into[..length].as_chunks_mut::<8>();
-        let count = eights.len();
-        for (eight, word) in eights.iter_mut().zip(&self.words) {
-            *eight = word.load(Ordering::Relaxed).to_ne_bytes();
-        }
-        if let Some(word) = self.words.get(count).filter(|_| !rest.is_empty()) {
-            let last = word.load(Ordering::Relaxed).to_ne_bytes();
-            rest.copy_from_slice(&last[..rest.len()]);
-        }
-        length
-    }
-
-    /// Writes the parts one behind the other: each word has eight bytes of them, wherever they begin. What lies beside the
-    /// turn comes last.
-    fn write(&self, head: &[u8], tail: &[u8]) {
-        let (mut first, mut count) = ([0; FIRST], 0);
-        let mut put = |word: u64| {
-            match (first.get_mut(count), self.words.get(count)) {
-                (Some(kept), _) => *kept = word,
-                (None, Some(place)) => place.store(word, Ordering::Relaxed),
-                (None, None) => {}
-            }
-            count += 1;
-        };
-        let (mut pending, mut bits) = (0_u64, 0);
-        for part in [head, tail] {
-            let (eights, rest) = part.as_chunks::<8>();
-            for eight in eights {
-                let word = u64::from_le_bytes(*eight);
-                put((pending | word << bits).to_le());
-                pending = word.unbounded_shr(64 - bits);
-            }
-            for byte in rest {
-                pending |= u64::from(*byte) << bits;
-                bits += 8;
-                if bits == 64 {
-                    put(pending.to_le());
-                    (pending, bits) = (0, 0);
-                }
-            }
-        }
-        if bits > 0 {
-            put(pending.to_le());
-        }
-        for (place, word) in self.words.iter().zip(first).take(count) {
-            place.store(word, Ordering::Relaxed);
-        }
-    }
-
     /// The part of a short message that is not passed on with its turn.
     fn second(&self) -> Option<&AtomicU64> {
         self.words.get(FIRST)
@@ -267,6 +216,16 @@ impl Tally {
     /// Nothing was laid down by anybody.
     pub const fn new() -> Self {
         Self { laid: 0, taken: 0 }
+    }
+
+    /// As one number, for those who keep it where others could count, too.
+    pub const fn bits(self) -> u64 {
+        (self.laid as u64) << 32 | self.taken as u64
+    }
+
+    /// Out of that number.
+    pub const fn of(bits: u64) -> Self {
+        Self { laid: (bits >> 32) as u32, taken: bits as u32 }
     }
 
     /// Lays a message of two parts down, if the other end looks for one and it fits. Whoever does it says where it runs,

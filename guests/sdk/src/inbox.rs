@@ -181,24 +181,31 @@ impl Inbox {
         let begin = self.begin + LENGTH_BYTES;
         let there = (self.end - begin).min(length);
         let body = &self.room[begin..begin + there];
+        self.begin = begin + there;
+        let (mut tail, missing) = (Vec::new(), length - there);
         let Ok((frame, fields)) = decode_to_guest(body) else {
             // A host of a later version may send what is not known here, and does not need an answer to it.
-            self.begin = begin + there;
-            return self.rest(Order::Other, Vec::new(), length - there);
+            return rest(&mut tail, missing).then_some(Order::Other);
         };
-        let mut tail = Vec::new();
         if frame.tail() == Tail::Value {
             tail.reserve_exact(length - fields);
             tail.extend_from_slice(&body[fields..]);
         }
-        let order = match frame {
+        if !rest(&mut tail, missing) {
+            return None;
+        }
+        // Made where it is handed over, as soon as all of it is there: this is on the way of every call.
+        Some(match frame {
             ToGuest::Hello { .. } => Order::Hello,
             ToGuest::Call { id, codec, time_left, function } => {
-                let (function, input) = (serve::named(function), Blob::default());
-                Order::Call { id, codec, time_left, function, input }
+                let input = match self.placed.take() {
+                    Some((at, length)) => Blob::given(at, length)?,
+                    None => tail.into(),
+                };
+                Order::Call { id, codec, time_left, function: serve::named(function), input }
             }
             ToGuest::HostReply { id, is_result, codec } => {
-                Order::Reply { id, is_result, codec, value: Vec::new() }
+                Order::Reply { id, is_result, codec, value: tail }
             }
             ToGuest::Cancel { id } => {
                 CANCELLED.store(id, Ordering::Relaxed);
@@ -213,26 +220,11 @@ impl Inbox {
                 Order::Other
             }
             ToGuest::Shutdown => Order::Shutdown,
-        };
-        self.begin = begin + there;
-        self.rest(order, tail, length - there)
+        })
     }
+}
 
-    /// Gets what is missing of an order's value.
-    fn rest(&mut self, mut order: Order, mut value: Vec<u8>, missing: usize) -> Option<Order> {
-        if missing > 0 && !wire::receive_all(&mut value, missing) {
-            return None;
-        }
-        match &mut order {
-            Order::Call { input, .. } => {
-                *input = match self.placed.take() {
-                    Some((at, length)) => Blob::given(at, length)?,
-                    None => value.into(),
-                }
-            }
-            Order::Reply { value: into, .. } => *into = value,
-            Order::Hello | Order::Shutdown | Order::Other => {}
-        }
-        Some(order)
-    }
+/// Gets what is missing of a frame's tail. Says whether it came.
+fn rest(tail: &mut Vec<u8>, missing: usize) -> bool {
+    missing == 0 || wire::receive_all(tail, missing)
 }

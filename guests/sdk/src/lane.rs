@@ -10,8 +10,8 @@
 use std::cell::OnceCell;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use sandtrap_protocol::{
@@ -29,7 +29,16 @@ static SAID: AtomicU64 = AtomicU64::new(0);
 /// What they were when the call at hand was taken.
 static SAID_BEFORE: AtomicU64 = AtomicU64::new(0);
 
-static TALLY: Mutex<Tally> = Mutex::new(Tally::new());
+/// The counts. One thread takes calls and answers them: nobody else looks here.
+static TALLY: AtomicU64 = AtomicU64::new(0);
+
+fn tally() -> Tally {
+    Tally::of(TALLY.load(Ordering::Relaxed))
+}
+
+fn count(tally: Tally) {
+    TALLY.store(tally.bits(), Ordering::Relaxed);
+}
 
 /// Takes the lane that the host offers, if it does. Before there is a second thread.
 pub(crate) fn open() {
@@ -82,10 +91,11 @@ pub(crate) fn said_elsewhere(bytes: usize) {
 /// here, too. Whoever calls has the turn to send.
 pub(crate) fn answer(head: &[u8], tail: &[u8]) -> bool {
     let Some((lane, _)) = lane() else { return false };
-    let mut tally = TALLY.lock().unwrap_or_else(PoisonError::into_inner);
     // What was said of this call over the channel is to be heard first.
     let is_first = SAID.load(Ordering::Relaxed) == SAID_BEFORE.load(Ordering::Relaxed);
+    let mut tally = tally();
     let is_laid = is_first && lay(lane, &mut tally, (head, tail));
+    count(tally);
     if !is_laid {
         lane.to_host.looks();
     }
@@ -104,11 +114,12 @@ fn lay(lane: &Lane, tally: &mut Tally, parts: (&[u8], &[u8])) -> bool {
 /// Waits here for a call. `None` if the channel has to be waited for.
 pub(crate) fn receive(buffer: &mut [u8], hope: &mut Hope) -> Option<usize> {
     let (lane, patience) = lane().filter(|_| buffer.len() >= LANE_MOST)?;
-    // Nobody else counts while this one waits: who answers is who has waited.
-    let mut tally = TALLY.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = wait(lane, &mut tally, patience, buffer, hope)?;
+    let mut tally = tally();
+    let length = wait(lane, &mut tally, patience, buffer, hope);
+    count(tally);
+    let length = length?;
     SAID_BEFORE.store(SAID.load(Ordering::Relaxed), Ordering::Relaxed);
-    Some(count)
+    Some(length)
 }
 
 fn wait(

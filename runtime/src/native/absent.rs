@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::evidence::Step;
 use crate::finding::{Finding, Probe};
-use crate::isolation::{Brief, Cell, Image, Isolation, LoadError, Quick};
+use crate::isolation::{Image, Isolation, LoadError, Quick, Shortcut};
 use crate::task::Program;
 
 /// There is nothing to be tried.
@@ -12,18 +12,9 @@ pub(crate) fn probe() -> Vec<Finding> {
     vec![Finding::missing(Probe::Kernel, "the native wall needs Linux")]
 }
 
-/// There is nobody.
-pub(crate) fn has_lane(_: &dyn Cell) -> bool {
-    false
-}
-
-/// And nothing that a call could have left behind.
-pub(crate) const UNHEARD: u64 = 0;
-
-/// There is nobody to be called.
-pub(crate) fn quick<'c>(_: &'c mut dyn Cell, _: &Brief<'_>) -> Quick<'c> {
-    Quick::NotHere
-}
+/// There is nobody to be called, and nothing that a call could have left behind.
+pub(crate) const SHORTCUT: Shortcut =
+    Shortcut { is_there: |_| false, call: |_, _| Quick::NotHere, unheard: 0 };
 
 /// Refuses programs.
 #[derive(Debug, Default)]

@@ -23,7 +23,7 @@
 
 mod course;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -62,7 +62,7 @@ pub(super) enum Manner {
 #[derive(Debug)]
 pub(super) struct Beside {
     guest: Option<Guest>,
-    course: Cell<Course>,
+    course: RefCell<Course>,
     now: Cell<Now>,
 }
 
@@ -95,13 +95,13 @@ impl Beside {
         let may_part = may_part && all.is_some();
         let guest =
             all.filter(|_| may_move).map(|all| Guest { pid, family: Arc::clone(family), all });
-        let course = Cell::new(Course::new(guest.is_some(), may_part));
+        let course = RefCell::new(Course::new(guest.is_some(), may_part));
         Self { guest, course, now: Cell::default() }
     }
 
     /// Somebody is about to call it.
     pub(super) fn before_call(&self, found: Found) -> Manner {
-        let mut course = self.course.get();
+        let mut course = self.course.borrow_mut();
         let was = course.seat;
         let step = course.next(found, Instant::now);
         let is_put = match (&self.guest, step) {
@@ -110,7 +110,7 @@ impl Beside {
             _ => true,
         };
         if !is_put {
-            course = course.unmoved();
+            *course = course.unmoved();
         }
         if was != course.seat
             && matches!(course.seat, Seat::Anywhere | Seat::Apart { is_there: true })
@@ -126,7 +126,6 @@ impl Beside {
         let is_timed = step == Step::Part || found.sleeps && course.may_move && !course.is_slow;
         let woken = is_timed.then(Instant::now);
         self.now.set(Now { here: found.here, manner, woken });
-        self.course.set(course);
         manner
     }
 
@@ -139,7 +138,7 @@ impl Beside {
     /// It has answered soon.
     pub(super) fn after_call(&self) {
         let Now { here, manner, woken } = self.now.get();
-        let mut course = self.course.get();
+        let mut course = self.course.borrow_mut();
         let is_beside = matches!(course.seat, Seat::Beside(_));
         if manner == Manner::Sleeping && is_beside && sys::processor() != here {
             course.held = HELD;
@@ -147,32 +146,25 @@ impl Beside {
         let took = woken.map_or(Duration::ZERO, |woken| woken.elapsed());
         match manner {
             // Whoever runs there does not make room soon.
-            Manner::Parting if took > PARTING => self.is_over(course, took),
-            Manner::Parting => self.course.set(course),
-            _ => {
-                course.is_slow |= took > SLOW;
-                self.course.set(course);
-            }
+            Manner::Parting if took > PARTING => self.is_over(&mut course, took),
+            Manner::Parting => {}
+            _ => course.is_slow |= took > SLOW,
         }
     }
 
     /// It was put elsewhere in vain.
-    fn is_over(&self, mut course: Course, loss: Duration) {
+    fn is_over(&self, course: &mut Course, loss: Duration) {
         course.is_of_no_use(loss, Instant::now());
         self.guest.iter().for_each(Guest::let_go);
-        self.course.set(course);
     }
 
     /// It takes long: it may run wherever it likes.
     pub(super) fn let_go(&self) {
-        let mut course = self.course.get();
+        let mut course = self.course.borrow_mut();
         match std::mem::take(&mut course.seat) {
             Seat::Anywhere => {}
-            Seat::Apart { .. } => self.is_over(course, MOST),
-            Seat::Beside(_) => {
-                self.guest.iter().for_each(Guest::let_go);
-                self.course.set(course);
-            }
+            Seat::Apart { .. } => self.is_over(&mut course, MOST),
+            Seat::Beside(_) => self.guest.iter().for_each(Guest::let_go),
         }
     }
 }
@@ -207,7 +199,7 @@ mod tests {
         let beside = Beside::of(0, &Arc::default(), false, false);
         let mut course = Course::new(false, false);
         (course.is_slow, course.seat) = (true, Seat::Beside(7));
-        beside.course.set(course);
+        *beside.course.borrow_mut() = course;
         // Nobody is on this processor.
         let here = u32::MAX;
         let found = Found { here, is_here: true, sleeps: true };

@@ -86,7 +86,7 @@ use crate::isolation::{Image, Isolation, LoadError};
 use crate::task::Program;
 
 pub(crate) use probe::{probe, tiny_program};
-pub(crate) use quick::{UNHEARD, has_lane, quick};
+pub(crate) use quick::SHORTCUT;
 
 use group::Site;
 use image::NativeImage;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use sandtrap_protocol::{Codec, LANE_MOST, ToGuest, head_into, only_return};
 
-use crate::isolation::{Brief, Cell, Quick};
+use crate::isolation::{Brief, Cell, Quick, Shortcut};
 use crate::limits::Limits;
 
 use super::cell::NativeCell;
@@ -24,7 +24,7 @@ const HEAD: usize = 128;
 pub(super) const LOUD: u32 = 64;
 
 /// As many bytes may lie in the streams of a process that was called in its lane: they are no call's in particular.
-pub(crate) const UNHEARD: u64 = 2 * PIPE_BYTES as u64;
+const UNHEARD: u64 = 2 * PIPE_BYTES as u64;
 
 /// What is known about the next calls of a cell.
 #[derive(Debug, Default)]
@@ -42,14 +42,15 @@ pub(super) struct Pace {
     pub(super) begun: Option<Begun>,
 }
 
-/// Whether this is a process whose calls may be quick.
-pub(crate) fn has_lane(cell: &dyn Cell) -> bool {
+/// The lane, for those above.
+pub(crate) const SHORTCUT: Shortcut = Shortcut { is_there, call, unheard: UNHEARD };
+
+fn is_there(cell: &dyn Cell) -> bool {
     let cell: &dyn Any = cell;
     cell.downcast_ref::<NativeCell>().is_some_and(|cell| cell.lane().is_some())
 }
 
-/// Calls a function of it.
-pub(crate) fn quick<'c>(cell: &'c mut dyn Cell, brief: &Brief<'_>) -> Quick<'c> {
+fn call<'c>(cell: &'c mut dyn Cell, brief: &Brief<'_>) -> Quick<'c> {
     let cell: &mut dyn Any = cell;
     match cell.downcast_mut::<NativeCell>() {
         Some(cell) => cell.quick(brief),

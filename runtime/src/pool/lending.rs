@@ -48,15 +48,20 @@ impl Shared {
         self.release(state);
         let ticket = Ticket { task, key, promise, pool: Arc::downgrade(self) };
         let _stopped_with = stop.map(|stop| ticket.stopped_with(stop));
-        let stood_in = catch_unwind(AssertUnwindSafe(|| self.stand_in(place, cell, begun)));
-        if stood_in.is_err() {
-            self.stood_in_badly(place);
-        }
+        self.stand_in(place, cell, begun);
         // It is there: from here, from the supervisor who gave it up, or soon from another worker if no guest has read it.
         ControlFlow::Break(wait_for_ever(|waker| ticket.poll_done(waker)))
     }
 
-    fn stand_in(&self, place: Place, cell: Box<dyn Cell>, begun: Begun) {
+    /// Runs a task in the cell that was lent for it.
+    pub(super) fn stand_in(&self, place: Place, cell: Box<dyn Cell>, begun: Begun) {
+        let stood_in = catch_unwind(AssertUnwindSafe(|| self.serve_here(place, cell, begun)));
+        if stood_in.is_err() {
+            self.stood_in_badly(place);
+        }
+    }
+
+    fn serve_here(&self, place: Place, cell: Box<dyn Cell>, begun: Begun) {
         let Ran { done, is_unread, mut left, spent } = self.serve(cell, begun);
         if left.is_none() && self.settings.keep.is_none() {
             // Its worker tries again, and says why where there is none.
@@ -90,7 +95,7 @@ impl Shared {
     }
 
     /// The wall has panicked: the worker ends as if that had been on its own thread.
-    fn stood_in_badly(&self, place: Place) {
+    pub(super) fn stood_in_badly(&self, place: Place) {
         let mut state = self.lock();
         if state.slots[place.slot].generation == place.generation {
             state.stumbled(self, place);

@@ -9,6 +9,7 @@
 //! A task has exactly one report, whatever happens to it, its worker or the pool. It is delivered while no lock is held.
 
 mod awaiting;
+mod calling;
 mod holding;
 mod lending;
 mod news;

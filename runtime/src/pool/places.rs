@@ -38,6 +38,8 @@ pub(super) struct Begun {
     pub(super) stop: StopHandle,
     /// A guest that is there already, for this task alone.
     pub(super) spare: Option<Box<dyn Cell>>,
+    /// Where its guest has begun with it already: when, and how much of others' words there may be.
+    pub(super) taken_up: Option<(Instant, u64)>,
 }
 
 impl State {
@@ -74,7 +76,10 @@ impl State {
         // A wall time beyond all clocks is never late.
         let due = due.unwrap_or(now + FAR);
         let slot = &mut self.slots[place.slot];
-        slot.turn(WorkerState::Busy);
+        // A caller who has its cell may make a task of what he does there after a drain has begun.
+        if slot.state() != WorkerState::Draining {
+            slot.turn(WorkerState::Busy);
+        }
         slot.device.clone_from(&order.device);
         slot.running = Some(Running {
             order: Arc::clone(&order),
@@ -95,7 +100,7 @@ impl State {
         let is_call = matches!(order.task.entry, Entry::Invoke { .. });
         let takes_spare = shared.settings.keep.is_none() && is_call;
         let spare = if takes_spare { self.spares.take() } else { None };
-        Begun { order, limits, stop, spare }
+        Begun { order, limits, stop, spare, taken_up: None }
     }
 
     pub(super) fn is_ready(&mut self, shared: &Shared, place: Place) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::chance::Chance;
 use crate::evidence::StopReason;
 use crate::isolation::{StopHandle, Wake};
+use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::rejection::Rejection;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(super) unread: Arc<Unread>,
     pub(super) source: Source,
     pub(crate) settings: PoolSettings,
+    /// The limits of a task that brings none of its own.
+    pub(super) usual: Limits,
     pub(crate) chance: Chance,
     state: Mutex<State>,
     /// Workers without a task wait here, each at its own; those that may not be started yet at `rest`.
@@ -88,12 +91,15 @@ impl Shared {
     pub(super) fn new(source: Source, mut settings: PoolSettings) -> Arc<Self> {
         // It is added to moments, and clocks have an end.
         settings.patience = settings.patience.min(FAR);
+        let mut usual = source.image.grantable(source.program.policy().limits_for(None));
+        usual.grace = settings.grace.unwrap_or(usual.grace);
         let state = State::new(&settings);
         let bells = state.slots.iter().map(|_| Condvar::new()).collect();
         Arc::new_cyclic(|me| Self {
             unread: Unread::of(me.clone()),
             source,
             settings,
+            usual,
             chance: Chance::new(),
             state: Mutex::new(state),
             bells,
@@ -231,8 +237,9 @@ impl Shared {
 
     pub(super) fn drain(&self, until: Option<Instant>, now: Promptly) -> Drained {
         let mut state = self.lock();
-        let running =
-            |state: &State| state.slots.iter().filter(|slot| slot.running.is_some()).count();
+        // Whoever has a cell may be about to make a task of what he does there.
+        let runs = |slot: &&Slot| slot.running.is_some() || slot.is_lent;
+        let running = |state: &State| state.slots.iter().filter(runs).count();
         let mut drained = Drained { finished: running(&state), ..Drained::default() };
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
@@ -248,18 +255,20 @@ impl Shared {
         }
         state.keep_watch(self, None);
         self.wake_all();
-        let mut is_stopped = false;
+        let mut stopped = Vec::new();
         while running(&state) > 0 {
-            if !is_stopped && until.is_some_and(|until| until <= Instant::now()) {
-                is_stopped = true;
-                let stops = state.stop_running(self, |_| true);
-                drained.killed = stops.len();
+            let is_up = until.is_some_and(|until| until <= Instant::now());
+            let late = if is_up { state.running_besides(&stopped) } else { Vec::new() };
+            if !late.is_empty() {
+                let stops = state.stop_running(self, |running| late.contains(running));
+                stopped.extend(late);
+                drained.killed += stops.len();
                 self.release(state);
                 stops.iter().for_each(|stop| now.stop(stop, StopReason::Shutdown));
                 state = self.lock();
                 continue;
             }
-            state = self.pause(state, &self.calm, until.filter(|_| !is_stopped));
+            state = self.pause(state, &self.calm, until.filter(|_| !is_up));
         }
         drained.finished -= drained.killed;
         // They clear away what their last tasks have left behind. Who calls this may hold what one of them waits for.

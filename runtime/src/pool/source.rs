@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use crate::classify::classify;
 use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Source as Seen, Step, StopReason};
-use crate::isolation::{Attempt, Cell, Image, LoadError, OpenError, StopHandle, Wake, admit};
+use crate::isolation::{
+    Attempt, Cell, Image, LoadError, OpenError, Shortcut, StopHandle, Wake, admit,
+};
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::report::{Report, TaskSummary};
@@ -23,6 +25,17 @@ pub(crate) struct Source {
     pub(crate) program: Arc<Program>,
     pub(crate) wall: Wall,
     pub(crate) listener: Option<Listener>,
+    /// What its wall has for calls of guests that are kept.
+    pub(crate) shortcut: Option<Shortcut>,
+}
+
+/// One try at a task.
+pub(super) struct Try<'a> {
+    pub(super) order: &'a Order,
+    pub(super) limits: &'a Limits,
+    pub(super) silence: Option<Duration>,
+    /// Where its guest has begun with it already: when, and how much of others' words there may be.
+    pub(super) begun: Option<(Instant, u64)>,
 }
 
 impl Source {
@@ -59,17 +72,20 @@ impl Source {
     pub(super) fn run(
         &self,
         cell: &mut dyn Cell,
-        order: &Order,
-        limits: &Limits,
-        silence: Option<Duration>,
+        tried: &Try<'_>,
         stop: &StopHandle,
     ) -> (Report, bool) {
+        let Try { order, limits, silence, begun } = *tried;
+        let (began, roomy) = match begun {
+            None => (Instant::now(), None),
+            Some((began, unheard)) => (began, Some(limits.with_room_for(unheard))),
+        };
         let attempt = Attempt {
             task: &order.task.id,
             entry: &order.task.entry,
-            limits,
+            limits: roomy.as_ref().unwrap_or(limits),
             stdout: order.task.stdout,
-            began: Instant::now(),
+            began,
             silence,
         };
         let mut ear = |event: Event<'_>| {

@@ -75,7 +75,8 @@ fn s67_each_attempt_runs_within_a_span_of_its_task() {
     tracing::subscriber::set_global_default(Notes(Arc::clone(&notes))).unwrap();
     let (image, program) =
         (Arc::new(Noting(Arc::clone(&notes))), Arc::new(Program::file("noting")));
-    let source = Source { image, program, wall: Wall::Native, listener: None };
+    let wall = Wall::Native;
+    let source = Source { image, program, wall, listener: None, shortcut: None };
     let pool = Pool::start(source, PoolSettings::with_workers(1));
     let mut task = Task::command(["x"; 0]);
     task.id = crate::task::TaskId::named("mine");

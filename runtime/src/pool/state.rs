@@ -348,6 +348,12 @@ impl State {
         }
     }
 
+    /// The tasks that run and are none of these.
+    pub(super) fn running_besides(&self, others: &[Key]) -> Vec<Key> {
+        let running = self.slots.iter().filter_map(|slot| slot.running.as_ref());
+        running.map(|running| &running.key).filter(|key| !others.contains(key)).cloned().collect()
+    }
+
     /// The handles of tasks that run and are to stop. From now on they are watched for it.
     pub(super) fn stop_running(
         &mut self,

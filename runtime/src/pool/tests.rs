@@ -102,7 +102,7 @@ impl Cell for Player {
 impl Plays {
     fn source(&self) -> Source {
         let (image, program) = (Arc::new(self.clone()), Arc::new(Program::file("plays")));
-        Source { image, program, wall: Wall::Native, listener: None }
+        Source { image, program, wall: Wall::Native, listener: None, shortcut: None }
     }
 
     fn pool(&self, settings: PoolSettings) -> Pool {

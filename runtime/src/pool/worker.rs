@@ -5,7 +5,6 @@ use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::Instant;
 
 use crate::isolation::{Cell, LoadError, StopHandle};
-use crate::limits::Limits;
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::report::Report;
@@ -16,6 +15,7 @@ use super::remains::Remains;
 use super::settings::WorkerState;
 use super::shared::Shared;
 use super::slots::Place;
+use super::source::Try;
 use super::state::State;
 use super::ticket::Done;
 use super::waiting::Waiting;
@@ -241,7 +241,7 @@ impl Shared {
 
     /// Runs a task in a cell, in the spare that it is to have, or in one that is started under its limits.
     pub(super) fn serve(&self, cell: Box<dyn Cell>, begun: Begun) -> Ran {
-        let Begun { order, limits, stop, spare } = begun;
+        let Begun { order, limits, stop, spare, taken_up } = begun;
         let other = match spare.and_then(|spare| self.still_ready(spare)) {
             // What is kept is kept for those who come under the usual limits.
             None if self.settings.keep.is_some() && !cell.suits(&limits) => {
@@ -253,7 +253,9 @@ impl Shared {
             Some(other) => (other, Some(cell)),
             None => (cell, None),
         };
-        let (report, is_unread) = self.run(&mut used, &order, &limits, &stop);
+        let silence = self.settings.keep.and_then(|reuse| reuse.max_silence);
+        let tried = Try { order: &order, limits: &limits, silence, begun: taken_up };
+        let (report, is_unread) = self.run(&mut used, &tried, &stop);
         let done = Box::new(Done { report, worker: None, hold: None, hooks: None });
         let goes_on = self.settings.keep.is_some() && used.is_usable() && !order.alone;
         let (left, spent) = if goes_on { (Some(used), None) } else { (own, Some(used)) };
@@ -261,13 +263,8 @@ impl Shared {
     }
 
     /// Runs a task in the worker's own cell.
-    fn run(
-        &self,
-        cell: &mut Box<dyn Cell>,
-        order: &Order,
-        limits: &Limits,
-        stop: &StopHandle,
-    ) -> (Report, bool) {
+    fn run(&self, cell: &mut Box<dyn Cell>, tried: &Try<'_>, stop: &StopHandle) -> (Report, bool) {
+        let order = tried.order;
         if self.settings.keep.is_some() && order.alone && cell.vitals().tasks_run > 0 {
             // It brings a past that this task shall not see.
             match self.source.open(true, stop) {
@@ -281,8 +278,7 @@ impl Shared {
         // Nobody pays for it who has no subscriber.
         let task =
             tracing::info_span!("task", id = %order.task.id, program = %self.source.program.name());
-        let silence = self.settings.keep.and_then(|reuse| reuse.max_silence);
-        task.in_scope(|| self.source.run(&mut **cell, order, limits, silence, stop))
+        task.in_scope(|| self.source.run(&mut **cell, tried, stop))
     }
 
     /// Gives a task back whose guest was gone before it had it: no task's crash, but an end of a guest all the same.
