@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use sandtrap::policy::restart::RestartSettings;
+use sandtrap::policy::retry::RetrySettings;
 use sandtrap::{
-    CallError, Happening, Label, Limits, Loaded, Order, Pool, PoolSettings, Program, Report, Reuse,
-    Runtime, StopReason, Task, TaskId, Telemetry, Wall,
+    CallError, ExecutorSettings, Happening, Label, Limits, Loaded, Order, Pool, PoolSettings,
+    Program, Report, Reuse, Runtime, StopReason, Task, TaskId, Telemetry, Wall,
 };
 use sandtrap_tests::guests;
 
@@ -239,4 +240,17 @@ fn a_pool_is_called_in_both_walls_whether_its_guests_are_kept_or_not() {
             assert_eq!(pool.call::<_, Vec<u8>>("echo", &large).unwrap(), large);
         }
     }
+}
+
+#[test]
+fn an_executor_is_called_for_a_value_and_tries_again_where_that_may_be() {
+    let retry = Some(RetrySettings { first: Duration::ZERO, ..RetrySettings::default() });
+    let settings = ExecutorSettings { pool: kept(1), retry, ..ExecutorSettings::default() };
+    let executor = load("stays").executor(settings);
+    let said: u64 = executor.call("next", &()).unwrap();
+    assert_eq!(said, 1);
+    let again = ended(executor.call("aborts_again", &()));
+    assert_eq!(again.attempts, 3, "its guest's author says that it may be");
+    let once = ended(executor.call("aborts", &()));
+    assert_eq!((once.verdict.label(), once.attempts), (Label::CrashedAbort, 1));
 }

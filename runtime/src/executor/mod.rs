@@ -26,11 +26,16 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::call::{CallError, result_of};
 use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::pool::{Drained, Pool, PoolSettings, Rejected, Source, wait};
 use crate::rejection::Rejection;
 use crate::report::Report;
+use crate::task::Task;
 use crate::telemetry::Telemetry;
 
 pub use config::ConfigError;
@@ -73,7 +78,17 @@ impl Executor {
         self.run_with(order, &StopHandle::new())
     }
 
-    /// The same, with a handle to stop it: while it waits, while it runs, and between two attempts.
+    /// Calls a function of the guest, with all the attempts it takes, and gives what it returns.
+    pub fn call<In, Out>(&self, function: &str, input: &In) -> Result<Out, CallError>
+    where
+        In: Serialize + ?Sized,
+        Out: DeserializeOwned + 'static,
+    {
+        let task = Task::invoke(function, input).map_err(CallError::Value)?;
+        result_of(self.run(task))
+    }
+
+    /// Runs a task with a handle to stop it: while it waits, while it runs, and between two attempts.
     pub fn run_with(&self, order: impl Into<Order>, stop: &StopHandle) -> Report {
         let mut order = order.into();
         let end = self.at_the_end(&mut order);

@@ -30,6 +30,7 @@ use super::places::Next;
 use super::settings::WorkerState;
 use super::shared::Shared;
 use super::slots::Place;
+use super::source::vanished;
 use super::ticket::{Promise, Ticket};
 
 thread_local! {
@@ -105,20 +106,23 @@ impl Shared {
             }
             _ => ControlFlow::Break(Called::NotHere),
         }));
+        let order = || {
+            let input = Payload::new(Codec::Typed, input.to_vec());
+            Order::new(Task::invoke_with(function, input))
+        };
         match called {
             Ok(ControlFlow::Break(called)) => {
                 self.is_called(place, cell, &called);
                 called
             }
             Ok(ControlFlow::Continue(began)) => {
-                let input = Payload::new(Codec::Typed, input.to_vec());
-                let order = Order::new(Task::invoke_with(function, input));
                 let begun = (began, shortcut.unheard);
-                Called::Ended(Box::new(self.go_on_with(place, cell, order, begun)))
+                Called::Ended(Box::new(self.go_on_with(place, cell, order(), begun)))
             }
             Err(_) => {
                 self.stood_in_badly(place);
-                Called::NotHere
+                // Its guest may have had it: it is not for another one.
+                Called::Ended(Box::new(self.source.unrun(&order(), vanished(None))))
             }
         }
     }

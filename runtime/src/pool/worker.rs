@@ -243,6 +243,8 @@ impl Shared {
     pub(super) fn serve(&self, cell: Box<dyn Cell>, begun: Begun) -> Ran {
         let Begun { order, limits, stop, spare, taken_up } = begun;
         let other = match spare.and_then(|spare| self.still_ready(spare)) {
+            // What its guest has begun with is nobody else's.
+            _ if taken_up.is_some() => None,
             // What is kept is kept for those who come under the usual limits.
             None if self.settings.keep.is_some() && !cell.suits(&limits) => {
                 self.source.open(false, &stop).ok()
