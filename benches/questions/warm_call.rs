@@ -108,15 +108,15 @@ fn parked() {
 /// Beside two that watch the same memory. Gives what a task costs there, with its report.
 fn hot(loaded: &Loaded) -> Figures {
     let (mut kept, mut reported, task) = (keep(loaded), keep(loaded), echo());
-    let (ball, mut turn) = (Ball::default(), 0_u32);
+    let (ball, mut throws) = (Ball::default(), 0_u32);
     let [spun, warm, run] = std::thread::scope(|scope| {
         let partner = scope.spawn(|| ball.is_returned_until_it_is_over());
         let figures = in_turns(
             "warm_call/native/hot",
             [
                 Case::new("spin-ping-pong", || {
-                    turn = turn.wrapping_add(1);
-                    ball.ping(turn, partner.thread());
+                    throws = throws.wrapping_add(1);
+                    ball.ping(throws, partner.thread());
                 }),
                 Case::new("kept", || turn(&mut kept)),
                 Case::new("kept-with-report", || {
