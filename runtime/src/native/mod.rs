@@ -22,6 +22,7 @@
 mod arena;
 mod autopsy;
 mod backtrace;
+mod behind;
 mod bell;
 mod beside;
 mod board;
