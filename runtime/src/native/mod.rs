@@ -20,6 +20,7 @@
 //! What is left when this process is killed is removed by its `heir`.
 
 mod arena;
+mod around;
 mod autopsy;
 mod backtrace;
 mod behind;
