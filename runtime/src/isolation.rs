@@ -103,6 +103,9 @@ pub trait Cell: Send + Any {
         true
     }
 
+    /// Nobody will use it any more, or waits for what is left of it: it may be cleared away later, but no later than its image.
+    fn leave(self: Box<Self>) {}
+
     /// How it is doing.
     fn vitals(&self) -> Vitals;
 

@@ -222,7 +222,11 @@ impl Loaded {
             silence: None,
         };
         let evidence = match checked.and_then(|()| self.image.open()) {
-            Ok(mut cell) => cell.run(&attempt, stop, ear),
+            Ok(mut cell) => {
+                let evidence = cell.run(&attempt, stop, ear);
+                cell.leave();
+                evidence
+            }
             Err(error) => Error::from(error).into_evidence(),
         };
         judge(summary, limits, evidence).about(&task.entry)

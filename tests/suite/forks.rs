@@ -71,6 +71,17 @@ pub(super) fn running(program: &Path) -> Vec<Pid> {
     of_it.filter_map(|entry| entry.file_name().to_str()?.parse().ok().map(Pid::from_raw)).collect()
 }
 
+/// The same, when they are so many: a fork that has answered may be about to end.
+pub(super) fn settled(program: &Path, count: usize) -> Vec<Pid> {
+    loop {
+        let all = running(program);
+        if all.len() == count {
+            return all;
+        }
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn b7_each_fork_begins_with_what_the_warm_guest_has_learnt_and_changes_only_its_own() {
     let guest = forked();
@@ -187,8 +198,7 @@ fn a_fork_that_rages_harms_neither_the_warm_guest_nor_its_siblings() {
     let (_folder, file) = alone();
     let guest = load(program(&file, Start::Fork));
     assert_eq!(guest.call::<_, u64>("learnt", &()).unwrap(), 41);
-    let zygote = running(&file);
-    assert_eq!(zygote.len(), 1);
+    let zygote = settled(&file, 1);
     let stop = StopHandle::new();
     std::thread::scope(|scope| {
         let (say, said) = std::sync::mpsc::channel();
@@ -206,11 +216,11 @@ fn a_fork_that_rages_harms_neither_the_warm_guest_nor_its_siblings() {
             assert_eq!(label(&guest.run(&task("rages", &()))), "crashed.protocol");
             assert_eq!(guest.call::<_, u64>("learnt", &()).unwrap(), 41);
         }
-        assert_eq!(running(&file).len(), 2, "the warm guest, and the sibling");
+        assert!(settled(&file, 2).contains(&zygote[0]), "the warm guest, and the sibling");
         stop.stop(StopReason::Cancelled);
         assert_eq!(label(&sibling.join().unwrap()), "stopped.cancelled");
     });
-    assert_eq!(running(&file), zygote, "it was never warmed up again");
+    assert_eq!(settled(&file, 1), zygote, "it was never warmed up again");
 }
 
 #[test]
@@ -283,7 +293,8 @@ fn a_warm_guest_that_was_killed_is_warmed_up_again_until_that_is_of_no_use() {
         labels.push(label(&report));
         let zygotes = running(&file);
         for zygote in &zygotes {
-            kill(*zygote, Signal::SIGKILL).unwrap();
+            // A fork that has answered may be gone by now.
+            let _ = kill(*zygote, Signal::SIGKILL);
         }
         while !running(&file).is_empty() {
             std::thread::yield_now();
@@ -320,7 +331,7 @@ fn a_warm_guest_goes_with_the_last_who_has_it_loaded() {
     let (_folder, file) = alone();
     let guest = load(program(&file, Start::Fork));
     assert_eq!(guest.call::<_, u64>("learnt", &()).unwrap(), 41);
-    assert_eq!(running(&file).len(), 1);
+    settled(&file, 1);
     drop(guest);
     assert_eq!(running(&file), []);
 }

@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sandtrap::{Limits, Permissions, Start};
 
-use super::forks::{alone, limits, load, program, running};
+use super::forks::{alone, limits, load, program, settled};
 
 /// A number that the kernel says of a process.
 fn said(pid: Pid, name: &str) -> u64 {
@@ -23,16 +23,15 @@ fn busy_when_warm(how: &str, is_busy: impl Fn(Pid) -> bool) -> (Vec<Pid>, Vec<Pi
     let limits = Limits { cpu: Duration::from_secs(1), ..limits() };
     let guest = load(program(&file, Start::Fork).limits(limits).permissions(permissions));
     assert_eq!(guest.call::<_, u64>("learnt", &()).unwrap(), 41);
-    let first = running(&file);
-    assert_eq!(first.len(), 1);
+    let first = settled(&file, 1);
     kill(first[0], Signal::SIGUSR1).unwrap();
     while !is_busy(first[0]) {
         std::thread::yield_now();
     }
     assert_eq!(guest.call::<_, u64>("learnt", &()).unwrap(), 41);
-    let second = running(&file);
+    let second = settled(&file, 1);
     assert_eq!(guest.call::<_, u64>("learnt", &()).unwrap(), 41);
-    assert_eq!(running(&file), second, "one that waits is forked again");
+    assert_eq!(settled(&file, 1), second, "one that waits is forked again");
     (first, second)
 }
 

@@ -19,6 +19,7 @@ mod fallbacks;
 mod file_limits;
 mod files;
 mod forks;
+mod forks_answered;
 mod forks_restless;
 mod grace;
 mod grace_roads;

@@ -268,8 +268,7 @@ fn answer(function: Named, input: Blob, context: &mut Context) {
         }
         Err(name) => Settled::Failed { report: unknown(&name, functions()), value: None },
     };
-    // What the task wrote belongs before its result. A closed stdout is no reason to die of something else.
-    let _ = std::io::stdout().flush();
+    flush();
     match settled {
         Settled::Value(bytes) => say_result(context.id, codec, bytes),
         Settled::Failed { report, value } => {
@@ -281,6 +280,16 @@ fn answer(function: Named, input: Blob, context: &mut Context) {
             error_said(report);
         }
     }
+}
+
+/// What the task wrote belongs before its result. A closed stdout is no reason to die of something else.
+fn flush() {
+    #[cfg(target_os = "linux")]
+    if crate::zygote::is_fork() && !is_not_first() {
+        // It has no end of its own at which the C library would write what it keeps back.
+        return crate::zygote::flush();
+    }
+    let _ = std::io::stdout().flush();
 }
 
 /// A large result is not sent: the host is told where it lies.

@@ -8,6 +8,7 @@
 use std::ffi::{c_int, c_long, c_uint, c_ulong};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sandtrap_protocol::{
     BIRTH_BYTES, BIRTH_PLACES, Birth, FromGuest, MOST_DESCRIPTORS, MOST_INSTRUCTIONS, RECORD_BYTES,
@@ -23,6 +24,8 @@ const INSTRUCTION: usize = 8;
 
 /// How this process ends where nothing more of the guest's may run: without what it has registered for its end.
 const BROKEN: c_int = 71;
+
+static IS_FORK: AtomicBool = AtomicBool::new(false);
 
 /// One order.
 struct Order<'a> {
@@ -63,6 +66,7 @@ pub(crate) fn fork_on_order(greeting: &[u8]) {
                 drop(own);
                 // SAFETY: what was there before; it may be a handler of the guest's own.
                 unsafe { libc::signal(libc::SIGCHLD, before) };
+                IS_FORK.store(true, Ordering::Relaxed);
                 return order.become_task(control, &ready);
             }
             Ok(false) => close(order.descriptors),
@@ -73,6 +77,11 @@ pub(crate) fn fork_on_order(greeting: &[u8]) {
     end(0)
 }
 
+/// Whether this is a fork, of which nothing more is done when its host has its answer.
+pub(crate) fn is_fork() -> bool {
+    IS_FORK.load(Ordering::Relaxed)
+}
+
 /// Ends a fork whose calls are over.
 pub(crate) fn end_fork() -> ! {
     flush();
@@ -80,7 +89,7 @@ pub(crate) fn end_fork() -> ! {
 }
 
 /// Has written what was not written yet.
-fn flush() {
+pub(crate) fn flush() {
     let _ = std::io::stdout().flush();
     // SAFETY: no stream in particular means all of the C library's; one that can't be written to keeps what it has.
     unsafe { libc::fflush(std::ptr::null_mut()) };

@@ -23,7 +23,7 @@ use crate::payload::Payload;
 const STEP: u64 = 64 * 1024;
 
 /// A result of fewer bytes is copied: to map it takes longer.
-const MAPPED_FROM: usize = 256 * 1024;
+pub(super) const MAPPED_FROM: u64 = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Arena {
@@ -67,7 +67,7 @@ impl Arena {
             return Err(io::ErrorKind::InvalidInput.into());
         };
         // What is sealed can't be written to by the next call.
-        if length >= MAPPED_FROM
+        if placed.length >= MAPPED_FROM
             && !goes_on
             && let Ok(mapping) = self.map(at, length)
         {

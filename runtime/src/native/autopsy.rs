@@ -6,8 +6,8 @@ use std::os::unix::fs::FileExt as _;
 use crate::evidence::{AccessKind, Fault, Opcode, StackState};
 use crate::signals::Signal;
 
+use super::around::Around;
 use super::instruction::{self, Instruction};
-use super::mappings::Mappings;
 use super::tracing::{Registers, SignalInfo};
 
 pub(super) const SI_KERNEL: i32 = 128;
@@ -55,7 +55,7 @@ pub(super) fn examine(
     let address = (info.code != SI_KERNEL).then_some(info.address);
     let (instruction, stack_pointer) =
         registers.map_or((0, 0), |registers| (registers.instruction, registers.stack_pointer));
-    let mappings = registers.and_then(|_| Mappings::of(tid));
+    let mappings = registers.and_then(|_| Around::of(tid));
     let stack = mappings
         .as_ref()
         .map_or(StackState::Unseen, |mappings| stack_state(mappings, stack_pointer, address));
@@ -79,7 +79,7 @@ pub(super) fn examine(
 }
 
 /// The stack has run out when its pointer points below a stack, or when the access just below it does.
-fn stack_state(mappings: &Mappings, stack_pointer: u64, address: Option<u64>) -> StackState {
+fn stack_state(mappings: &Around, stack_pointer: u64, address: Option<u64>) -> StackState {
     let just_below = address.filter(|address| {
         (stack_pointer.saturating_sub(BELOW_STACK_POINTER)..stack_pointer).contains(address)
             && !mappings.is_writable(*address)
@@ -107,7 +107,7 @@ fn opcode(signal: Signal, code: i32, seen: Option<&Instruction>) -> Opcode {
 }
 
 /// What the mapping refused, where it would have allowed the rest.
-fn refused(mappings: &Mappings, code: i32, address: u64) -> Option<AccessKind> {
+fn refused(mappings: &Around, code: i32, address: u64) -> Option<AccessKind> {
     let mapping = mappings.at(address).filter(|_| code == SEGV_ACCERR)?;
     (mapping.readable && !mapping.writable).then_some(AccessKind::Write)
 }
@@ -122,7 +122,7 @@ fn instruction_at(tid: i32, address: u64) -> Option<Instruction> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::native::mappings::tests::parsed;
+    use crate::native::around::tests::listed;
 
     const MAPS: &str = "\
 00400000-00401000 r-xp 00000000 08:01 1 /a
@@ -148,14 +148,14 @@ mod tests {
             (0x4141_4141_4141_4141, None, StackState::Lost),
             (0x40_0010, Some(0x40_0008), StackState::Lost),
         ] {
-            let state_seen = stack_state(&parsed(MAPS), stack_pointer, address);
+            let state_seen = stack_state(&listed(MAPS), stack_pointer, address);
             assert_eq!(state_seen, state, "{stack_pointer:#x}");
         }
     }
 
     #[test]
     fn a_mapping_that_may_be_read_refused_a_write() {
-        let maps = parsed(MAPS);
+        let maps = listed(MAPS);
         assert_eq!(refused(&maps, SEGV_ACCERR, 0x40_0000), Some(AccessKind::Write));
         assert_eq!(refused(&maps, SEGV_ACCERR, 0x7f00_0000_0000), None);
         assert_eq!(refused(&maps, 1, 0x40_0000), None);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
@@ -14,6 +15,7 @@ use super::refusals;
 /// Readable from its first ring on, until it is muffled.
 pub(super) struct Bell {
     counter: EventFd,
+    was_rung: AtomicBool,
     called: OnceLock<Wake>,
     /// Whoever serves the process at the moment, away from its descriptors.
     startled: OnceLock<Wake>,
@@ -24,12 +26,15 @@ impl Bell {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let counter = EventFd::from_flags(flags);
         let counter = counter.map_err(|errno| refusals::at_plan(&errno.into()))?;
-        Ok(Self { counter, called: OnceLock::new(), startled: OnceLock::new() })
+        let was_rung = AtomicBool::new(false);
+        Ok(Self { counter, was_rung, called: OnceLock::new(), startled: OnceLock::new() })
     }
 
     pub(super) fn ring(&self) {
         // It fails only when it has been rung 2^64 times.
         let _ = self.counter.write(1);
+        self.was_rung.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
         let [first, second] = [self.startled.get(), self.called.get()];
         first.into_iter().chain(second).for_each(|call| call());
     }
@@ -38,6 +43,12 @@ impl Bell {
     pub(super) fn muffle(&self) {
         // It fails where nobody has rung.
         let _ = self.counter.read();
+    }
+
+    /// Whether it was ever rung. Whoever wants to be called, and asks this afterwards, misses no ring.
+    pub(super) fn was_rung(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.was_rung.load(Ordering::SeqCst)
     }
 
     /// Has somebody called at each ring from now on. There is room for one.

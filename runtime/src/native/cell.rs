@@ -10,8 +10,8 @@
 //!                                     +--> gone: any other end of the call
 //! ```
 //!
-//! One that is started with its task is served to its own end. One that was started before is served to its answer, even if
-//! it was for one call only: it is killed then, and cleared away with its cell, behind the report.
+//! One that is started with its task is served to its own end. One that was started before, and a fork of a warm guest, is
+//! served to its answer, even if it is for one call only: it is killed then, and cleared away behind the report.
 
 mod words;
 
@@ -196,7 +196,8 @@ impl NativeCell {
         let booted = self.booted.take().filter(|_| was_there);
         let was_ready = booted.is_some();
         self.tasks_run += u64::from(begun.is_none());
-        let until = match (self.stays, was_there) {
+        let is_fork = image.start == Start::Fork;
+        let until = match (self.stays, was_there || is_fork) {
             (true, _) => Until::Answered,
             (false, true) => Until::Served,
             (false, false) => Until::Gone,
@@ -273,7 +274,7 @@ impl NativeCell {
         if let Some(booted) = booted {
             witness = witness.having_greeted(booted.witness);
         }
-        if until == Until::Served {
+        if until == Until::Served && was_there {
             witness.ends_with_answer();
         }
         witness.has_room(process.arena.as_ref().map_or(0, Arena::size));
@@ -337,8 +338,7 @@ impl NativeCell {
         } else if is_orderly {
             // Nobody waits for its end, and it shall not take the caller's processor for it.
             process.lane.iter().for_each(OurLane::looks_away);
-            process.family.let_go();
-            process.family.kill(process.launched.pid);
+            process.family.kill_elsewhere(process.launched.pid);
             self.remains = Some(process);
         } else if finish == Finish::Answered {
             // It lives, and shall not any longer.
@@ -349,7 +349,7 @@ impl NativeCell {
                 process.standing.own_pids && !matches!(evidence.ending, Ending::Vanished);
             let group = process.group.take().and_then(Arc::into_inner);
             if let Some(group) = group.filter(|_| nobody_is_left) {
-                self.image.shelf.put(group);
+                drop(self.image.behind.shelf.put(group));
             }
             self.remains = Some(process);
         }
@@ -358,8 +358,7 @@ impl NativeCell {
 
 impl Drop for NativeCell {
     fn drop(&mut self) {
-        let group = self.remains.take().and_then(|process| process.into_group());
-        group.into_iter().for_each(|group| self.image.shelf.put(group));
+        self.remains.take().into_iter().for_each(|process| self.image.behind.clear(process));
     }
 }
 
@@ -368,6 +367,10 @@ impl Cell for NativeCell {
         let mut evidence = self.attempt(attempt, stop, ear).unwrap_or_else(Evidence::never_started);
         evidence.usage.wall = attempt.began.elapsed();
         evidence
+    }
+
+    fn leave(mut self: Box<Self>) {
+        self.remains.take().into_iter().for_each(|process| self.image.behind.leave(process));
     }
 
     fn is_usable(&self) -> bool {

@@ -10,13 +10,12 @@ use crate::limits::{Limits, OnMemoryLimit};
 use crate::signals::Signal;
 
 use super::group::{Counts, Group};
-use super::holdings::Holdings;
 use super::host_oom::HostKills;
 use super::lately::EXACT;
 use super::process::Process;
 use super::pump::{Finish, Served};
-use super::refusals;
 use super::watched::Watched;
+use super::{arena, refusals, status};
 
 /// Address space below the cap by less than this was refused for lack of room.
 const CLOSE_TO_CAP: u64 = 8 * 1024 * 1024;
@@ -73,7 +72,12 @@ pub(super) fn all(
     evidence.testimony = witness.finish();
     // Without an arena only nothing can be placed, and that is there already.
     if let Some((placed, arena)) = placed.zip(process.arena.as_ref()) {
-        evidence.testimony.result = arena.take(placed, finish == Finish::Answered).ok();
+        if !process.stays && placed.length >= arena::MAPPED_FROM {
+            // It takes longer to copy it than to see its writer gone.
+            process.end();
+        }
+        let goes_on = finish == Finish::Answered && process.stays;
+        evidence.testimony.result = arena.take(placed, goes_on).ok();
     }
     if let Some(told) = &process.standing.told {
         evidence.panicked_at = told.steps(&evidence.testimony.stack).later();
@@ -94,7 +98,12 @@ fn answered(attempt: &Attempt<'_>, process: &Process, before: Before) -> Evidenc
         true => elapsed,
         false => process.cpu_lately().saturating_sub(before.cpu),
     };
-    evidence.usage.peak_memory = process.holdings.as_ref().map_or(0, Holdings::peak);
+    evidence.usage.peak_memory = match (&process.holdings, &process.group) {
+        (Some(holdings), _) => holdings.peak(),
+        // It began with its task.
+        (None, Some(group)) => group.peak().unwrap_or(0),
+        (None, None) => status::bytes(process.launched.pid, "VmHWM:"),
+    };
     evidence
 }
 

@@ -177,7 +177,8 @@ impl Group {
         count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
     }
 
-    fn peak(&self) -> Option<u64> {
+    /// The most memory it held.
+    pub(super) fn peak(&self) -> Option<u64> {
         let mut buffer = [0; 64];
         text(self.peak.as_ref()?, &mut buffer)?.trim().parse().ok()
     }

@@ -19,10 +19,11 @@ use crate::task::Program;
 use crate::value_file::ValueDir;
 
 use super::backtrace::Told;
+use super::behind::Behind;
 use super::cage::Layout;
 use super::cell::NativeCell;
 use super::filter::Terms;
-use super::group::{Group, Shelf, Site};
+use super::group::{Group, Site};
 use super::lately::Lately;
 use super::plan::Ceilings;
 use super::standing::{self, Lacks, Standing};
@@ -73,8 +74,8 @@ pub(super) struct Prepared {
     pub(super) start: Start,
     /// Where its warm guest is. Before the cage: that can go only when nobody is left in it.
     pub(super) nursery: Nursery,
-    /// Groups whose tasks are over.
-    pub(super) shelf: Shelf,
+    /// What is about to go, and groups whose tasks are over.
+    pub(super) behind: Arc<Behind>,
     standing: Mutex<State>,
 }
 
@@ -146,7 +147,7 @@ impl NativeImage {
             start: program.start(),
             nursery: Nursery::default(),
             site,
-            shelf: Shelf::default(),
+            behind: Arc::default(),
             standing: Mutex::default(),
         })))
     }
@@ -224,7 +225,7 @@ impl Prepared {
 
     /// The group for one task, one that is there already or a new one, and which guards it is.
     pub(super) fn group(&self, limits: &Limits) -> Result<(Option<Group>, Vec<Guard>), Refusal> {
-        let made = match (self.shelf.take(limits), &*self.site) {
+        let made = match (self.behind.shelf.take(limits), &*self.site) {
             (Some(group), _) => Ok(group),
             (None, Ok(site)) => site.make(limits).map_err(|error| error.to_string()),
             (None, Err(why)) => Err(why.clone()),
@@ -260,6 +261,12 @@ impl Prepared {
             }
         };
         Ok((group, [memory].into_iter().chain(cpu).collect()))
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        self.behind.clear_all();
     }
 }
 

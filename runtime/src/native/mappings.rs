@@ -3,7 +3,7 @@
 use super::status::said_of;
 
 /// How far below a stack that is not the first one a single frame may reach.
-const FURTHEST_FRAME: u64 = 16 << 20;
+pub(super) const FURTHEST_FRAME: u64 = 16 << 20;
 
 /// One line of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,21 +54,6 @@ impl Mappings {
             mapping.offset == 0 && mapping.inode == one.inode && mapping.name == one.name
         })
     }
-
-    /// Whether an address is one that a stack gets to which runs out: the next memory above is a stack, and
-    /// between them is nothing but guards and holes.
-    pub(super) fn is_below_a_stack(&self, address: u64) -> bool {
-        let next = self.above(address).find(|mapping| mapping.is_accessible());
-        next.is_some_and(|next| {
-            let near = next.start.saturating_sub(address) <= FURTHEST_FRAME;
-            let unnamed = next.inode == 0 && next.name != "[heap]";
-            next.writable && (next.name == "[stack]" || near && unnamed)
-        })
-    }
-
-    pub(super) fn is_writable(&self, address: u64) -> bool {
-        self.at(address).is_some_and(|mapping| mapping.writable)
-    }
 }
 
 impl Mapping {
@@ -89,10 +74,6 @@ impl Mapping {
             inode: words.next()?.parse().ok()?,
             name: words.next().unwrap_or_default().trim_start().to_owned(),
         })
-    }
-
-    fn is_accessible(&self) -> bool {
-        self.readable || self.writable || self.executable
     }
 }
 
@@ -144,26 +125,6 @@ pub(super) mod tests {
         assert_eq!(data.name, "/a b");
         assert_eq!(maps.at(0x40_2000), None);
         assert_eq!(maps.at(0x7ffd_0000_0000).unwrap().name, "[stack]");
-    }
-
-    #[test]
-    fn below_a_stack_is_what_nothing_but_guards_and_holes_keeps_from_it() {
-        let maps = parsed(MAPS);
-        for (address, below) in [
-            (0x7ffc_ffff_fff0, true),
-            // A first stack may be far away: there is nothing else below it.
-            (0x7fff_0000_0000 - (1 << 33), true),
-            (0x7f00_0000_0ff0, true),
-            // A frame of a megabyte in a thread.
-            (0x7eff_fff0_0000, true),
-            (0x7eff_0000_0000, false),
-            (0x7f00_0020_0010, false),
-            (0x1234, false),
-            (0x4f_fff0, false),
-            (0x8000_0000_0000_0000, false),
-        ] {
-            assert_eq!(maps.is_below_a_stack(address), below, "{address:#x}");
-        }
     }
 
     #[test]

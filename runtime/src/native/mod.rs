@@ -20,8 +20,10 @@
 //! What is left when this process is killed is removed by its `heir`.
 
 mod arena;
+mod around;
 mod autopsy;
 mod backtrace;
+mod behind;
 mod bell;
 mod beside;
 mod board;

@@ -125,6 +125,8 @@ pub(super) struct Process {
     used: Lately<Duration>,
     /// The limits that it was started with.
     limits: Limits,
+    /// Whether it serves more than one task.
+    pub(super) stays: bool,
     /// The guest's own ends of what it writes to, if it begins with its only task: as long as we have them, too, nobody
     /// is woken when it closes them. That it has ended is told by the watching thread, once.
     _guests_ends: Option<Vec<OwnedFd>>,
@@ -217,6 +219,7 @@ impl Process {
             group,
             guards,
             limits,
+            stays,
         })
     }
 

@@ -5,14 +5,16 @@
 //! Every block names the contract of the call and what fulfils it.
 #![expect(unsafe_code, reason = "raw clone and wait; see the contract at each block")]
 
+use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use libc::{c_int, c_long, c_void, pid_t};
 
+use super::around::{Kind, Piece};
 use super::wire::Rlimit;
 
 /// The stack on which a child runs between clone and exec. Kept for the next child.
@@ -258,4 +260,70 @@ pub(super) fn set_limit(pid: pid_t, wanted: &Rlimit) -> io::Result<()> {
     // SAFETY: prlimit reads the struct it is given, and is told not to write the old one.
     let answer = unsafe { libc::prlimit(pid, wanted.resource as _, &limit, std::ptr::null_mut()) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What the kernel is asked and answers about a mapping.
+#[repr(C)]
+#[derive(Default)]
+struct MappingQuery {
+    size: u64,
+    flags: u64,
+    address: u64,
+    start: u64,
+    end: u64,
+    access: u64,
+    page_size: u64,
+    offset: u64,
+    inode: u64,
+    device: [u32; 2],
+    name_size: u32,
+    build_id_size: u32,
+    name: u64,
+    build_id: u64,
+}
+
+/// The mapping that an address is in, or the next one above, by the open list of a process's mappings. An error where this
+/// kernel can't be asked.
+pub(super) fn mapping_from(maps: &File, address: u64) -> io::Result<Option<Piece>> {
+    const COVERING_OR_NEXT: u64 = 0x10;
+    const SIZE: u64 = size_of::<MappingQuery>() as u64;
+    /// Reads and writes so many bytes; the kind is `f`, and the number 17.
+    const QUERY: libc::Ioctl = (3 << 30 | SIZE << 16 | (b'f' as u64) << 8 | 17) as libc::Ioctl;
+    // All other names are longer, or of no interest.
+    let mut name = [0_u8; 128];
+    let mut query = MappingQuery {
+        size: SIZE,
+        flags: COVERING_OR_NEXT,
+        address,
+        name_size: name.len() as u32,
+        name: name.as_mut_ptr() as u64,
+        ..MappingQuery::default()
+    };
+    loop {
+        // SAFETY: the kernel reads and writes one such struct, of the size that it is told in it, and at most so many bytes of
+        // the name as that says.
+        let answer = unsafe { libc::ioctl(maps.as_raw_fd(), QUERY, &raw mut query) };
+        if answer == 0 {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ENOENT) => return Ok(None),
+            // That of a file, for nobody gives such a name to anything else.
+            Some(libc::ENAMETOOLONG) if query.name_size > 0 => {
+                (query.name_size, query.name) = (0, 0);
+            }
+            _ => return Err(error),
+        }
+    }
+    let length = (query.name_size as usize).saturating_sub(1).min(name.len());
+    let may = |bit: u64| query.access & bit != 0;
+    Ok(Some(Piece {
+        start: query.start,
+        end: query.end,
+        readable: may(1),
+        writable: may(2),
+        executable: may(4),
+        kind: Kind::of(query.inode, &name[..length]),
+    }))
 }

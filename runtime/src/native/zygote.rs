@@ -50,6 +50,7 @@ pub(super) struct Zygote {
     control: UnixStream,
     turns: Turns,
     seat: Seat,
+    threads: status::Threads,
     /// How many filters are on it.
     filters: u64,
     /// Whether somebody has seen that it has ended.
@@ -133,6 +134,7 @@ impl Zygote {
     /// A guest that says that it is warm.
     pub(super) fn new(mut process: Process) -> Result<Self, Refusal> {
         let pid = process.launched.pid;
+        let threads = status::Threads::of(pid);
         let state = status::State::of(pid).ok_or_else(|| refusals::no_zygote(&[]))?;
         if state.threads != 1 {
             return Err(refusals::zygote_has_threads(state.threads));
@@ -145,6 +147,7 @@ impl Zygote {
             control: control.map_err(|error| refusals::at_plan(&error))?,
             turns: Turns::default(),
             seat: Seat::of(pid),
+            threads,
             filters: state.filters,
             is_gone: AtomicBool::new(false),
             standing: Arc::clone(&process.standing),
@@ -177,7 +180,7 @@ impl Zygote {
     /// Whether it has used more processor time since its last birth than a task may, or has more than one thread now. Asked
     /// between births only.
     fn is_restless(&self) -> bool {
-        self.process().is_restless() || status::State::of(self.pid).is_none_or(|it| it.threads != 1)
+        self.process().is_restless() || !self.threads.are_as_they_were()
     }
 
     /// Has it make a task out of itself. Returns when that is confined and waits for its call, or has ended.

@@ -170,6 +170,7 @@ mod raw {
     unsafe extern "C" {
         pub(super) fn signal(signal: i32, handler: extern "C" fn(i32)) -> usize;
         pub(super) fn kill(process: i32, signal: i32) -> i32;
+        pub(super) fn puts(text: *const u8) -> i32;
         pub(super) fn write(descriptor: i32, bytes: *const u8, length: usize) -> isize;
     }
 }
@@ -183,6 +184,20 @@ fn faults() -> u8 {
     return unsafe { nowhere.read_volatile() };
     #[cfg(not(unix))]
     nowhere.is_null().into()
+}
+
+/// Says what its libraries keep back, and something at once.
+#[task]
+fn mutters() {
+    #[cfg(unix)]
+    // SAFETY: a text that ends with a null byte.
+    unsafe {
+        raw::puts(c"by C".as_ptr().cast())
+    };
+    #[cfg(not(unix))]
+    println!("by C");
+    print!("by Rust");
+    eprintln!("aloud");
 }
 
 /// Sends a deadly signal to itself.
@@ -209,5 +224,5 @@ fn rages() {
 
 sandtrap_guest::serve!(
     warm_up; learnt, surroundings, twice, panics, aborts, exits, overflows, allocates, spins, floods, sleeps,
-    forks, faults, kills_itself, rages, processors
+    forks, faults, kills_itself, rages, processors, mutters
 );

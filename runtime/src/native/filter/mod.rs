@@ -60,7 +60,7 @@ impl Terms {
 
     /// What a fork of a warm guest puts on to be under these terms.
     pub(super) fn last_filter(self) -> Program {
-        Program::new(&self.rulings().only_beyond(&self.with_forks().rulings()))
+        Program::over_another(&self.rulings().only_beyond(&self.with_forks().rulings()))
     }
 
     /// The filter.

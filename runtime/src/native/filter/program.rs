@@ -41,7 +41,16 @@ impl Program {
             // -1 is no call of x32; it is what a tracer puts there.
             code.extend([not_below(X32, 0, 2), equal(u32::MAX, 1, 0), kill]);
         }
-        code.extend(search(&ranges(rulings)));
+        code.extend(search(&ranges(rulings), u32::MAX, |ranges, _| ranges.len() / 2));
+        debug_assert!(code.len() <= LONGEST);
+        Self(code)
+    }
+
+    /// One that is put on over another one, which kills for every other ABI already. The kernel tries it with every number when
+    /// it is put on, so each step in it is paid for hundreds of times.
+    pub(super) fn over_another(rulings: &Rulings) -> Self {
+        let end = rulings.cases().len() as u32;
+        let code = [vec![load(NUMBER)], search(&ranges(rulings), end, middle_of_numbers)].concat();
         debug_assert!(code.len() <= LONGEST);
         Self(code)
     }
@@ -78,13 +87,26 @@ fn ranges(rulings: &Rulings) -> Vec<Range<'_>> {
     ranges
 }
 
+/// Where ranges that end at a number are divided.
+type Middle = fn(&[Range<'_>], u32) -> usize;
+
+/// Where as many numbers lie on one side as on the other, as nearly as can be.
+fn middle_of_numbers(ranges: &[Range<'_>], end: u32) -> usize {
+    let first = ranges.first().map_or(0, |range| range.first);
+    let larger = |place: &usize| {
+        let pivot = ranges[*place].first;
+        (pivot - first).max(end.saturating_sub(pivot))
+    };
+    (1..ranges.len()).min_by_key(larger).unwrap_or(0)
+}
+
 /// With the number of the call in the accumulator.
-fn search(ranges: &[Range<'_>]) -> Vec<sock_filter> {
-    let (below, from) = ranges.split_at(ranges.len() / 2);
+fn search(ranges: &[Range<'_>], end: u32, middle: Middle) -> Vec<sock_filter> {
+    let (below, from) = ranges.split_at(middle(ranges, end));
     let (Some(pivot), false) = (from.first(), below.is_empty()) else {
         return ranges.first().map_or_else(Vec::new, |range| leaf(range.cases));
     };
-    let (below, from) = (search(below), search(from));
+    let (below, from) = (search(below, pivot.first, middle), search(from, end, middle));
     let mut code = match u8::try_from(below.len()) {
         Ok(distance) => vec![not_below(pivot.first, distance, 0)],
         // Further than a condition can jump.

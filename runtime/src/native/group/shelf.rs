@@ -29,14 +29,17 @@ impl Shelf {
         group.begin_anew(limits).is_ok().then_some(group)
     }
 
-    /// Keeps one whose task is over, if nothing of that task is left in it. Its processes must all be gone.
-    pub(in crate::native) fn put(&self, group: Group) {
+    /// Keeps one whose task is over, if nothing of that task is left in it and there is room; else gives it back, to be removed.
+    /// Its processes must all be gone.
+    pub(in crate::native) fn put(&self, group: Group) -> Option<Group> {
         if !group.is_clean() {
-            return;
+            return Some(group);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
-        if groups.len() < MOST {
-            groups.push(group);
+        if groups.len() >= MOST {
+            return Some(group);
         }
+        groups.push(group);
+        None
     }
 }

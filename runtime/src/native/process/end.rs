@@ -21,7 +21,7 @@ impl Drop for Process {
 
 impl Process {
     /// Ends it, and waits until it is gone.
-    fn end(&self) {
+    pub(in crate::native) fn end(&self) {
         let pid = self.launched.pid;
         self.family.kill(pid);
         if self.family.is_gone(pid) {

@@ -55,6 +55,13 @@ impl Pump<'_> {
             // Other threads of it may write for ever, and no faster than this one reads.
             while may_have && !self.is_late() && self.read(source, talk) == Piece::Taken {}
         }
+        if self.until == Until::Served && ready.is_none() {
+            // What it has said behind its answer by now counts.
+            while open[2] && !self.is_late() && self.read(Source::Channel, talk) == Piece::Taken {}
+            if !talk.witness.is_answered() {
+                return false;
+            }
+        }
         self.look_into_scratch();
         // That may have been too much.
         !self.is_late()
