@@ -22,10 +22,24 @@ pub struct Context {
     pub(crate) has_host: bool,
 }
 
+/// Who has longer than that need not know to the millisecond when it began.
+const EXACT: Duration = Duration::from_secs(2);
+
+/// When a call has begun, or a few milliseconds before.
+fn began(time_left: Duration) -> Instant {
+    #[cfg(target_os = "linux")]
+    if time_left > EXACT {
+        return crate::lane::about_now();
+    }
+    let _ = time_left > EXACT;
+    Instant::now()
+}
+
 impl Context {
     /// Of a call that has come from a host, and has so many microseconds left.
     pub(crate) fn of(id: u64, codec: Codec, time_left: u64) -> Self {
-        let end = Instant::now().checked_add(Duration::from_micros(time_left));
+        let time_left = Duration::from_micros(time_left);
+        let end = began(time_left).checked_add(time_left);
         Self { id, codec, end, has_host: true }
     }
 

@@ -185,6 +185,23 @@ fn processor() -> u32 {
     unsafe { libc::sched_getcpu() }.cast_unsigned()
 }
 
+/// When this is, by the clock as of its last tick, which is some milliseconds ago at most: what that costs is a part of
+/// what it costs to ask for the exact time.
+pub(crate) fn about_now() -> Instant {
+    static BASE: OnceLock<(Instant, Duration)> = OnceLock::new();
+    let (then, at) = *BASE.get_or_init(|| (Instant::now(), clock(libc::CLOCK_MONOTONIC)));
+    // Between the two of them it may have ticked: earlier than that it is not.
+    then + clock(libc::CLOCK_MONOTONIC_COARSE).saturating_sub(at)
+}
+
+fn clock(which: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one time to where it may. It fails for clocks only that are not known.
+    unsafe { libc::clock_gettime(which, &mut time) };
+    let seconds = Duration::from_secs(time.tv_sec.cast_unsigned());
+    seconds + Duration::from_nanos(time.tv_nsec.cast_unsigned())
+}
+
 /// Sleeps until the word is another one, or somebody wakes it. Always says that it may be tried again: whoever serves its
 /// host ends with it.
 fn sleep(word: &AtomicU32, is: u32) -> bool {
@@ -198,4 +215,22 @@ fn sleep(word: &AtomicU32, is: u32) -> bool {
 fn wake(word: &AtomicU32) {
     // SAFETY: the kernel looks for those who sleep at this address, and writes nothing.
     unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, 1) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn about_now_is_no_later_than_now_and_goes_on() {
+        let first = about_now();
+        assert!(first <= Instant::now());
+        // A tick is ten milliseconds at most.
+        let until = Instant::now() + Duration::from_millis(30);
+        while Instant::now() < until {
+            let (about, now) = (about_now(), Instant::now());
+            assert!(about <= now);
+        }
+        assert!(about_now() > first);
+    }
 }
