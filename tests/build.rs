@@ -7,7 +7,7 @@ use std::process::Command;
 
 const WASM: &str = "wasm32-wasip1";
 const COMPONENT: &str = "wasm32-wasip2";
-/// The victims are built against another C library, too, where this machine can.
+/// The victims, and a guest that has to be static, are built against another C library, too, where this machine can.
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn main() {
@@ -28,7 +28,8 @@ fn main() {
     let musl = has_target(MUSL);
     if musl {
         // The others need what only the usual C library has.
-        build(&root, &target, &["sandtrap-natives"], &["--bin", "victim"], Some(MUSL));
+        let which = ["--bin", "victim", "--bin", "plays_cases"];
+        build(&root, &target, &["sandtrap-natives"], &which, Some(MUSL));
     }
     let musl = musl.then(|| target.join(MUSL).join("guest").display().to_string());
     println!("cargo::rustc-env=GUESTS_MUSL={}", musl.unwrap_or_default());

@@ -80,7 +80,8 @@ impl RuntimeBuilder {
     ///
     /// It runs on a thread of its own, while the guest's deadline goes on: a guest whose deadline comes meanwhile is ended,
     /// and [`HostContext`] tells the function so. Up to 8 run at once for a guest, and its other calls wait for those; what
-    /// still waits when it is gone is never begun. Up to 256 run at once for all guests of this process, and those that go
+    /// still waits when it is gone is never begun. Up to 256 run at once for all guests of this process, and a program (what
+    /// reports call the same is one) has no more of these than it leaves for all others; its further calls wait. Those that go
     /// on for nobody are among them: a function that takes long looks whether it
     /// [is cancelled](HostContext::is_cancelled), or others wait for it. If it panics, its guest gets an error. What it
     /// takes comes from code that may be hostile, and any serde type may be taken.

@@ -3,6 +3,7 @@
 //! What reads it trusts it: it goes as deep as functions are inlined in each other, and copies every name as often as it
 //! is used. So its cost is looked at before (`cost`), and names have an end.
 
+mod bounded;
 mod cost;
 
 use std::borrow::Cow;
@@ -11,6 +12,8 @@ use addr2line::Context;
 use addr2line::gimli::{self, AbbreviationsCacheStrategy, Dwarf, EndianSlice, LittleEndian};
 
 use crate::quantity::ByteSize;
+
+pub(crate) use bounded::Bounded;
 
 /// How much of a name is decoded. Those of functions within generic functions have some thousand bytes.
 const MOST_MANGLED: usize = 4096;
@@ -50,6 +53,10 @@ impl<'a> Lines<'a> {
     /// The functions at an address, the innermost inlined one first, and no more than this many.
     pub(crate) fn at(&self, address: u64, most: usize) -> Vec<Found> {
         let mut found = Vec::new();
+        // Nothing is there, and who looks adds one to it.
+        if address == u64::MAX {
+            return found;
+        }
         let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else {
             return found;
         };

@@ -1,7 +1,7 @@
 //! Where a process was when it died: asked for by name, true to its source, and harmless whatever the guest does.
 
-use std::ffi::CString;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -190,17 +190,58 @@ fn a_file_with_damaged_tables_harms_nobody() {
             let at = whole.len() / 2 + (state >> 20) as usize % (whole.len() / 2);
             bytes[at] ^= state as u8;
         }
-        fs::write(&copy, bytes).unwrap();
-        let path = CString::new(copy.to_str().unwrap()).unwrap();
-        nix::sys::stat::fchmodat(
-            nix::fcntl::AT_FDCWD,
-            path.as_c_str(),
-            Mode::S_IRWXU,
-            nix::sys::stat::FchmodatFlags::FollowSymlink,
-        )
-        .unwrap();
+        write_program(&copy, &bytes);
         let report = run_of(&copy, "null-read", true);
         assert!(report.facts.trace.len() <= 256);
+    }
+}
+
+/// Writes a program anew, which may be executed.
+fn write_program(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn a_table_of_sections_that_was_spoiled_changes_no_verdict() {
+    let whole = fs::read(guests::native("victim")).unwrap();
+    let word = |at: usize| u64::from_le_bytes(*whole[at..].first_chunk().unwrap()) as usize;
+    let (table, count) = (word(40), usize::from(whole[60]) + 256 * usize::from(whole[61]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("spoiled");
+    let ends_as_ever = |what: &str, bytes: &[u8]| {
+        write_program(&path, bytes);
+        let report = run_of(&path, "null-read", true);
+        assert_eq!(report.verdict.label().as_str(), "crashed.memory-fault", "{what}");
+        let length = report.facts.trace.len();
+        assert!((1..=256).contains(&length), "{what}: {length}");
+    };
+    // Where it is, how long its headers are, how many, and which one has the names.
+    for (field, size) in [(40, 8), (58, 2), (60, 2), (62, 2)] {
+        for byte in [0, 1, 0xff] {
+            let mut bytes = whole.clone();
+            bytes[field..field + size].fill(byte);
+            ends_as_ever(&format!("field {field}: {byte}"), &bytes);
+        }
+    }
+    // In all headers: kind, flags (all of them compressed), place, length, the table that belongs to it, of each entry.
+    for (field, size) in [(0, 4), (4, 4), (8, 8), (24, 8), (32, 8), (40, 4), (56, 8)] {
+        for byte in [0, 2, 0xff] {
+            let mut bytes = whole.clone();
+            for header in (0..count).map(|index| table + index * 64) {
+                bytes[header + field..header + field + size].fill(byte);
+            }
+            ends_as_ever(&format!("field {field} of all headers: {byte}"), &bytes);
+        }
+    }
+    // What is loaded is there, and the file ends somewhere behind it.
+    let headers = (word(32)..).step_by(56).take(usize::from(whole[56]));
+    let loaded = headers.filter(|at| whole[*at..].starts_with(&[1, 0, 0, 0]));
+    let end = loaded.map(|at| word(at + 8) + word(at + 32)).max().unwrap();
+    assert!(end < whole.len());
+    for part in 0..24 {
+        let length = end + (whole.len() - end) / 24 * part;
+        ends_as_ever(&format!("{length} bytes"), &whole[..length]);
     }
 }
 

@@ -255,6 +255,12 @@ pub(super) fn open_descriptors(most: i32) -> Vec<i32> {
     (0..most).filter(|number| unsafe { libc::fcntl(*number, libc::F_GETFD) } != -1).collect()
 }
 
+/// Its mask for files. To ask is to set it, which a profile may not allow.
+pub(super) fn mask_for_files() -> Result<c_long, Errno> {
+    // SAFETY: takes one integer.
+    Errno::result(unsafe { libc::syscall(libc::SYS_umask, 0o022) })
+}
+
 /// Its personality, as it is.
 pub(super) fn personality() -> i32 {
     // SAFETY: this value asks and changes nothing.
@@ -278,9 +284,11 @@ pub(super) fn signal_thread(pid: i32) -> Result<(), Errno> {
 
 /// Asks for a place among those that always run first.
 pub(super) fn become_realtime() -> Result<(), Errno> {
-    let priority = libc::sched_param { sched_priority: 1 };
-    // SAFETY: reads one struct from this frame.
-    let answer = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &priority) };
+    // What the kernel reads is one number. Another C library has more there, and does not ask the kernel at all.
+    let priority = 1_i32;
+    let which = libc::SYS_sched_setscheduler;
+    // SAFETY: takes two integers and reads one from this frame.
+    let answer = unsafe { libc::syscall(which, 0, libc::SCHED_FIFO, &raw const priority) };
     Errno::result(answer).map(drop)
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
-use nix::sys::stat::{Mode, umask};
 
 use sandtrap::{ByteSize, Label};
 
@@ -34,11 +33,11 @@ pub(super) fn rows() -> Vec<Row> {
             }
         }),
         case(32, "leaked-mask", "its host's mask for files", CONTAINED, |_| {
-            // Asking is setting.
-            let mask = umask(Mode::from_bits_truncate(0o022));
-            let known = [0o022, 0o077].contains(&mask.bits());
-            let mask = format!("{:03o}", mask.bits());
-            if known { Outcome::refused(mask) } else { Outcome::breach(mask) }
+            match calls::mask_for_files() {
+                Ok(mask @ (0o022 | 0o077)) => Outcome::refused(format!("{mask:03o}")),
+                Ok(mask) => Outcome::breach(format!("{mask:03o}")),
+                Err(errno) => Outcome::refused(format!("it can't ask: {errno}")),
+            }
         }),
         case(32, "leaked-limits", "its host's limits", CONTAINED, limits),
         case(33, "new-privileges", "privileges by executing", CONTAINED, |_| {

@@ -1,6 +1,6 @@
 //! The shipped abuse cases: what a guest may try, as functions of a guest that hides in this very executable.
 //!
-//! `sandtrap selftest` starts this executable behind the native wall with a hidden first argument and a variable
+//! `sandtrap selftest` starts this executable (or another build of it) behind the native wall with a hidden first argument and a variable
 //! that no user's line has; it runs the one case that is named and ends. A case that was refused in a harmless
 //! way says so and exits with 0; one that reached something says what and exits with [`BREACH`]. Everything a
 //! case does is bounded, leaves nothing behind, and harms nothing even where no wall stands.
@@ -42,6 +42,10 @@ const NO_SUCH_CASE: i32 = 43;
 
 /// Not a case: what another program says that a case has begun.
 const REACHED: &str = "reached";
+
+/// Not a case, either: a guest that is asked for this says [`ANSWER`].
+pub(crate) const WHO: &str = "who";
+pub(crate) const ANSWER: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"));
 
 /// One thing to try.
 pub(crate) struct Case {
@@ -164,6 +168,9 @@ fn run(arguments: &[String]) -> i32 {
     let Some(given) = Given::from_arguments(arguments) else { return NO_SUCH_CASE };
     if given.case == REACHED {
         return tell(Outcome::breach("another program was begun"));
+    }
+    if given.case == WHO {
+        return tell(Outcome::refused(ANSWER));
     }
     let Some(case) = cases().into_iter().find(|case| case.name == given.case) else {
         return NO_SUCH_CASE;

@@ -31,6 +31,10 @@ pub(crate) struct SelftestArgs {
     #[arg(long, value_name = "PROFILE")]
     pub(crate) profile: Vec<Profile>,
 
+    /// Let this program be the guest of all cases: the same command, linked statically. The profile `pure` runs no other
+    #[arg(long, value_name = "FILE")]
+    pub(crate) guest: Option<PathBuf>,
+
     /// Run the attacks in another cage, too: its command, up to where the program comes
     #[arg(long, value_name = "COMMAND")]
     pub(crate) beside: Option<String>,
@@ -48,6 +52,7 @@ pub(super) const SELFTEST_EXAMPLE: &str = "\
 Examples:
   sandtrap selftest
   sandtrap selftest --profile compute --only io-uring --only fork-bomb
+  sandtrap selftest --guest target/x86_64-unknown-linux-musl/release/sandtrap
   sandtrap selftest --beside 'bwrap --unshare-all --ro-bind / / --proc /proc --dev /dev --'";
 
 pub(super) const SELFTEST_CODES: &str = "\

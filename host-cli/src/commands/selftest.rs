@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::abuse::WITHOUT_GUEST;
 use crate::args::{SelftestArgs, misuse};
 use crate::render;
-use crate::selftest::{self, Outcome, Peer, Said, Selection};
+use crate::selftest::{self, Guest, Outcome, Peer, Said, Selection};
 use crate::streams;
 
 /// A case ended otherwise than it should.
@@ -24,18 +24,19 @@ pub(crate) fn selftest(args: &SelftestArgs) -> anyhow::Result<u8> {
     if let Some(name) = selection.unknown() {
         return Err(misuse("selftest", unknown(name)).into());
     }
-    // One that is not there is no reason to find out after all the rest.
+    // What is not there is no reason to find out after all the rest.
+    let guest = args.guest.as_deref().map_or_else(Guest::itself, Guest::of)?;
     let peer = args.beside.as_deref().map(Peer::of).transpose()?;
     let mut outcomes = Vec::new();
-    selftest::run(&selection, &mut |outcome| {
+    selftest::run(&selection, &guest, &mut |outcome| {
         if !args.json {
             streams::print(&render::outcome(&outcome))?;
         }
         outcomes.push(outcome);
         Ok(())
     })?;
-    let beside = peer.map(|peer| elsewhere(peer, &selection, args.json)).transpose()?;
-    let (total, left_out) = (outcomes.len(), selftest::left_out(&selection));
+    let beside = peer.map(|peer| elsewhere(peer, &selection, &guest, args.json)).transpose()?;
+    let (total, left_out) = (outcomes.len(), selftest::left_out(&selection, &guest));
     let different = outcomes.iter().filter(|outcome| !outcome.is_as_expected()).count();
     if args.json {
         let whole = json!({
@@ -50,7 +51,7 @@ pub(crate) fn selftest(args: &SelftestArgs) -> anyhow::Result<u8> {
         });
         streams::print(&format!("{whole:#}\n"))?;
     } else {
-        streams::print(&render::summary(total, different, left_out))?;
+        streams::print(&render::summary(total, different, left_out.as_deref()))?;
     }
     if let Some(path) = &args.markdown {
         std::fs::write(path, render::abuse(&outcomes, beside.as_ref()))
@@ -62,9 +63,14 @@ pub(crate) fn selftest(args: &SelftestArgs) -> anyhow::Result<u8> {
 /// What the attacks come to in another cage, by their names.
 type Beside = (Peer, BTreeMap<&'static str, Said>);
 
-fn elsewhere(peer: Peer, selection: &Selection<'_>, quietly: bool) -> anyhow::Result<Beside> {
+fn elsewhere(
+    peer: Peer,
+    selection: &Selection<'_>,
+    guest: &Guest,
+    quietly: bool,
+) -> anyhow::Result<Beside> {
     let mut all = BTreeMap::new();
-    selftest::run_beside(selection, &peer, &mut |name, said| {
+    selftest::run_beside(selection, &peer, guest, &mut |name, said| {
         if !quietly {
             streams::print(&render::said(peer.name(), name, &said))?;
         }

@@ -74,20 +74,20 @@ impl Peer {
     pub(super) fn try_out(
         &self,
         case: &Case,
-        itself: &Path,
+        guest: &Path,
         surroundings: &Surroundings,
     ) -> anyhow::Result<Said> {
         if let Some(other) = case.after {
-            self.run(other, itself, surroundings)?;
+            self.run(other, guest, surroundings)?;
         }
-        let said = self.run(case.name, itself, surroundings);
+        let said = self.run(case.name, guest, surroundings);
         surroundings.clear();
         said
     }
 
-    fn run(&self, name: &str, itself: &Path, surroundings: &Surroundings) -> anyhow::Result<Said> {
+    fn run(&self, name: &str, guest: &Path, surroundings: &Surroundings) -> anyhow::Result<Said> {
         let mut command = Command::new("sh");
-        command.args(["-c", CAPPED, "sh"]).args(&self.words).arg(itself);
+        command.args(["-c", CAPPED, "sh"]).args(&self.words).arg(guest);
         command.args(surroundings.given(name, 64).command()).env(VARIABLE, VERSION);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().context("cannot start a shell")?;

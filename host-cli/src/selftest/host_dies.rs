@@ -23,12 +23,16 @@ const TO_BE_GONE: Duration = Duration::from_secs(2);
 const STEP: Duration = Duration::from_millis(1);
 
 /// Starts a host of its own with a guest that sleeps, kills that host, and looks for the guest.
-pub(super) fn try_out(itself: &Path, surroundings: &Surroundings) -> anyhow::Result<Outcome> {
+pub(super) fn try_out(
+    itself: &Path,
+    guest: &Path,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Outcome> {
     let began = Instant::now();
     let mut host = Command::new(itself)
         .args(["run", "--in", "native", "--quiet", "--wall", "1m", "--env"])
         .arg(format!("{VARIABLE}={VERSION}"))
-        .arg(itself)
+        .arg(guest)
         .args(surroundings.given(GUEST, 64).command())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

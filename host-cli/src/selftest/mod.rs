@@ -1,15 +1,15 @@
 //! Runs the shipped cases against this host, and compares what happened with what should have.
 //!
-//! Every case is an ordinary task of this very executable (or a small module), under limits that bound it whatever
+//! Every case is an ordinary task of this very executable, of another build of it that was named, or of a small module, under limits that bound it whatever
 //! it does. Nothing is written outside of one folder, which goes at the end.
 
 mod beside;
+mod guest;
 mod host_dies;
 mod modules;
 mod surroundings;
 
 use std::env;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -17,6 +17,7 @@ use sandtrap::{ByteSize, Limits, Permissions, Program, Report, Runtime, Task, Ve
 
 use crate::abuse::{self, Case, Expect, Profile, VARIABLE, VERSION};
 pub(crate) use beside::{Peer, Said};
+pub(crate) use guest::Guest;
 use surroundings::Surroundings;
 
 /// What one case came to.
@@ -71,14 +72,13 @@ pub(crate) fn all_names() -> Vec<&'static str> {
 /// Runs them one after another, and hands each outcome on as soon as it is there.
 pub(crate) fn run(
     selection: &Selection<'_>,
+    guest: &Guest,
     hear: &mut dyn FnMut(Outcome) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let runtime = Runtime::builder().instances(0).build().context("cannot make the runtime")?;
     let itself = env::current_exe().context("cannot find sandtrap's own executable")?;
-    let surroundings = Surroundings::make()?;
-    let bench = Bench { runtime, itself, surroundings };
+    let bench = Bench { runtime: runtime()?, guest, surroundings: Surroundings::make()? };
     for profile in selection.profiles() {
-        if *profile == Profile::Pure && !is_static(&bench.itself) {
+        if *profile == Profile::Pure && !guest.is_static() {
             continue;
         }
         for case in abuse::cases().iter().filter(|case| selection.has(case.name)) {
@@ -86,7 +86,7 @@ pub(crate) fn run(
         }
     }
     if selection.has(host_dies::NAME) && selection.profiles().contains(&Profile::Compute) {
-        hear(host_dies::try_out(&bench.itself, &bench.surroundings)?)?;
+        hear(host_dies::try_out(&itself, guest.program(), &bench.surroundings)?)?;
     }
     if selection.profiles.is_empty() {
         for case in modules::cases().iter().filter(|case| selection.has(case.name)) {
@@ -100,44 +100,45 @@ pub(crate) fn run(
 pub(crate) fn run_beside(
     selection: &Selection<'_>,
     peer: &Peer,
+    guest: &Guest,
     hear: &mut dyn FnMut(&'static str, Said) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let itself = env::current_exe().context("cannot find sandtrap's own executable")?;
     let surroundings = Surroundings::make()?;
     /// Lies on the channel to `sandtrap`, which nobody else has.
     const LIES: u8 = 37;
     let attacks = abuse::cases().into_iter().filter(|case| case.number > 0 && case.number != LIES);
     for case in attacks.filter(|case| selection.has(case.name)) {
-        hear(case.name, peer.try_out(&case, &itself, &surroundings)?)?;
+        hear(case.name, peer.try_out(&case, guest.program(), &surroundings)?)?;
     }
     Ok(())
 }
 
 /// Why some of it is not run here, if so.
-pub(crate) fn left_out(selection: &Selection<'_>) -> Option<&'static str> {
-    let itself = env::current_exe().unwrap_or_default();
+pub(crate) fn left_out(selection: &Selection<'_>, guest: &Guest) -> Option<String> {
     let has_processes = abuse::cases().iter().any(|case| selection.has(case.name));
     let is_meant = has_processes && selection.profiles().contains(&Profile::Pure);
-    (is_meant && !is_static(&itself)).then_some(
-        "the profile pure is not tried: it runs static programs only, and this sandtrap is a dynamic one",
-    )
+    (is_meant && !guest.is_static()).then(|| {
+        format!(
+            "the profile pure is not tried: it runs static programs only, and this sandtrap is a dynamic one; {}",
+            guest::remedy()
+        )
+    })
 }
 
-fn is_static(program: &PathBuf) -> bool {
-    let found = sandtrap::inspect(program).ok().and_then(|found| found.executable);
-    found.is_some_and(|executable| executable.interpreter.is_none())
+fn runtime() -> anyhow::Result<Runtime> {
+    Runtime::builder().instances(0).build().context("cannot make the runtime")
 }
 
-struct Bench {
+struct Bench<'a> {
     runtime: Runtime,
-    itself: PathBuf,
+    guest: &'a Guest,
     surroundings: Surroundings,
 }
 
-impl Bench {
+impl Bench<'_> {
     fn try_out(&self, case: &Case, profile: Profile) -> Outcome {
         let began = Instant::now();
-        let limits = limits_of(case);
+        let limits = limits_of(case.limits);
         if let Some(other) = case.after {
             self.run(other, profile, &limits);
         }
@@ -161,7 +162,7 @@ impl Bench {
     }
 
     fn run(&self, name: &str, profile: Profile, limits: &Limits) -> Report {
-        let program = Program::file(&self.itself)
+        let program = Program::file(self.guest.program())
             .within(Wall::Native)
             .limits(limits.clone())
             .permissions(permissions(profile));
@@ -178,7 +179,7 @@ fn permissions(profile: Profile) -> Permissions {
 }
 
 /// Bounds for whatever a case does, where nothing else ends it.
-fn limits_of(case: &Case) -> Limits {
+fn limits_of(change: fn(&mut Limits)) -> Limits {
     let mut limits = Limits {
         memory: ByteSize::mib(256),
         wall: Duration::from_secs(20),
@@ -189,7 +190,7 @@ fn limits_of(case: &Case) -> Limits {
         threads: 64,
         ..Limits::default()
     };
-    (case.limits)(&mut limits);
+    change(&mut limits);
     limits
 }
 

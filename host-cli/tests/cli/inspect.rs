@@ -271,3 +271,23 @@ fn the_help_begins_with_an_example() {
     assert!(ran.text().starts_with("Example:\n  sandtrap inspect "), "{}", ran.text());
     assert!(finish(sandtrap(["--help"])).text().contains("  inspect "));
 }
+
+#[test]
+fn of_a_native_file_that_is_nothing_but_holes_only_so_much_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = vec![0; 120];
+    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    // One segment, which names a loader.
+    for (at, value) in [(16, 2), (18, 62), (20, 1), (32, 64), (52, 64), (54, 56), (56, 1), (64, 3)]
+    {
+        bytes[at] = value;
+    }
+    // More than machines have memory, and more than one may have of it.
+    for length in [1_u64 << 40, 1 << 30] {
+        bytes[96..104].copy_from_slice(&length.to_le_bytes());
+        let path = file(&folder, "holes", &bytes, 0o755);
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 41).unwrap();
+        let found = facts(&path, 126);
+        assert_eq!(found["kind"], json!("truncated"), "{found:#}");
+    }
+}

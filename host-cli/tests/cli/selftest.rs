@@ -1,10 +1,15 @@
 //! `sandtrap selftest`: the shipped cases, as a user of this machine runs them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use serde_json::Value;
+use sandtrap_tests::guests;
+use serde_json::{Value, json};
 
-use crate::kit::{Ran, finish, sandtrap};
+use crate::kit::{Ran, finish, sandtrap, text_of};
+
+/// Names a static build of the command, where one was made: then all cases are run with it.
+const STATIC: &str = "SANDTRAP_STATIC";
 
 /// Guests that end at a limit or by their own fault: what stands around them besides plays no part.
 const AT_THEIR_OWN: [&str; 18] = [
@@ -136,6 +141,65 @@ fn an_unknown_case_or_profile_is_wrong_usage_and_a_near_one_is_named() {
 #[test]
 fn the_hidden_entrance_is_none_for_a_users_line() {
     finish(sandtrap(["sandtrap-tries-an-abuse", "exit-3"])).assert_refused(2);
+}
+
+#[test]
+fn a_static_guest_plays_the_cases_under_the_profile_pure_too() {
+    // Where the machine has no compiler for one, `scripts/test` says how it is had.
+    let Some(guest) = guests::musl("plays_cases") else { return };
+    let ran = selftest(&["--json", "--guest", text_of(&guest)], &["abort", "exit-3"]);
+    let all = ran.report();
+    let profiles: Vec<&str> =
+        outcomes(&all).iter().map(|it| it["profile"].as_str().unwrap()).collect();
+    let each = ["pure", "compute", "files", "process", "jit"];
+    assert_eq!(profiles, each.map(|profile| [profile; 2]).concat(), "{all:#}");
+    assert_eq!((ran.code, &all["different"]), (Some(0), &json!(0)), "{all:#}");
+    assert_eq!(all["left_out"], Value::Null);
+    // It is the named one that is asked: this case it doesn't know.
+    let ran = selftest(&["--json", "--profile", "pure", "--guest", text_of(&guest)], &["exit-255"]);
+    assert_eq!((ran.code, &ran.report()["outcomes"][0]["actual"]), (Some(1), &json!("exit 43")));
+}
+
+#[test]
+fn without_a_static_guest_it_is_told_that_pure_is_not_tried_and_how_one_is_had() {
+    let ran = selftest(&["--profile", "pure"], &["exit-3"]);
+    assert!(ran.text().contains("all 0 ended as expected"), "{}", ran.text());
+    for words in ["the profile pure is not tried", "-linux-musl --bin sandtrap`", "--guest"] {
+        assert!(ran.text().contains(words), "{words}: {}", ran.text());
+    }
+}
+
+#[test]
+fn a_guest_that_can_not_play_is_refused_before_anything_is_run_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (text, cut) = (folder.path().join("text"), folder.path().join("cut"));
+    std::fs::write(&text, "no program").unwrap();
+    std::fs::write(&cut, &std::fs::read("/bin/true").unwrap()[..100]).unwrap();
+    let refused = |guest: &Path, words: &str| {
+        let ran = selftest(&["--guest", text_of(guest)], &["exit-3"]);
+        ran.assert_refused(125);
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+        assert!(ran.stderr.contains("--bin sandtrap` makes a static one"), "{}", ran.stderr);
+    };
+    refused(&folder.path().join("gone"), "there is no `");
+    refused(folder.path(), "is not a static executable");
+    refused(&text, "is not a static executable");
+    refused(&cut, "is not a static executable");
+    refused(Path::new(env!("CARGO_BIN_EXE_sandtrap")), "is not a static executable");
+    // Static, and something else: it ends in its own way when it is asked who it is.
+    let Some(other) = guests::musl("victim") else { return };
+    refused(&other, concat!("is not sandtrap ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn every_case_ends_as_expected_with_a_static_build_where_there_is_one() {
+    let Some(guest) = std::env::var_os(STATIC) else { return };
+    let ran = selftest(&["--json", "--guest", text_of(Path::new(&guest))], &[]);
+    let all = ran.report();
+    let wrong: Vec<&Value> =
+        outcomes(&all).iter().filter(|outcome| outcome["as_expected"] == false).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!((ran.code, &all["left_out"]), (Some(0), &Value::Null));
 }
 
 #[test]

@@ -3,22 +3,30 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::turns::Turns;
+
 /// So many functions run at once in this process; more wait for their turn.
-const MOST: usize = 256;
+pub(super) const MOST: usize = 256;
 
 /// A thread that has nothing to do for so long ends.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// What a clerk does. It must not panic. What it gives is to be done next, after whatever waits already.
-pub(super) struct Job(Box<dyn FnOnce() -> Option<Job> + Send>);
+/// What a clerk does for a program. It must not panic. What it gives is to be done next, after whatever waits already.
+pub(super) struct Job {
+    program: Arc<str>,
+    work: Box<dyn FnOnce() -> Option<Job> + Send>,
+}
 
 impl Job {
-    pub(super) fn new(work: impl FnOnce() -> Option<Self> + Send + 'static) -> Self {
-        Self(Box::new(work))
+    pub(super) fn new(
+        program: Arc<str>,
+        work: impl FnOnce() -> Option<Self> + Send + 'static,
+    ) -> Self {
+        Self { program, work: Box::new(work) }
     }
 }
 
@@ -28,15 +36,31 @@ struct Office {
 }
 
 struct State {
-    waiting: VecDeque<Job>,
+    turns: Turns<Job>,
+    /// Whose turn it is, and that no clerk has taken yet.
+    due: VecDeque<Job>,
     idle: usize,
     all: usize,
 }
 
 static OFFICE: Office = Office {
-    desk: Mutex::new(State { waiting: VecDeque::new(), idle: 0, all: 0 }),
+    desk: Mutex::new(State { turns: Turns::new(MOST), due: VecDeque::new(), idle: 0, all: 0 }),
     came: Condvar::new(),
 };
+
+impl State {
+    /// Takes it in, and says how much more is to be done now.
+    fn take_in(&mut self, job: Job) -> usize {
+        self.turns.wait(Arc::clone(&job.program), job);
+        self.call_up()
+    }
+
+    fn call_up(&mut self) -> usize {
+        let before = self.due.len();
+        self.due.extend(std::iter::from_fn(|| self.turns.begin()));
+        self.due.len() - before
+    }
+}
 
 impl Office {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -45,11 +69,13 @@ impl Office {
     }
 }
 
-/// Has a thread do it, soon. Fails where there is no thread, and none to be had.
+/// Has a thread do it, as soon as it is its program's turn. Fails where there is no thread, and none to be had.
 pub(super) fn hand_over(job: Job) -> io::Result<()> {
     let mut state = OFFICE.state();
-    state.waiting.push_back(job);
-    if state.idle >= state.waiting.len() || state.all >= MOST {
+    if state.take_in(job) == 0 {
+        return Ok(());
+    }
+    if state.idle >= state.due.len() {
         OFFICE.came.notify_one();
         return Ok(());
     }
@@ -59,7 +85,10 @@ pub(super) fn hand_over(job: Job) -> io::Result<()> {
         // Those that are there will come to it.
         Err(_) if state.all > 0 => {}
         Err(error) => {
-            state.waiting.pop_back();
+            // Nothing else is there: it would have a thread.
+            if let Some(job) = state.due.pop_back() {
+                state.turns.end(&job.program);
+            }
             return Err(error);
         }
     }
@@ -69,19 +98,24 @@ pub(super) fn hand_over(job: Job) -> io::Result<()> {
 fn work() {
     let mut state = OFFICE.state();
     loop {
-        if let Some(job) = state.waiting.pop_front() {
+        if let Some(job) = state.due.pop_front() {
             drop(state);
-            let next = (job.0)();
+            let next = (job.work)();
             state = OFFICE.state();
-            state.waiting.extend(next);
+            state.turns.end(&job.program);
+            // What may begin instead of it is done by this thread.
+            match next {
+                Some(next) => state.take_in(next),
+                None => state.call_up(),
+            };
             continue;
         }
         state.idle += 1;
-        let waited = OFFICE.came.wait_timeout_while(state, IDLE, |state| state.waiting.is_empty());
+        let waited = OFFICE.came.wait_timeout_while(state, IDLE, |state| state.due.is_empty());
         let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         state = woken;
         state.idle -= 1;
-        if timeout.timed_out() && state.waiting.is_empty() {
+        if timeout.timed_out() && state.due.is_empty() {
             state.all -= 1;
             return;
         }
@@ -97,7 +131,7 @@ mod tests {
     fn a_job_that_takes_long_holds_up_no_other() {
         let (release, hold) = mpsc::channel::<()>();
         let once = |work: Box<dyn FnOnce() + Send>| {
-            hand_over(Job::new(move || {
+            hand_over(Job::new("p".into(), move || {
                 work();
                 None
             }))

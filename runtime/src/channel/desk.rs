@@ -1,9 +1,9 @@
 //! Answers the calls that a guest makes to functions of its host.
 //!
 //! Each is run by a clerk, on a thread of its own, while the guest's limits are kept where they always are: a function
-//! that takes too long costs its guest the deadline. A guest has so many at work at once and no more, and what still
-//! waits when it is gone is never begun: others wait only where the functions of many guests, gone ones among them, take
-//! every thread there is. What is not granted is answered at once.
+//! that takes too long costs its guest the deadline. A guest has so many at work at once and no more, its program leaves
+//! threads for others (`turns`), and what still waits when a guest is gone is never begun: a program waits only where the
+//! functions of many others, for gone guests, too, take every thread there is. What is not granted is answered at once.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -181,19 +181,23 @@ impl Service {
         asked: Asked,
         shared: &Arc<Shared>,
     ) -> Result<(), Reply> {
-        let (id, context, wake) = (asked.id, self.context.clone(), Arc::clone(&self.wake));
-        let call = Call { function, asked, context, wake };
+        let (context, wake) = (self.context.clone(), Arc::clone(&self.wake));
         let mut state = shared.state();
+        state.waiting.push_back(Call { function, asked, context, wake });
         if state.at_work >= AT_ONCE {
-            state.waiting.push_back(call);
             return Ok(());
         }
         state.at_work += 1;
         drop(state);
-        clerks::hand_over(call.job(Arc::clone(shared))).map_err(|error| {
-            shared.state().at_work -= 1;
+        let program = Arc::clone(&self.context.program);
+        clerks::hand_over(next_call(program, Arc::clone(shared))).or_else(|error| {
+            let mut state = shared.state();
+            state.at_work -= 1;
+            // Somebody may have come to it meanwhile.
+            let Some(call) = state.waiting.pop_back() else { return Ok(()) };
+            drop(state);
             let answer = Err(format!("the host has no thread to answer with: {error}"));
-            Reply { id, answer }
+            Err(Reply { id: call.asked.id, answer })
         })
     }
 
@@ -205,28 +209,31 @@ impl Service {
     }
 }
 
-impl Call {
-    /// Answers it, and goes on with the next one that waits.
-    fn job(self, shared: Arc<Shared>) -> Job {
-        Job::new(move || {
-            let Self { function, asked, context, wake } = self;
-            if (context.caller)() == Caller::Gone {
-                // Nobody waits for any of them.
-                return None;
-            }
-            let Asked { id, function: name, input } = asked;
-            let answer = answer(&name, || function(&context, input));
+/// Answers the call that has waited longest by then, and goes on with the one after it. Till then it holds nothing of a
+/// guest's: that goes when the guest does, however long others are at work.
+fn next_call(program: Arc<str>, shared: Arc<Shared>) -> Job {
+    Job::new(Arc::clone(&program), move || {
+        let taken = {
             let mut state = shared.state();
-            state.done.push_back(Reply { id, answer });
-            let next = state.waiting.pop_front();
-            if next.is_none() {
-                state.at_work -= 1;
-            }
-            drop(state);
-            wake();
-            next.map(|next| next.job(shared))
-        })
-    }
+            let taken = state.waiting.pop_front();
+            state.at_work -= usize::from(taken.is_none());
+            taken
+        };
+        let Call { function, asked, context, wake } = taken?;
+        if (context.caller)() == Caller::Gone {
+            // Nobody waits for any of them.
+            return None;
+        }
+        let Asked { id, function: name, input } = asked;
+        let answer = answer(&name, || function(&context, input));
+        let mut state = shared.state();
+        state.done.push_back(Reply { id, answer });
+        let is_last = state.waiting.is_empty();
+        state.at_work -= usize::from(is_last);
+        drop(state);
+        wake();
+        (!is_last).then(|| next_call(program, shared))
+    })
 }
 
 /// Runs it. A panic is the host's own affair; the guest hears that there was one, and not what it said.

@@ -8,9 +8,14 @@ use std::time::{Duration, Instant};
 
 /// A desk, and who hears of its answers.
 fn desk(functions: HostFunctions) -> (Desk, Receiver<()>, StopHandle) {
+    desk_of("p", functions)
+}
+
+/// The same for a guest of another program.
+fn desk_of(program: &str, functions: HostFunctions) -> (Desk, Receiver<()>, StopHandle) {
     let (tell, told) = mpsc::channel();
     let tell = Mutex::new(tell);
-    let granted = Granted { program: "p".into(), functions };
+    let granted = Granted { program: program.into(), functions };
     let limits = Limits { wall: Duration::from_secs(100), ..Limits::default() };
     let (task, stop, stdout) = (TaskId::next(), StopHandle::new(), Capture::Keep);
     let entry = Entry::Invoke { function: "f".to_owned(), input: Payload::raw([]) };
@@ -140,11 +145,82 @@ fn calls_beyond_the_share_are_answered_each_in_its_turn() {
     let (mut desk, told, _stop) = desk(functions);
     let mut outbox = Outbox::default();
     assert_eq!(desk.serve((0..20).map(|id| call(id, "double")).collect(), &mut outbox), None);
-    assert_eq!(desk.shared.state().waiting.len(), 20 - AT_ONCE);
+    assert_eq!(desk.shared.state().at_work, AT_ONCE);
     drop(release);
     while desk.is_waiting() {
         told.recv().unwrap();
         outbox.replies_with(desk.answers());
     }
-    assert_eq!((outbox.replies(), desk.shared.state().at_work), (20, 0));
+    assert_eq!(outbox.replies(), 20);
+    // Some of those that had one to do look for another one.
+    while desk.shared.state().at_work > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_program_with_very_many_guests_leaves_threads_for_another_and_its_own_calls_wait() {
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = Mutex::new(hold);
+    let mut functions = HostFunctions::default();
+    functions.add("wait".to_owned(), move |_, number: u64| {
+        // Until the test lets go of it.
+        let _ = hold.lock().unwrap().recv();
+        number
+    });
+    let calls = || (0..AT_ONCE as u64).map(|id| call(id, "wait")).collect();
+    // More than there are threads for.
+    let mut hogs: Vec<_> =
+        (0..=clerks::MOST / AT_ONCE).map(|_| desk_of("hog", functions.clone())).collect();
+    for (hog, _, _) in &mut hogs {
+        assert_eq!(hog.serve(calls(), &mut Outbox::default()), None);
+    }
+    let mut others = HostFunctions::default();
+    others.add("double".to_owned(), |_, number: u64| number * 2);
+    let (mut other, told, _stop) = desk_of("other", others);
+    let mut outbox = Outbox::default();
+    for id in 0..3 {
+        assert_eq!(other.serve(vec![call(id, "double")], &mut outbox), None);
+        assert_eq!(told.recv(), Ok(()));
+        outbox.replies_with(other.answers());
+    }
+    assert_eq!(outbox.replies(), 3);
+    let answered = |hog: &mut Desk| hog.answers().len();
+    assert_eq!(hogs.iter_mut().map(|(hog, _, _)| answered(hog)).sum::<usize>(), 0);
+    drop(release);
+    for (hog, told, _stop) in &mut hogs {
+        let mut outbox = Outbox::default();
+        while hog.is_waiting() {
+            told.recv().unwrap();
+            outbox.replies_with(hog.answers());
+        }
+        assert_eq!(outbox.replies(), AT_ONCE, "none was refused");
+    }
+}
+
+#[test]
+fn what_waits_for_its_programs_turn_goes_with_its_guest() {
+    let (release, hold) = mpsc::channel::<()>();
+    let hold = Mutex::new(hold);
+    let mut functions = HostFunctions::default();
+    functions.add("wait".to_owned(), move |_, _: u64| {
+        let _ = hold.lock().unwrap().recv();
+    });
+    let program = "gone before its turn";
+    let mut hogs: Vec<_> =
+        (0..=clerks::MOST / AT_ONCE).map(|_| desk_of(program, functions.clone())).collect();
+    for (hog, _, _) in &mut hogs {
+        let calls = (0..AT_ONCE as u64).map(|id| call(id, "wait")).collect();
+        assert_eq!(hog.serve(calls, &mut Outbox::default()), None);
+    }
+    let (mut last, _told, _stop) = hogs.pop().unwrap();
+    // No thread has come to any of its calls, and none can.
+    assert_eq!(last.shared.state().waiting.len(), AT_ONCE);
+    last.close();
+    assert_eq!(last.shared.state().waiting.len(), 0);
+    drop(release);
+    while last.shared.state().at_work > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(last.answers().len(), 0);
 }

@@ -5,6 +5,7 @@ mod clerks;
 mod desk;
 mod outbox;
 mod streams;
+mod turns;
 mod vessel;
 mod warning;
 mod witness;

@@ -1,6 +1,7 @@
 //! Reads the facts of native files: what the kernel and the loader look at, and what a program asks the C
 //! library for.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
@@ -9,6 +10,7 @@ use object::read::elf::{ElfFile, ElfFile32, ElfFile64, FileHeader, ProgramHeader
 use object::read::{Object as _, ObjectSymbol as _, ReadRef};
 use object::{Endianness, ReadCache, elf};
 
+use crate::debug_info::Bounded;
 use crate::inspection::{ExecutableFacts, Grant, Need, Resource};
 
 /// What asks for something, among the functions of the C library.
@@ -42,6 +44,9 @@ const FUNCTIONS: [(Resource, &[&str]); 5] = [
     ),
 ];
 
+/// As much as is read of a file. The tables of large programs have some dozens of megabytes.
+const MOST_BYTES: u64 = 128 << 20;
+
 /// What was found out about a native file.
 pub(super) struct Native {
     pub(super) facts: ExecutableFacts,
@@ -50,16 +55,17 @@ pub(super) struct Native {
     pub(super) is_program: bool,
 }
 
-/// Looks at a native file. `None` where it is cut off or damaged.
+/// Looks at a native file. `None` where it is cut off or damaged, or has tables without an end.
 pub(super) fn look(file: File, has_permission: bool) -> Option<Native> {
-    let cache = ReadCache::new(file);
-    let is_wide = *(&cache).read_bytes_at(4, 1).ok()?.first()? == 2;
+    let (cache, left) = (ReadCache::new(file), Cell::new(MOST_BYTES));
+    let data = Bounded::new(&cache, &left);
+    let is_wide = *data.read_bytes_at(4, 1).ok()?.first()? == 2;
     if is_wide {
-        let file = ElfFile64::<Endianness, _>::parse(&cache).ok()?;
-        of(&file, &cache, "ELF 64-bit", has_permission)
+        let file = ElfFile64::<Endianness, _>::parse(data).ok()?;
+        of(&file, data, "ELF 64-bit", has_permission)
     } else {
-        let file = ElfFile32::<Endianness, _>::parse(&cache).ok()?;
-        of(&file, &cache, "ELF 32-bit", has_permission)
+        let file = ElfFile32::<Endianness, _>::parse(data).ok()?;
+        of(&file, data, "ELF 32-bit", has_permission)
     }
 }
 

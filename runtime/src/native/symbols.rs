@@ -2,8 +2,11 @@
 //! may be long after. A file that is gone or is another one by now gives no names, and so does one that is too large:
 //! its frames are then its name and a distance.
 //!
-//! The files are read whole and never mapped: one that is cut short meanwhile must not take the host along.
+//! The files are read whole and never mapped: one that is cut short meanwhile must not take the host along. Of what they
+//! hold, only what was asked for is kept, and no name is looked at beyond its end: a guest's file may name millions of
+//! functions, each as long as itself.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::OpenOptions;
 use std::io::Read as _;
@@ -17,7 +20,7 @@ use object::read::{
 };
 use object::{Endianness, SectionKind, SymbolIndex, SymbolKind};
 
-use crate::debug_info::{Bytes, Lines, plain};
+use crate::debug_info::{Bounded, Bytes, Lines, plain};
 use crate::quantity::ByteSize;
 use crate::trace::Frame;
 
@@ -30,7 +33,7 @@ const MOST_BYTES: u64 = 256 << 20;
 /// What looking up lines may take of the host's memory. Where it would be more, there are none.
 const MOST_HELD: ByteSize = ByteSize::mib(1024);
 
-/// Programs have some dozens. The name of each may be as long as the file.
+/// Programs have some dozens.
 const MOST_SECTIONS: usize = 500;
 
 /// Inlined functions are frames of their own; there is an end to them, too.
@@ -50,13 +53,17 @@ pub(super) fn frames(steps: &[Step]) -> Vec<Frame> {
     for indices in by_file.into_values() {
         let Some((file, _)) = &steps[indices[0]].image else { continue };
         let Some(bytes) = read(file) else { continue };
-        let Some(symbols) = Symbols::of(&bytes) else { continue };
-        for index in indices {
-            let step = &steps[index];
-            if let Some((of, bias)) = &step.image
-                && of.mark == file.mark
-                && let Some(frames) = symbols.at(step, *bias, room)
-            {
+        let own: Vec<(usize, u64)> = indices
+            .into_iter()
+            .filter_map(|index| steps[index].image.as_ref().map(|(of, bias)| (index, of, *bias)))
+            .filter_map(|(index, of, bias)| (of.mark == file.mark).then_some((index, bias)))
+            .collect();
+        let wanted = own.iter().map(|(index, bias)| steps[*index].within.wrapping_sub(*bias));
+        // It is in memory: to read it again costs nothing.
+        let left = Cell::new(u64::MAX);
+        let Some(symbols) = Symbols::of(Bounded::new(&bytes, &left), wanted) else { continue };
+        for (index, bias) in own {
+            if let Some(frames) = symbols.at(&steps[index], bias, room) {
                 room -= frames.len();
                 found[index] = frames;
             }
@@ -94,32 +101,81 @@ fn read(image: &ImageFile) -> Option<Vec<u8>> {
     (image_file::mark_of_file(&bytes)? == image.mark).then_some(bytes)
 }
 
+type Data<'a> = Bounded<'a, &'a [u8]>;
+type Elf<'a> = ElfFile64<'a, Endianness, Data<'a>>;
+type Symbol<'a, 'f> = ElfSymbol64<'a, 'f, Endianness, Data<'a>>;
+
 struct Symbols<'a> {
-    file: ElfFile64<'a, Endianness>,
-    /// The functions, by where they begin: with their length and where their name is.
-    functions: Vec<(u64, u64, Named)>,
+    file: Elf<'a>,
+    functions: Functions,
     lines: Option<Lines<'a>>,
 }
 
-/// Where the name of a function is. Many may share one, as long as the file, so it is read when it is wanted.
+/// The function at each address that is wanted.
+struct Functions(Vec<(u64, Option<Function>)>);
+
+#[derive(Clone, Copy)]
+struct Function {
+    start: u64,
+    size: u64,
+    name: Named,
+}
+
+/// Where the name of a function is, which is read when it is wanted.
 #[derive(Clone, Copy)]
 enum Named {
     Static(SymbolIndex),
     Dynamic(SymbolIndex),
 }
 
-impl<'a> Symbols<'a> {
-    fn of(bytes: &'a [u8]) -> Option<Self> {
-        let file = ElfFile64::<Endianness>::parse(bytes).ok()?;
-        let place = |symbol: &ElfSymbol64<'_, '_, Endianness>, name| {
-            is_function(&file, symbol).then(|| (symbol.address(), symbol.size(), name))
-        };
-        let own = file.symbols().filter_map(|it| place(&it, Named::Static(it.index())));
-        let linked = file.dynamic_symbols();
-        let linked = linked.filter_map(|it| place(&it, Named::Dynamic(it.index())));
-        let mut functions: Vec<_> = own.chain(linked).collect();
+impl Functions {
+    fn at_these(wanted: impl Iterator<Item = u64>) -> Self {
+        let mut wanted: Vec<_> = wanted.map(|address| (address, None)).collect();
+        wanted.sort_by_key(|(address, _)| *address);
+        wanted.dedup_by_key(|(address, _)| *address);
+        Self(wanted)
+    }
+
+    /// Keeps it for the first address behind its beginning, if none before begins nearer.
+    fn hear_of(&mut self, function: Function) {
+        let at = self.0.partition_point(|(address, _)| *address < function.start);
+        let Some((_, known)) = self.0.get_mut(at) else { return };
         // Of two names for the same place the longer function's counts.
-        functions.sort_by_key(|(address, size, _)| (*address, *size));
+        if known.is_none_or(|known| (known.start, known.size) <= (function.start, function.size)) {
+            *known = Some(function);
+        }
+    }
+
+    /// All were heard of: what is nearest to one address may be so to those behind it, too.
+    fn complete(mut self) -> Self {
+        let mut nearest = None;
+        for (_, function) in &mut self.0 {
+            nearest = function.or(nearest);
+            *function = nearest;
+        }
+        self
+    }
+
+    fn at(&self, address: u64) -> Option<Function> {
+        let at = self.0.binary_search_by_key(&address, |(address, _)| *address).ok()?;
+        let function = self.0[at].1?;
+        // What was written by hand may not say how long it is.
+        (function.size == 0 || address - function.start < function.size).then_some(function)
+    }
+}
+
+impl<'a> Symbols<'a> {
+    fn of(bytes: Data<'a>, wanted: impl Iterator<Item = u64>) -> Option<Self> {
+        let file = Elf::parse(bytes).ok()?;
+        let mut functions = Functions::at_these(wanted);
+        let mut hear_of = |symbol: &Symbol<'a, '_>, name| {
+            if is_function(&file, symbol) {
+                functions.hear_of(Function { start: symbol.address(), size: symbol.size(), name });
+            }
+        };
+        file.symbols().for_each(|it| hear_of(&it, Named::Static(it.index())));
+        file.dynamic_symbols().for_each(|it| hear_of(&it, Named::Dynamic(it.index())));
+        let functions = functions.complete();
         let lines = lines(&file);
         Some(Self { file, functions, lines })
     }
@@ -129,14 +185,12 @@ impl<'a> Symbols<'a> {
             Named::Static(index) => self.file.symbol_table()?.symbol_by_index(index),
             Named::Dynamic(index) => self.file.dynamic_symbol_table()?.symbol_by_index(index),
         };
-        symbol.ok()?.name().ok()
+        symbol.ok()?.name().ok().filter(|name| !name.is_empty())
     }
 
     fn function_at(&self, address: u64) -> Option<(u64, &'a str)> {
-        let behind = self.functions.partition_point(|(start, ..)| *start <= address);
-        let (start, size, named) = *self.functions.get(behind.checked_sub(1)?)?;
-        // What was written by hand may not say how long it is.
-        (size == 0 || address - start < size).then(|| Some((start, self.name(named)?)))?
+        let function = self.functions.at(address)?;
+        Some((function.start, self.name(function.name)?))
     }
 
     /// The functions at one step, the innermost inlined one first, and no more than this many.
@@ -172,8 +226,8 @@ impl<'a> Symbols<'a> {
 }
 
 /// The debug information of a file, which is left alone if it is compressed.
-fn lines<'a>(file: &ElfFile64<'a, Endianness>) -> Option<Lines<'a>> {
-    let sections: Vec<(&str, ElfSection64<'a, '_, Endianness>)> = file
+fn lines<'a>(file: &Elf<'a>) -> Option<Lines<'a>> {
+    let sections: Vec<(&str, ElfSection64<'a, '_, Endianness, Data<'a>>)> = file
         .sections()
         .take(MOST_SECTIONS)
         .filter_map(|section| Some((section.name().ok()?, section)))
@@ -188,7 +242,7 @@ fn lines<'a>(file: &ElfFile64<'a, Endianness>) -> Option<Lines<'a>> {
 }
 
 /// Functions, and labels in code: what was written by hand may not say that it is a function.
-fn is_function(file: &ElfFile64<'_, Endianness>, symbol: &ElfSymbol64<'_, '_, Endianness>) -> bool {
+fn is_function(file: &Elf<'_>, symbol: &Symbol<'_, '_>) -> bool {
     let is_code = || {
         let section = symbol.section_index().and_then(|index| file.section_by_index(index).ok());
         section.is_some_and(|section| section.kind() == SectionKind::Text)
@@ -199,3 +253,6 @@ fn is_function(file: &ElfFile64<'_, Endianness>, symbol: &ElfSymbol64<'_, '_, En
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

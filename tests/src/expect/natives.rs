@@ -57,6 +57,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("old_signal").native(CrashedMemoryFault),
         row("orphan").native(Completed).under(Profile::Process).with(|limits| limits.processes = 3),
         row("other_thread_aborts").native(CrashedMemoryFault),
+        row("plays_cases").native(Completed),
         row("prints_environment").native(Completed),
         row("born_with").native(DeniedSyscall),
         row("prints_signals").native(Completed),

@@ -2,6 +2,7 @@
 //!
 //! This is the guest's own word, so it chooses among what everybody may see and opens nothing else: see `layout`.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,8 +12,13 @@ use object::elf;
 use object::read::elf::{FileHeader, ProgramHeader as _};
 use object::{Endianness, ReadCache};
 
+use crate::debug_info::Bounded;
+
 /// Interpreters of interpreters are followed this far, as the kernel does.
 const MOST_SCRIPTS: usize = 5;
+
+/// The table in which loaders are named has less, and a path has very little of it. The kernel reads no more, either.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// The files besides a program that the kernel executes on its behalf. What can't be read needs nothing: its exec
 /// will say why.
@@ -40,17 +46,18 @@ fn script(path: &Path) -> Option<PathBuf> {
 }
 
 fn loader(path: &Path) -> Option<PathBuf> {
-    let data = ReadCache::new(File::open(path).ok()?);
+    let (data, left) = (ReadCache::new(File::open(path).ok()?), Cell::new(MOST_BYTES));
+    let data = Bounded::new(&data, &left);
     // Broken files are the kernel's business: it refuses them, and says so.
-    first_interpreter::<elf::FileHeader64<Endianness>>(&data)
-        .or_else(|_| first_interpreter::<elf::FileHeader32<Endianness>>(&data))
+    first_interpreter::<elf::FileHeader64<Endianness>>(data)
+        .or_else(|_| first_interpreter::<elf::FileHeader32<Endianness>>(data))
         .ok()
         .flatten()
 }
 
 /// The kernel knows only the first one, too.
-fn first_interpreter<H: FileHeader<Endian = Endianness>>(
-    data: &ReadCache<File>,
+fn first_interpreter<'d, H: FileHeader<Endian = Endianness>>(
+    data: Bounded<'d, &'d ReadCache<File>>,
 ) -> object::read::Result<Option<PathBuf>> {
     let header = H::parse(data)?;
     let endian = header.endian()?;
@@ -80,6 +87,30 @@ mod tests {
     fn a_dynamic_program_needs_its_loader() {
         let needs = of(&std::env::current_exe().unwrap());
         assert!(needs.iter().all(|loader| loader.exists()), "{needs:?}");
+    }
+
+    #[test]
+    fn a_loader_with_a_name_as_long_as_a_file_full_of_holes_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("holes");
+        let mut bytes = vec![0; 120];
+        bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+        for (at, value) in [(16, 2), (20, 1), (32, 64), (52, 64), (54, 56), (56, 1), (64, 3)] {
+            bytes[at] = value;
+        }
+        let loader = |length: u64| {
+            let mut bytes = bytes.clone();
+            bytes[96..104].copy_from_slice(&length.to_le_bytes());
+            bytes[72] = 120;
+            bytes.extend(b"/loader\0");
+            std::fs::write(&path, bytes).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+            of(&path)
+        };
+        assert_eq!(loader(8), [PathBuf::from("/loader")]);
+        for length in [0, 7, MOST_BYTES + 1, 1 << 39, u64::MAX] {
+            assert_eq!(loader(length), Vec::<PathBuf>::new(), "{length}");
+        }
     }
 
     #[test]
