@@ -73,6 +73,8 @@ impl Behind {
         going.into_iter().for_each(|(_, process)| self.clear(process));
         drop(self.clearing());
         self.spent().clear();
+        // Here, and not where the last one happens to be who knows of it.
+        self.shelf.clear();
     }
 
     fn has_ended(&self, number: u64) {

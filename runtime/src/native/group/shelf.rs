@@ -29,6 +29,13 @@ impl Shelf {
         group.begin_anew(limits).is_ok().then_some(group)
     }
 
+    /// Removes those that wait.
+    pub(in crate::native) fn clear(&self) {
+        let groups =
+            std::mem::take(&mut *self.groups.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(groups);
+    }
+
     /// Keeps one whose task is over, if nothing of that task is left in it and there is room; else gives it back, to be removed.
     /// Its processes must all be gone.
     pub(in crate::native) fn put(&self, group: Group) -> Option<Group> {
