@@ -181,7 +181,8 @@ impl State {
             self.offer(place.slot);
         }
         if !rests_on || (has_chores && rest == Some(Rest::Waiting)) {
-            shared.bells[place.slot].notify_all();
+            // Woken before the lock is free, it would take its caller's processor to wait for that.
+            self.called = Some(place.slot);
         }
     }
 }

@@ -343,8 +343,9 @@ impl Shared {
     /// Gives the lock back, then what is to be given, and tells what is to be told.
     pub(crate) fn release(&self, mut state: MutexGuard<'_, State>) {
         let outbox = mem::take(&mut state.outbox);
-        let news = state.news.take();
+        let (news, called) = (state.news.take(), state.called.take());
         drop(state);
+        called.into_iter().for_each(|slot| self.bells[slot].notify_all());
         for out in outbox.into_all() {
             match out {
                 Out::Report(promise, done) => promise.keep(done),

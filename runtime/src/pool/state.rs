@@ -54,6 +54,8 @@ pub(crate) struct State {
     /// cell that may be lent.
     pub(super) idle: Vec<usize>,
     pub(super) away: Vec<usize>,
+    /// The worker to be called when the lock is given back.
+    pub(super) called: Option<usize>,
     /// Whether only those tasks begin that somebody waits for, and who they are.
     pub(super) holds_back: bool,
     pub(super) hurried: BTreeSet<Key>,
@@ -130,6 +132,7 @@ impl State {
             idle: Vec::new(),
             away: Vec::new(),
             holds_back: false,
+            called: None,
             hurried: BTreeSet::new(),
             makes_room: false,
             watched_at: None,
