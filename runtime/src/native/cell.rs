@@ -338,7 +338,8 @@ impl NativeCell {
         } else if is_orderly {
             // Nobody waits for its end, and it shall not take the caller's processor for it.
             process.lane.iter().for_each(OurLane::looks_away);
-            process.family.kill_elsewhere(process.launched.pid);
+            process.family.let_go();
+            process.family.kill(process.launched.pid);
             self.remains = Some(process);
         } else if finish == Finish::Answered {
             // It lives, and shall not any longer.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu};
+use nix::sched::{CpuSet, sched_getaffinity};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
@@ -106,24 +106,6 @@ impl Family {
     /// reaped.
     pub(super) fn kill(&self, pid: i32) {
         self.send(pid, libc::SIGKILL);
-    }
-
-    /// The same, and its end is not to take its caller's processor: whoever is held there is killed on another one.
-    pub(super) fn kill_elsewhere(&self, pid: i32) {
-        let Members { alive, held, .. } = &mut *self.members();
-        if !alive.contains_key(&pid) {
-            return;
-        }
-        if let Some(Held { caller, is_over }) = held {
-            *is_over = true;
-            let all = caller.may_use();
-            let mut others = all;
-            let is_there_one = sched_getcpu().is_ok_and(|here| others.unset(here).is_ok());
-            if !is_there_one || !place(Pid::from_raw(pid), &others) {
-                place(Pid::from_raw(pid), &all);
-            }
-        }
-        super::sys::send(pid, libc::SIGKILL);
     }
 
     /// Sends one of them this signal.
