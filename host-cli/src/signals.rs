@@ -1,6 +1,9 @@
 //! Ctrl-C and its relatives: the first asks the guest's wall to end it, a second one ends sandtrap at once. Where guests have a
 //! time of grace there is a step between: the second one takes it away from them.
 //!
+//! Only a Ctrl-C insists. The others come twice of themselves: SIGHUP from the kernel and from the shell, SIGTERM from `timeout`
+//! to its child and then to the whole group, SIGTERM with SIGHUP from systemd. Who gives no more time there sends SIGKILL.
+//!
 //! Nothing happens in signal context: a thread of its own reads the signals and acts on them.
 
 use std::fs;
@@ -15,8 +18,8 @@ use signal_hook::iterator::Signals;
 
 use crate::exit_code;
 
-/// From now on a first signal calls `drain`, a second one stops the attempts of this handle, another one takes what time of
-/// grace they have, if they have any, and the next Ctrl-C ends sandtrap at once.
+/// From now on a first signal calls `drain`, a second one stops the attempts of this handle, a Ctrl-C after that takes what time
+/// of grace they have, if they have any, and the next one ends sandtrap at once.
 pub(crate) fn watch_in_steps(
     drain: impl Fn() + Send + 'static,
     stop: &StopHandle,
@@ -30,8 +33,8 @@ pub(crate) fn watch_in_steps(
     })
 }
 
-/// From now on a signal stops the attempt of this handle, and sandtrap lives on to report it. Another one takes what time of
-/// grace it has, if it has any, and the next Ctrl-C ends sandtrap at once.
+/// From now on a signal stops the attempt of this handle, and sandtrap lives on to report it. A Ctrl-C after that takes what time
+/// of grace it has, if it has any, and the next one ends sandtrap at once.
 pub(crate) fn watch(stop: &StopHandle, grace: Duration) -> anyhow::Result<()> {
     on_signals(in_steps(stop, grace))
 }
@@ -43,10 +46,12 @@ fn in_steps(stop: &StopHandle, grace: Duration) -> impl FnMut(i32) + Send + 'sta
         if !is_asked {
             is_asked = true;
             stop.stop(reason_of(signal));
+        } else if signal != SIGINT {
+            // It was asked already.
         } else if !is_pressed {
             is_pressed = true;
             stop.stop_now(reason_of(signal));
-        } else if signal == SIGINT {
+        } else {
             // Native guests die with us: their own guards see to it.
             process::exit(exit_code::CANCELLED.into());
         }
@@ -96,6 +101,20 @@ mod tests {
         assert!(holds(mask, SIGHUP));
         assert!(!holds(mask, SIGINT));
         assert_eq!(mask_in("Name:\tsandtrap\n"), None);
+    }
+
+    #[test]
+    fn only_ctrl_c_takes_a_time_of_grace_away() {
+        for first in [SIGINT, SIGTERM, SIGHUP] {
+            let stop = StopHandle::new();
+            let mut hear = in_steps(&stop, Duration::from_secs(3_600));
+            for signal in [first, SIGTERM, SIGHUP, SIGTERM, SIGHUP] {
+                hear(signal);
+                assert_eq!((stop.reason(), stop.is_urgent()), (Some(reason_of(first)), false));
+            }
+            hear(SIGINT);
+            assert_eq!((stop.reason(), stop.is_urgent()), (Some(reason_of(first)), true));
+        }
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! Bytes go out as they come: no buffer, no lock, no look at what they are. Two things can go wrong on
 //! the far side. Whoever reads may go away (`| head -1`): the guest is stopped then, since nobody wants
 //! the rest. Or it stops reading: nothing may hang for that, so a stream is waited for in small steps,
-//! and given up a moment after the guest's time is over.
+//! and given up a moment after the guest's time is over, or somebody has insisted on its end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -227,7 +227,8 @@ impl Ear for Streams {
 
 impl Sink {
     fn new(name: &'static str, file: File) -> Self {
-        // A terminal says that there is room where one byte fits, and would hold us until all of a piece does.
+        // A terminal says that there is room where one byte fits, and would hold us until all of a piece does: one that can't
+        // be opened again gets one byte after another.
         if !file.is_terminal() {
             return Self { name, file, piece: PIECE };
         }
@@ -301,7 +302,12 @@ impl Patience {
             return false;
         }
         let ends = [now.checked_add(self.grace), self.time_is_up].into_iter().flatten().min();
-        now >= *self.over.get_or_insert(ends.map_or(now, |end| end.max(now)) + GRACE)
+        let over = self.over.get_or_insert(ends.map_or(now, |end| end.max(now)) + GRACE);
+        if self.stop.is_urgent() {
+            // Its guest has no time left, whatever was meant to be.
+            *over = (*over).min(now + GRACE);
+        }
+        now >= *over
     }
 }
 
@@ -322,75 +328,30 @@ fn open(name: &'static str, target: &Target, own: impl AsFd) -> anyhow::Result<O
 /// The same terminal, opened once more, so that writing to it doesn't block. What we were given stays as it is: the
 /// shell and others share it.
 fn opened_again(terminal: &File) -> Option<File> {
+    let device = terminal.metadata().ok()?.rdev();
     // Whoever opens the far end of one gets another one's.
-    if terminal.metadata().ok()?.rdev() == makedev(5, 2) {
+    if device == makedev(5, 2) {
         return None;
     }
-    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let name = format!("/proc/self/fd/{}", terminal.as_raw_fd());
-    OpenOptions::new().write(true).custom_flags(flags.bits()).open(name).ok()
+    let open = |name: &str| {
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        OpenOptions::new().write(true).custom_flags(flags.bits()).open(name).ok()
+    };
+    open(&format!("/proc/self/fd/{}", terminal.as_raw_fd())).or_else(|| {
+        // It may be another user's (`su`). That of our own session is anybody's, by this name.
+        let about_us = fs::read_to_string("/proc/self/stat").ok()?;
+        if session_terminal(&about_us)? == device { open("/dev/tty") } else { None }
+    })
+}
+
+/// The device that is the terminal of our session, if it has one.
+fn session_terminal(stat: &str) -> Option<u64> {
+    // Behind the name, in which anything may stand: state, parent, group, session, terminal.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let number = fields.split(' ').nth(4)?.parse::<i32>().ok()?.cast_unsigned();
+    let (major, minor) = ((number >> 8) & 0xfff, (number & 0xff) | ((number >> 12) & 0xf_ff00));
+    (number != 0).then(|| makedev(major.into(), minor.into()))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Read as _;
-
-    const WALL: Duration = Duration::from_millis(100);
-
-    fn piped(stop: &StopHandle) -> (Streams, io::PipeReader) {
-        let (reader, writer) = io::pipe().unwrap();
-        let sink = Sink::new("stdout", File::from(std::os::fd::OwnedFd::from(writer)));
-        let (wall, grace) = (WALL, Duration::ZERO);
-        let patience = Patience { stop: stop.clone(), wall, grace, time_is_up: None, over: None };
-        let (items, live) = (Items::Unheard, Live::Off);
-        (Streams { stdout: Some(sink), stderr: None, patience, loss: None, items, live }, reader)
-    }
-
-    #[test]
-    fn bytes_go_through_as_they_are() {
-        let (mut streams, mut reader) = piped(&StopHandle::new());
-        streams.hear(Event::Stdout(b"a\0\xff"));
-        streams.hear(Event::Stderr(b"nobody wants this"));
-        streams.hear(Event::Stdout(b"\r\n"));
-        assert!(streams.finish().is_none());
-        drop(streams);
-        let mut all = Vec::new();
-        reader.read_to_end(&mut all).unwrap();
-        assert_eq!(all, b"a\0\xff\r\n");
-    }
-
-    #[test]
-    fn a_reader_that_went_away_stops_the_guest() {
-        let stop = StopHandle::new();
-        let (mut streams, reader) = piped(&stop);
-        drop(reader);
-        streams.hear(Event::Stdout(b"hello"));
-        assert_eq!(stop.reason(), Some(StopReason::Cancelled));
-        assert!(matches!(streams.finish(), Some(Loss::ReaderGone)));
-    }
-
-    #[test]
-    fn a_reader_that_takes_nothing_cannot_hold_us_beyond_the_wall_time() {
-        let stop = StopHandle::new();
-        let (mut streams, _reader) = piped(&stop);
-        let began = Instant::now();
-        streams.hear(Event::Stdout(&vec![b'x'; 1 << 20]));
-        assert!(began.elapsed() < WALL + GRACE + Duration::from_secs(5));
-        assert_eq!(stop.reason(), Some(StopReason::WallTime));
-        assert!(matches!(streams.finish(), Some(Loss::Stalled("stdout"))));
-    }
-
-    #[test]
-    fn another_attempt_has_a_time_of_its_own() {
-        let (mut streams, _reader) = piped(&StopHandle::new());
-        streams.patience.wall = Duration::from_secs(3_600);
-        streams.patience.time_is_up = Some(Instant::now());
-        assert!(!streams.patience.is_over(), "what is left is its grace");
-        streams.begin_anew();
-        streams.hear(Event::Started { pid: 1 });
-        let patience = &streams.patience;
-        assert!(patience.time_is_up.is_some_and(|at| at > Instant::now()), "{patience:?}");
-        assert!(patience.over.is_none(), "{patience:?}");
-    }
-}
+mod tests;

@@ -11,9 +11,8 @@ use std::borrow::Cow;
 use addr2line::Context;
 use addr2line::gimli::{self, AbbreviationsCacheStrategy, Dwarf, EndianSlice, LittleEndian};
 
-use crate::quantity::ByteSize;
-
 pub(crate) use bounded::Bounded;
+pub(crate) use cost::Purse;
 
 /// How much of a name is decoded. Those of functions within generic functions have some thousand bytes.
 const MOST_MANGLED: usize = 4096;
@@ -37,17 +36,26 @@ pub(crate) struct Found {
 }
 
 impl<'a> Lines<'a> {
-    /// Opens it, if it can be read and takes no more of the host's memory than this, were all of it looked at.
+    /// Opens it, if it can be read and takes no more of the host's memory than there is in the purse, were all of it looked
+    /// at. What is opened is paid for; what stays open beside another one has to come out of the same purse.
     pub(crate) fn open(
         mut section: impl FnMut(gimli::SectionId) -> Bytes<'a>,
-        most: ByteSize,
+        purse: &mut Purse,
     ) -> Option<Self> {
+        // An index of what stands in the units, too. One more list that could be read again and again.
+        let mut section = |id| match id {
+            gimli::SectionId::DebugAranges => Bytes::default(),
+            _ => section(id),
+        };
         let mut dwarf = Dwarf::load(|id| Ok::<_, gimli::Error>(section(id))).ok()?;
-        cost::check_tables(&dwarf, most)?;
+        let mut spent = purse.clone();
+        cost::check_tables(&dwarf, &mut spent)?;
         // Units that share a table would read it again and again.
         dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::All);
-        cost::check(&dwarf, most)?;
-        Some(Self { context: Context::from_dwarf(dwarf).ok()? })
+        cost::check(&dwarf, &mut spent)?;
+        let context = Context::from_dwarf(dwarf).ok()?;
+        *purse = spent;
+        Some(Self { context })
     }
 
     /// The functions at an address, the innermost inlined one first, and no more than this many.
@@ -88,15 +96,4 @@ fn cut(text: &str, most: usize) -> Cow<'_, str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_have_an_end_and_short_ones_are_whole() {
-        assert_eq!(plain("_ZN4core3fmt5write17h0123456789abcdefE"), "core::fmt::write");
-        for letter in ["n", "é", "€"] {
-            let long = plain(&letter.repeat(5000));
-            assert!(long.len() <= MOST_SHOWN + '…'.len_utf8() && long.ends_with('…'), "{long}");
-        }
-    }
-}
+mod tests;

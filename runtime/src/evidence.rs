@@ -27,6 +27,8 @@ pub struct Evidence {
     pub stopped_by_us: Option<StopReason>,
     /// Why its guest was told to end, if it had a time of grace and was told. It may have answered in that time.
     pub told_to_end: Option<StopReason>,
+    /// Whether somebody insisted after it was told, and gave it no more time.
+    pub hurried: bool,
     /// What was refused to the guest, in the order of refusal.
     pub denied: Vec<Denied>,
     /// The first memory that was refused.
@@ -71,6 +73,7 @@ impl Evidence {
             testimony: Testimony::default(),
             stopped_by_us: None,
             told_to_end: None,
+            hurried: false,
             denied: Vec::new(),
             refused_memory: None,
             oom_kills: 0,

@@ -120,6 +120,8 @@ struct EvidenceRecord {
     stopped_by_us: Option<&'static str>,
     /// Why it was told to end, if it had a time of grace and was told.
     told_to_end: Option<&'static str>,
+    /// Whether somebody insisted after it was told, and gave it no more time.
+    hurried: bool,
     /// The error that its task returned, where it was told to end and the verdict is about that.
     error: Option<ErrorRecord>,
     denied: Vec<String>,
@@ -290,6 +292,7 @@ fn evidence_record(report: &Report) -> EvidenceRecord {
         device_out_of_memory: facts.device_out_of_memory,
         stopped_by_us: facts.stopped_by_us.map(|reason| reason.name()),
         told_to_end: facts.told_to_end.map(|reason| reason.name()),
+        hurried: facts.hurried,
         error: facts.error.as_ref().map(error_record),
         denied: facts.denied.iter().map(Denied::to_string).collect(),
         fault: None,

@@ -128,6 +128,8 @@ pub struct Facts {
     pub stopped_by_us: Option<StopReason>,
     /// Why its guest was told to end, if it had a time of grace and was told. It may have answered in that time.
     pub told_to_end: Option<StopReason>,
+    /// Whether somebody insisted after it was told, and gave it no more time.
+    pub hurried: bool,
     /// The error that its task returned, where it was told to end and the verdict is about that.
     pub error: Option<ErrorReport>,
     /// What was refused to it.
@@ -169,6 +171,7 @@ impl Report {
             testimony,
             stopped_by_us,
             told_to_end,
+            hurried,
             denied,
             refused_memory,
             oom_kills,
@@ -194,6 +197,7 @@ impl Report {
             ending,
             stopped_by_us,
             told_to_end,
+            hurried,
             error: testimony.error.filter(|_| evidence.told_to_end.is_some()),
             denied,
             refused_memory,

@@ -52,6 +52,8 @@ struct Facts {
     grows: AtomicU64,
     /// Whether its attempts may end too late.
     is_late: AtomicBool,
+    /// Tasks that were ended without a time of grace.
+    hurried: AtomicU64,
     /// The thread on which the last task began.
     thread: Mutex<Option<ThreadId>>,
     /// Whether the guest that ran last has ended since.
@@ -123,6 +125,11 @@ impl Acted {
     /// The thread on which the last task began.
     pub fn thread(&self) -> Option<ThreadId> {
         *lock(&self.facts.thread)
+    }
+
+    /// How many tasks were ended without a time of grace.
+    pub fn hurried(&self) -> u64 {
+        self.facts.hurried.load(Ordering::SeqCst)
     }
 
     /// Cells opened so far.
@@ -284,6 +291,7 @@ impl Cell for ActedCell {
             word => self.act(word, stop),
         };
         self.is_gone = !matches!(word, "ok" | "error" | "gate") || stop.reason().is_some();
+        self.wall.facts.hurried.fetch_add(stop.is_urgent().into(), Ordering::SeqCst);
         evidence.stopped_by_us = evidence.stopped_by_us.or(stop.reason());
         let peak_memory = self.tasks * self.wall.facts.grows.load(Ordering::SeqCst);
         evidence.usage = Usage { wall: Duration::from_micros(1), peak_memory, ..evidence.usage };

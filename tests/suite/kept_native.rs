@@ -273,3 +273,21 @@ fn what_a_guest_keeps_of_a_call_is_not_touched_by_the_next_one() {
         assert_eq!(kept.call::<_, Vec<u8>>("gives_kept", &0_usize).unwrap(), vec![1; 100_000]);
     }
 }
+
+#[test]
+fn what_a_task_writes_into_an_input_that_it_keeps_stays_there() {
+    for payloads in [Payloads::Inline, Payloads::Shared] {
+        let program = Program::file(guests::native("stays")).limits(limits()).payloads(payloads);
+        let loaded = Runtime::new().unwrap().load(program).unwrap();
+        let mut kept = loaded.keep(Reuse::default()).unwrap();
+        for round in 1..=3_u8 {
+            kept.call::<_, ()>("keeps_changed", &vec![round; 300_000]).unwrap();
+        }
+        for round in [1, 3, 2] {
+            let mut expected = vec![round; 300_000];
+            (expected[0], expected[299_999]) = (round + 50, round + 50);
+            let found = kept.call::<_, Vec<u8>>("gives_kept", &0_usize).unwrap();
+            assert!(found == expected, "{round}: {:?} … {:?}", &found[..2], &found[299_998..]);
+        }
+    }
+}

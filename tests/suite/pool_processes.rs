@@ -243,14 +243,39 @@ fn a_task_under_limits_of_its_own_has_a_guest_of_its_own_and_the_kept_one_is_the
 }
 
 #[test]
+fn a_task_that_is_refused_under_limits_of_its_own_leaves_the_kept_guest_where_it_is() {
+    for guest in [guests::native("stays"), guests::wasm("stays")] {
+        let loaded = Runtime::new().unwrap().load(Program::file(guest).limits(limits())).unwrap();
+        let pool = loaded.pool(one_worker(Some(Reuse::default()), 0));
+        let next_of = |pool: &Pool| pool.run(next()).value::<u64>().unwrap();
+        assert_eq!(next_of(&pool), 1);
+        let none = Duration::ZERO;
+        let refused = [
+            Limits { memory: ByteSize::mib(96), wall: none, ..limits() },
+            Limits { memory: ByteSize::mib(96), stack: ByteSize::mib(3), ..limits() },
+        ];
+        for (calls, limits) in (2..).zip(refused) {
+            let mut order = next();
+            order.task.limits = Some(limits);
+            let report = pool.run(order);
+            assert_eq!(report.verdict.label(), Label::UnstartedRejected, "{}", report.verdict);
+            assert_eq!(next_of(&pool), calls, "the guest that was kept");
+        }
+        assert_eq!(pool.status().workers[0].worker, 1);
+    }
+}
+
+#[test]
 fn s40_a_retry_with_more_memory_leaves_the_kept_guests_as_they_are() {
     let retry = RetrySettings { most_memory: Some(ByteSize::mib(256)), ..RetrySettings::default() };
-    let pool = PoolSettings { restart: at_once(), ..one_worker(Some(Reuse::default()), 0) };
+    let grace = Some(Duration::from_secs(3_600));
+    let pool = PoolSettings { restart: at_once(), grace, ..one_worker(Some(Reuse::default()), 0) };
     let settings = ExecutorSettings { retry: Some(retry), pool, ..ExecutorSettings::default() };
     let executor = load("stays").executor(settings);
     let touches = |bytes: usize| {
         let order = Order::new(Task::invoke("touches", &bytes).unwrap()).idempotent();
         let report = executor.run(order);
+        assert_eq!(Some(report.limits.grace), grace, "the pool's, in each attempt");
         (report.verdict.label(), report.attempts, report.limits.memory)
     };
     assert_eq!(touches(96 << 20), (Label::Completed, 2, ByteSize::mib(128)));

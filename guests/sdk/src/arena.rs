@@ -1,11 +1,12 @@
 //! Memory that a process shares with its host, for large values: nothing is sent then but where they lie.
 //!
 //! It is a file in memory that the host has made for this guest, and its size is fixed. What lies in it at the end of a
-//! call is read by the host when it is the guest's no more. What a task keeps of it beyond its call becomes its own then:
-//! the next call's values come to the same places.
+//! call is read by the host when it is the guest's no more. What a task keeps of it beyond its call becomes its own then,
+//! with all that it has written there: the next call's values come to the same places.
 #![expect(unsafe_code, reason = "an inherited descriptor, and mappings of it")]
 
 use std::fs::File;
+use std::hint::black_box;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::ptr::NonNull;
@@ -13,6 +14,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sandtrap_protocol::ARENA_VARIABLE;
+
+use crate::testify;
 
 /// Values begin at multiples of this. It is one of every page size there is.
 const STEP: u64 = 64 * 1024;
@@ -39,12 +42,13 @@ static CALL: AtomicU64 = AtomicU64::new(0);
 static LIVING: Mutex<Vec<Part>> = Mutex::new(Vec::new());
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 
-/// Where a mapping lies, here and in the arena.
+/// Where a mapping lies, here and in the arena, and whether what is written to it is this process's alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Part {
     start: usize,
     length: usize,
     at: libc::off_t,
+    is_private: bool,
 }
 
 /// Takes the descriptor that the host left for us. Before there is a second thread.
@@ -97,21 +101,32 @@ fn living() -> MutexGuard<'static, Vec<Part>> {
 
 impl Part {
     fn own(self, arena: &Arena) {
-        let Self { start, length, at } = self;
+        let Self { start, length, at, is_private } = self;
         let place = std::ptr::without_provenance_mut::<libc::c_void>(start);
-        let (access, kind) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_FIXED);
-        // SAFETY: a mapping of ours is there, of this very length and of this very part of the file, and stays while the
-        // list is held. What is read there is the same before and after. Where it can't be done the old one stays.
-        unsafe { libc::mmap(place, length, access, kind, arena.file.as_raw_fd(), at) };
+        // A private one has pages of its own where the task has written, which a new mapping would not have.
+        if !is_private {
+            let (access, kind) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_FIXED);
+            // SAFETY: a mapping of ours is there, of this very length and of this very part of the file, and stays while
+            // the list is held. All that was written to it is in the file: what is read there is the same before and
+            // after.
+            let made =
+                unsafe { libc::mmap(place, length, access, kind, arena.file.as_raw_fd(), at) };
+            if made == libc::MAP_FAILED {
+                // The old one may be gone, or be written to by the host: what the task keeps is lost, and it can't be told.
+                testify::out_of_memory(length);
+                std::process::abort();
+            }
+        }
         // SAFETY: the range is that mapping, and nothing in it changes: each page becomes this process's own.
         let made = unsafe { libc::madvise(place, length, POPULATE_WRITE) };
         if made != 0 {
             // An older kernel does it when somebody writes.
             for byte in (start..start + length).step_by(SMALLEST_PAGE) {
-                // SAFETY: the byte is mapped, and keeps its value.
+                // SAFETY: the byte is mapped, and keeps its value. Whoever compiles this must not know that: it would only
+                // be read then.
                 unsafe { AtomicU8::from_ptr(std::ptr::without_provenance_mut(byte)) }
-                    .fetch_or(0, Ordering::Relaxed);
+                    .fetch_or(black_box(0), Ordering::Relaxed);
             }
         }
     }
@@ -174,7 +189,8 @@ impl Mapping {
     }
 
     fn part(&self, at: libc::off_t) -> Part {
-        Part { start: self.start.as_ptr().addr(), length: self.length.max(1), at }
+        let (start, length) = (self.start.as_ptr().addr(), self.length.max(1));
+        Part { start, length, at, is_private: self.is_private }
     }
 
     /// Where it begins, if the host sees what is written to it: in its own call.

@@ -60,24 +60,19 @@ static INBOX: Mutex<Option<Inbox>> = Mutex::new(None);
 pub(crate) fn next() -> Option<Order> {
     with(|inbox| match inbox.seen.is_empty() {
         true => inbox.next(),
-        false => Some(inbox.seen.remove(0)),
+        false => inbox.seen_or_next(),
     })
+}
+
+/// Leaves an answer to the thread that has asked, which may be on its way to it: one that is thrown away it would wait for, for
+/// ever.
+pub(crate) fn leave(answer: Order) {
+    with(|inbox| inbox.seen.push(answer));
 }
 
 /// Waits for the answer to this question. `None` where no more will come.
 pub(crate) fn answer(question: u64) -> Option<(bool, Codec, Vec<u8>)> {
-    with(|inbox| {
-        loop {
-            match inbox.read()? {
-                Order::Reply { id, is_result, codec, value } if id == question => {
-                    return Some((is_result, codec, value));
-                }
-                // To a question of a call that is over.
-                Order::Reply { .. } | Order::Other => {}
-                order => inbox.seen.push(order),
-            }
-        }
-    })
+    with(|inbox| inbox.answer(question))
 }
 
 /// Whether the host has cancelled this call. Waits for nothing.
@@ -115,6 +110,31 @@ impl Inbox {
             seen: Vec::new(),
             hope: Hope::default(),
             looked: None,
+        }
+    }
+
+    /// What was seen already and is no answer, which is somebody else's; or what comes next.
+    #[cold]
+    fn seen_or_next(&mut self) -> Option<Order> {
+        match self.seen.iter().position(|order| !matches!(order, Order::Reply { .. })) {
+            Some(at) => Some(self.seen.remove(at)),
+            None => self.next(),
+        }
+    }
+
+    /// The answer to this question. Another thread may have seen it while it looked for news.
+    fn answer(&mut self, question: u64) -> Option<(bool, Codec, Vec<u8>)> {
+        let is_it = |order: &Order| matches!(order, Order::Reply { id, .. } if *id == question);
+        let mut seen = self.seen.iter().position(is_it).map(|at| self.seen.remove(at));
+        loop {
+            match seen.take().map_or_else(|| self.read(), Some)? {
+                Order::Reply { id, is_result, codec, value } if id == question => {
+                    return Some((is_result, codec, value));
+                }
+                // Nobody asks two questions at once.
+                Order::Reply { .. } | Order::Other => {}
+                order => self.seen.push(order),
+            }
         }
     }
 
@@ -227,4 +247,46 @@ impl Inbox {
 /// Gets what is missing of a frame's tail. Says whether it came.
 fn rest(tail: &mut Vec<u8>, missing: usize) -> bool {
     missing == 0 || wire::receive_all(tail, missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sandtrap_protocol::encode_with;
+
+    /// All of these have come, each with its tail, and nothing more will.
+    fn came(frames: &[(ToGuest<'_>, &[u8])]) -> Inbox {
+        let all: Vec<_> =
+            frames.iter().flat_map(|(frame, tail)| encode_with(frame, tail).unwrap()).collect();
+        Inbox { end: all.len(), ..Inbox::of(all) }
+    }
+
+    fn reply(id: u64) -> ToGuest<'static> {
+        ToGuest::HostReply { id, is_result: true, codec: Codec::Raw }
+    }
+
+    #[test]
+    fn an_answer_that_another_thread_has_seen_is_there_for_who_has_asked() {
+        let mut inbox = came(&[(reply(7), b"it"), (ToGuest::Shutdown, b""), (reply(8), b"more")]);
+        inbox.look_for_news(1, Instant::now());
+        assert_eq!(inbox.begin, inbox.end, "all of it was read");
+        assert_eq!(inbox.answer(8), Some((true, Codec::Raw, b"more".to_vec())));
+        assert_eq!(inbox.answer(7), Some((true, Codec::Raw, b"it".to_vec())));
+        assert!(inbox.answer(7).is_none(), "it was given once");
+        assert!(matches!(inbox.seen_or_next(), Some(Order::Shutdown)));
+    }
+
+    #[test]
+    fn an_answer_that_comes_where_a_call_is_waited_for_is_left_to_who_has_asked() {
+        let call = ToGuest::Call { id: 2, codec: Codec::Raw, time_left: 0, function: "f" };
+        let first = || came(&[(reply(7), b"it"), (call.clone(), b"")]);
+        let mut seen = first();
+        seen.look_for_news(1, Instant::now());
+        for inbox in [first(), seen] {
+            *INBOX.lock().unwrap() = Some(inbox);
+            // It serves what is called, and goes on until there is no more.
+            assert!(serve::go_on());
+            assert_eq!(answer(7), Some((true, Codec::Raw, b"it".to_vec())));
+        }
+    }
 }

@@ -237,8 +237,9 @@ pub(crate) fn go_on() -> bool {
                 answer(function, input, &mut context);
             }
             Order::Shutdown => break,
+            answer @ Order::Reply { .. } => inbox::leave(answer),
             // A host of another version ends this guest when it hears of ours.
-            Order::Hello | Order::Reply { .. } | Order::Other => {}
+            Order::Hello | Order::Other => {}
         }
     }
     was_heard

@@ -26,8 +26,8 @@ pub(crate) struct LimitArgs {
     wall: Duration,
 
     /// How long a guest may go on that was told to end: by Ctrl-C, or by who shuts sandtrap down. A function's guest is told by
-    /// its channel, a process that is run by SIGTERM; a module that is run can't be told, and ends at once. A second Ctrl-C
-    /// ends it at once [default: no time]
+    /// its channel, a process that is run by SIGTERM; a module that is run can't be told, and ends at once. A second Ctrl-C,
+    /// or one after another signal, ends it at once [default: no time]
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     grace: Option<Duration>,
 

@@ -176,6 +176,7 @@ fn told(facts: &Facts, by: Option<StopReason>, limits: &Limits) -> String {
             format!("ended at its cpu limit of {}", show_duration(limits.cpu))
         }
         Some(StopReason::Silence) => "ended as it gave no sign of life for too long".to_owned(),
+        Some(_) if facts.hurried => "was not given the rest of its grace".to_owned(),
         Some(_) => {
             let grace = show_duration(limits.grace);
             format!("was still there when its grace, {grace} at most, was over")

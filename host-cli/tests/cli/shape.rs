@@ -60,6 +60,7 @@ const EVIDENCE: &[Key] = &[
     ("final_signal", "string?"),
     ("guard", "string?"),
     ("host_oom", "string?"),
+    ("hurried", "boolean"),
     ("memory_bytes", "integer?"),
     ("oom_kills", "integer"),
     ("oom_kills_of_others", "integer?"),

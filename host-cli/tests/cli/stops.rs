@@ -198,12 +198,30 @@ fn a_second_ctrl_c_takes_the_time_of_grace_away() {
     let mut running = heeding("never", "1h", &file);
     running.signal(Signal::SIGINT);
     assert_eq!(running.hear(5), b"told\n");
+    // It goes on until somebody insists.
     running.signal(Signal::SIGTERM);
+    running.signal(Signal::SIGHUP);
+    running.signal(Signal::SIGINT);
     let ran = running.finish();
     assert_eq!((ran.code, ran.label()), (Some(130), "stopped.cancelled"), "{ran:?}");
+    assert!(ran.stderr.contains("told to end, and was not given the rest of its grace"), "{ran:?}");
     let evidence = &report_files::read(&file)["evidence"];
     assert_eq!(
-        (&evidence["signal"], &evidence["stopped_by_us"]),
-        (&"SIGKILL".into(), &"cancelled".into())
+        (&evidence["signal"], &evidence["stopped_by_us"], &evidence["hurried"]),
+        (&"SIGKILL".into(), &"cancelled".into(), &true.into())
     );
+}
+
+#[test]
+fn a_time_of_grace_that_is_over_is_named() {
+    let (_folder, file) = report_files::place();
+    let running = heeding("never", "10ms", &file);
+    running.signal(Signal::SIGTERM);
+    let ran = running.finish();
+    assert_eq!((ran.code, ran.label()), (Some(130), "stopped.shutdown"), "{ran:?}");
+    assert!(
+        ran.stderr.contains("was still there when its grace, 10 ms at most, was over"),
+        "{ran:?}"
+    );
+    assert_eq!(report_files::read(&file)["evidence"]["hurried"], false);
 }

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use addr2line::gimli::{
-    self, Abbreviation, AttributeValue, DebugAbbrevOffset, Dwarf, EntriesRaw, LineInstruction,
-    Reader as _, Section as _, Unit, UnitHeader,
+    self, Abbreviation, AttributeValue, DebugAbbrevOffset, Dwarf, EntriesRaw, FileEntry,
+    LineInstruction, Reader as _, Section as _, Unit, UnitHeader,
 };
 
 use super::Bytes;
@@ -26,29 +26,53 @@ const LONGEST_STRING: usize = 64 << 10;
 /// The files of one unit are listed in some ten thousand bytes.
 const MOST_OF_A_HEADER: u64 = 1 << 20;
 
-/// What is held for each unit, for each table's byte, for each file, for each function and for each range of addresses.
+/// What is held for each unit, for each table's byte, for each function and for each range of addresses, where lists grow to
+/// twice their length.
 const UNIT: u64 = 1024;
 const TABLE_BYTE: u64 = 24;
-const FILE: u64 = 128;
 const FUNCTION: u64 = 128;
-const RANGE: u64 = 40;
+const RANGE: u64 = 64;
 
-/// What is held for a byte of a program of lines: most have a row for each two or three bytes.
-const LINE_BYTE: u64 = 12;
+/// What a file is while its unit's list is read, and a directory, in lists that grow.
+const LISTED: u64 = 2 * size_of::<FileEntry<Bytes<'static>>>() as u64;
+const DIRECTORY: u64 = 2 * size_of::<AttributeValue<Bytes<'static>>>() as u64;
 
-/// What may still be spent.
-struct Purse(u64);
+/// What is held for a file: as it is listed, and its path.
+const FILE: u64 = LISTED + 2 * size_of::<String>() as u64;
+
+/// What is held for a row of a program of lines, and for a sequence of rows, whose addresses may be those of its unit.
+const ROW: u64 = 24;
+const SEQUENCE: u64 = 2 * 32 + RANGE;
+
+/// What may still be spent of the host's memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Purse {
+    left: u64,
+    /// What is laid aside for that which is held only for a moment.
+    aside: u64,
+}
 
 impl Purse {
+    pub(crate) fn of(most: ByteSize) -> Self {
+        Self { left: most.as_u64(), aside: 0 }
+    }
+
     /// Spends this much, if it is there.
     fn take(&mut self, cost: u64) -> Option<()> {
-        self.0 = self.0.checked_sub(cost)?;
+        self.left = self.left.checked_sub(cost)?;
+        Some(())
+    }
+
+    /// Has this much for a moment, if it is there. The next one that wants some has the same.
+    fn borrow(&mut self, cost: u64) -> Option<()> {
+        self.take(cost.saturating_sub(self.aside))?;
+        self.aside = self.aside.max(cost);
         Some(())
     }
 }
 
 /// Looks at what all entries refer to: strings and tables. Nothing is there if it is too much.
-pub(super) fn check_tables(dwarf: &Dwarf<Bytes<'_>>, most: ByteSize) -> Option<()> {
+pub(super) fn check_tables(dwarf: &Dwarf<Bytes<'_>>, purse: &mut Purse) -> Option<()> {
     let strings =
         [dwarf.debug_info.reader(), dwarf.debug_str.reader(), dwarf.debug_line_str.reader()];
     for section in strings {
@@ -57,14 +81,13 @@ pub(super) fn check_tables(dwarf: &Dwarf<Bytes<'_>>, most: ByteSize) -> Option<(
             return None;
         }
     }
-    let mut purse = Purse(most.as_u64());
     let mut seen = BTreeSet::new();
     let mut units = dwarf.units();
     while let Ok(Some(header)) = units.next() {
         purse.take(UNIT)?;
         let DebugAbbrevOffset(offset) = header.debug_abbrev_offset();
         if seen.insert(offset) {
-            table(dwarf, offset, &mut purse)?;
+            table(dwarf, offset, purse)?;
         }
     }
     Some(())
@@ -119,46 +142,54 @@ fn attribute(rest: &mut Bytes<'_>) -> gimli::Result<bool> {
 }
 
 /// Looks at all units, whose tables were found to be small enough. Nothing is there if they are too much.
-pub(super) fn check(dwarf: &Dwarf<Bytes<'_>>, most: ByteSize) -> Option<()> {
-    let mut purse = Purse(most.as_u64());
+pub(super) fn check(dwarf: &Dwarf<Bytes<'_>>, purse: &mut Purse) -> Option<()> {
     let mut units = dwarf.units();
     while let Ok(Some(header)) = units.next() {
-        purse.take(UNIT)?;
-        files_are_few(dwarf, &header, &mut purse)?;
+        files_are_few(dwarf, &header, purse)?;
         // What can't be read is passed over by who asks for it, too.
         let Ok(unit) = dwarf.unit(header) else { continue };
-        files(dwarf, &unit, &mut purse)?;
-        entries(dwarf, &unit, &mut purse)?;
+        files(dwarf, &unit, purse)?;
+        entries(dwarf, &unit, purse)?;
     }
     Some(())
 }
 
-/// Looks at the length of the list of a unit's files, which is read with the unit.
+/// Looks at the length of the list of a unit's files, which is read with the unit. None has two lists, of which this one might
+/// look at one, and who reads the unit at the other.
 fn files_are_few(
     dwarf: &Dwarf<Bytes<'_>>,
     header: &UnitHeader<Bytes<'_>>,
     purse: &mut Purse,
 ) -> Option<()> {
-    let length = || {
+    let lists = || {
         let abbreviations = dwarf.abbreviations(header)?;
-        let mut entries = header.entries_raw(&abbreviations, None)?;
-        let Some(abbreviation) = entries.read_abbreviation()? else { return Ok(0) };
-        for spec in abbreviation.attributes() {
-            if let AttributeValue::DebugLineRef(offset) = entries.read_attribute(*spec)?.value() {
-                let mut list = *dwarf.debug_line.reader();
-                list.skip(offset.0)?;
-                let (_, format) = list.read_initial_length()?;
-                if list.read_u16()? >= 5 {
-                    list.skip(2)?;
-                }
-                return Ok(list.read_length(format)? as u64);
-            }
-        }
-        Ok::<_, gimli::Error>(0)
+        // The root is what whoever reads the unit takes for it: entries that are none may stand before it.
+        let mut entries = header.entries(&abbreviations);
+        let Some(root) = entries.next_dfs()? else { return Ok(Vec::new()) };
+        let lists = root.attrs().iter().filter(|it| it.name() == gimli::DW_AT_stmt_list);
+        Ok::<_, gimli::Error>(lists.map(gimli::Attribute::value).collect())
     };
-    let length = length().unwrap_or(0);
+    let length = match lists().unwrap_or_default()[..] {
+        [] => return Some(()),
+        [AttributeValue::DebugLineRef(at)] => length_of_header(dwarf, at.0).unwrap_or(0),
+        [_] => return Some(()),
+        [_, _, ..] => return None,
+    };
     purse.take(length)?;
+    // A file may take one byte.
+    purse.borrow(length.saturating_mul(LISTED))?;
     (length <= MOST_OF_A_HEADER).then_some(())
+}
+
+/// How long the header of a program of lines says that it is.
+fn length_of_header(dwarf: &Dwarf<Bytes<'_>>, at: usize) -> gimli::Result<u64> {
+    let mut list = *dwarf.debug_line.reader();
+    list.skip(at)?;
+    let (_, format) = list.read_initial_length()?;
+    if list.read_u16()? >= 5 {
+        list.skip(2)?;
+    }
+    Ok(list.read_length(format)? as u64)
 }
 
 /// The files of a unit, each of which is made a path, and its program of lines.
@@ -169,18 +200,31 @@ fn files(dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>, purse: &mut Purse) ->
     let around = unit.comp_dir.map_or(0, |dir| dir.len() as u64);
     for file in header.file_names() {
         let dir = file.directory(header).map_or(0, length);
-        purse.take(FILE + around + dir + length(file.path_name()))?;
+        purse.take(FILE + 2 * (around + dir + length(file.path_name())))?;
     }
-    purse.take(header.include_directories().len() as u64 * FILE)?;
-    purse.take(header.raw_program_buf().len() as u64 * LINE_BYTE)?;
+    let directories = header.include_directories().len() as u64 * DIRECTORY;
+    purse.take(directories)?;
+    let (mut rows, mut longest) = (0, 0);
     let mut instructions = header.instructions();
     while let Ok(Some(instruction)) = instructions.next_instruction(header) {
-        // No compiler ever names a file there, and each would be a path once more.
-        if let LineInstruction::DefineFile(_) = instruction {
-            return None;
+        match instruction {
+            LineInstruction::Special(_) | LineInstruction::Copy => {
+                purse.take(ROW)?;
+                rows += 1;
+                longest = longest.max(rows);
+            }
+            LineInstruction::EndSequence => {
+                purse.take(SEQUENCE)?;
+                rows = 0;
+            }
+            // No compiler ever names a file there, and each would be a path once more.
+            LineInstruction::DefineFile(_) => return None,
+            _ => {}
         }
     }
-    Some(())
+    // While it is read, the lists are there once more, and the rows of one sequence in a list that grows.
+    let lists = header.file_names().len() as u64 * LISTED + directories;
+    purse.borrow(lists + longest * 2 * ROW)
 }
 
 /// The entries of a unit, in their order. Where they can't be read on, nobody else does either.
@@ -188,6 +232,8 @@ fn entries(dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>, purse: &mut Purse) 
     let Ok(mut entries) = unit.header.entries_raw(&unit.abbreviations, None) else {
         return Some(());
     };
+    // Whoever asks for the addresses of a unit takes its root for one, whatever kind it says it is of.
+    let mut is_root = true;
     while !entries.is_empty() {
         if entries.next_depth() > MOST_NESTING {
             return None;
@@ -198,13 +244,11 @@ fn entries(dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>, purse: &mut Purse) 
             Err(_) => break,
         };
         purse.take(abbreviation.attributes().len() as u64)?;
-        let has_ranges = matches!(
+        let is_function = matches!(
             abbreviation.tag(),
-            gimli::DW_TAG_subprogram
-                | gimli::DW_TAG_inlined_subroutine
-                | gimli::DW_TAG_compile_unit
-                | gimli::DW_TAG_skeleton_unit
+            gimli::DW_TAG_subprogram | gimli::DW_TAG_inlined_subroutine
         );
+        let has_ranges = std::mem::replace(&mut is_root, false) || is_function;
         let read = match has_ranges {
             true => {
                 purse.take(FUNCTION)?;

@@ -20,7 +20,7 @@ use crate::telemetry::Happening;
 use super::Executor;
 use super::journey::Journey;
 
-/// A copy of a task that is under way. Whoever drops it before it has ended, stops it.
+/// A copy of a task that is under way. Whoever drops it before it has ended, cancels it.
 struct UnderWay<'a> {
     ticket: Ticket,
     _stopped_with: StopGuard<'a>,
@@ -201,6 +201,8 @@ impl Executor {
             let task = journey.order.task.id.clone();
             self.desk.telemetry.tell(&Happening::HedgeWon { task });
         }
+        // What it might still put in order, the other one has: it need not keep its worker for a time of grace.
+        copies[1 - winner].ticket.cancel_now();
         done
     }
 }

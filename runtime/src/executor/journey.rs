@@ -121,7 +121,9 @@ impl Executor {
             Decision::Again { after, memory } => {
                 if let Some(memory) = memory {
                     journey.raised = true;
-                    let limits = self.source.program.policy().limits.clone();
+                    let mut limits = self.source.program.policy().limits.clone();
+                    // A task that brings limits of its own has none of the pool's.
+                    limits.grace = self.desk.settings.pool.grace.unwrap_or(limits.grace);
                     journey.order.task.limits.get_or_insert(limits).memory = memory;
                 }
                 let task = journey.order.task.id.clone();

@@ -68,8 +68,8 @@ impl StopHandle {
         true
     }
 
-    /// Whether whoever has stopped it gives nobody time.
-    pub(crate) fn is_urgent(&self) -> bool {
+    /// Whether whoever has stopped it gives nobody time ([`stop_now`](Self::stop_now)).
+    pub fn is_urgent(&self) -> bool {
         self.state().is_urgent
     }
 

@@ -65,6 +65,7 @@ pub(super) fn all(
     };
     evidence.stopped_by_us = process.leash.stop.reason();
     evidence.told_to_end = told;
+    evidence.hurried = told.is_some() && process.leash.stop.is_urgent();
     if is_unexplained(&evidence) {
         evidence.host_oom = host_kills.took(process.launched.pid);
     }

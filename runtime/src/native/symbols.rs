@@ -20,7 +20,7 @@ use object::read::{
 };
 use object::{Endianness, SectionKind, SymbolIndex, SymbolKind};
 
-use crate::debug_info::{Bounded, Bytes, Lines, plain};
+use crate::debug_info::{Bounded, Bytes, Lines, Purse, plain};
 use crate::quantity::ByteSize;
 use crate::trace::Frame;
 
@@ -238,7 +238,7 @@ fn lines<'a>(file: &Elf<'a>) -> Option<Lines<'a>> {
         if range.format == CompressionFormat::None { section.data().ok() } else { None }
     };
     let section = |id| Bytes::new(bytes_of(id).unwrap_or_default(), Default::default());
-    Lines::open(section, MOST_HELD)
+    Lines::open(section, &mut Purse::of(MOST_HELD))
 }
 
 /// Functions, and labels in code: what was written by hand may not say that it is a function.

@@ -1,6 +1,6 @@
 //! When a second copy of a slow task is sent: after the time within which nearly all of its kind have ended so far.
 //!
-//! Only for tasks that may be done twice. The first answer counts, and the other copy is stopped. Copies are paid from the
+//! Only for tasks that may be done twice. The first answer counts, and the other copy is stopped at once. Copies are paid from the
 //! budget of retries, so that a time in which everything is slow doesn't double the work.
 
 use std::time::Duration;

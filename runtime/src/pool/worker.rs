@@ -259,7 +259,9 @@ impl Shared {
         let tried = Try { order: &order, limits: &limits, silence, begun: taken_up };
         let (report, is_unread) = self.run(&mut used, &tried, &stop);
         let done = Box::new(Done { report, worker: None, hold: None, hooks: None });
-        let goes_on = self.settings.keep.is_some() && used.is_usable() && !order.alone;
+        // One that was made for this task is for no other, though it may not have been used: the task was refused.
+        let is_kept = self.settings.keep.is_some() && own.is_none();
+        let goes_on = is_kept && used.is_usable() && !order.alone;
         let (left, spent) = if goes_on { (Some(used), None) } else { (own, Some(used)) };
         Ran { done, is_unread, left, spent }
     }

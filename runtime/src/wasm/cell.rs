@@ -293,6 +293,7 @@ impl WasmCell {
             testimony: outcome.testimony,
             stopped_by_us: stop.reason(),
             told_to_end: outcome.told,
+            hurried: outcome.told.is_some() && stop.is_urgent(),
             refused_memory: outcome.refused_memory,
             outside: outcome.outside,
             thrown: outcome.thrown,

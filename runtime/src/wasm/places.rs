@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use addr2line::gimli::SectionId;
 
 use super::bounds;
-use crate::debug_info::{Bytes, Lines};
+use crate::debug_info::{Bytes, Lines, Purse};
 use crate::quantity::ByteSize;
 use crate::task::ProgramSource;
 use crate::trace::Frame;
@@ -22,11 +22,16 @@ use crate::trace::Frame;
 /// Debug information above this is left alone: reading it would take longer than anybody waits.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// What looking up may take of the host's memory. Where it would be more, there are no lines.
+/// What looking up may take of the host's memory, for all modules of a trace. Where it would be more, there are no lines.
 const MOST_HELD: ByteSize = ByteSize::mib(256);
 
 /// No section that is looked for has a longer name.
 const LONGEST_NAME: u64 = 64;
+
+/// What one trace may spend.
+pub(super) fn purse() -> Purse {
+    Purse::of(MOST_HELD)
+}
 
 /// Where the debug information of one module is. It is read when the first guest of it dies in its code.
 pub(super) struct Places {
@@ -78,7 +83,7 @@ impl Places {
     }
 
     /// Opens it for a few questions. What can't be read is not there.
-    pub(super) fn open(&self) -> Option<Lookup<'_>> {
+    pub(super) fn open(&self, purse: &mut Purse) -> Option<Lookup<'_>> {
         let sections = self.sections.get_or_init(|| self.read().unwrap_or_default());
         if sections.found.is_empty() {
             return None;
@@ -87,7 +92,7 @@ impl Places {
             let found = sections.found.iter().find(|(name, _)| name == id.name());
             Bytes::new(found.map_or(&[][..], |(_, bytes)| bytes), Default::default())
         };
-        let lines = Lines::open(section, MOST_HELD)?;
+        let lines = Lines::open(section, purse)?;
         Some(Lookup { lines, code_start: sections.code_start })
     }
 

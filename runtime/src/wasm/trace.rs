@@ -13,7 +13,7 @@ use super::entrance::cut;
 use super::expose::STACK_POINTER;
 use super::guest::GuestState;
 use super::own_stack::{OwnStack, StackPointer};
-use super::places::{Lookup, Places};
+use super::places::{Lookup, Places, purse};
 use super::shape::Shape;
 
 /// How many frames a report carries.
@@ -29,7 +29,7 @@ const RED_ZONE: u64 = 128;
 /// The frames of a module, innermost first.
 pub(super) fn frames(error: &Error, places: &Places, shape: &Shape) -> Vec<Frame> {
     let moved = shape.moved.unwrap_or(0);
-    let lookup = places.open();
+    let lookup = places.open(&mut purse());
     frames_within(error, |info| {
         let function = name_of(info);
         let found = info.module_offset().zip(lookup.as_ref());
@@ -44,8 +44,9 @@ pub(super) fn frames(error: &Error, places: &Places, shape: &Shape) -> Vec<Frame
 const BETWEEN_COMPONENTS: &str = "(between components)";
 
 /// The frames of a component. Its modules count the places in their code from their own beginnings, and
-/// the engine from the component's.
+/// the engine from the component's. Those that are open at once come out of one purse.
 pub(super) fn component_frames(error: &Error, parts: &Parts, places: &[Places]) -> Vec<Frame> {
+    let mut purse = purse();
     let mut opened: BTreeMap<usize, Option<Lookup<'_>>> = BTreeMap::new();
     frames_within(error, |info| {
         let Some((index, offset)) = parts.of_frame(info) else {
@@ -58,7 +59,7 @@ pub(super) fn component_frames(error: &Error, parts: &Parts, places: &[Places]) 
             }
             _ => name_of(info),
         };
-        let lookup = opened.entry(index).or_insert_with(|| places.get(index)?.open());
+        let lookup = opened.entry(index).or_insert_with(|| places.get(index)?.open(&mut purse));
         or_nowhere(
             lookup.as_ref().map(|lookup| lookup.at(offset, &function, MOST_FRAMES)),
             function,

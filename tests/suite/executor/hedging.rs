@@ -25,7 +25,8 @@ fn s42_a_task_that_is_late_has_a_second_copy_and_the_first_answer_counts() {
     assert_eq!(wall.began().len(), 3);
     assert_eq!(told.names("hedge"), ["hedge.sent", "hedge.won"]);
     drop(executor);
-    // The other one was stopped, and is counted as that.
+    // The other one was stopped, without a time of grace, and is counted as that.
+    assert_eq!(wall.hurried(), 1);
     let ends: Vec<&str> = told
         .all()
         .iter()

@@ -54,6 +54,15 @@ fn keeps(bytes: Blob, cx: &mut Context) -> usize {
     kept.len()
 }
 
+/// Writes over the ends of its input, and keeps it.
+#[task]
+fn keeps_changed(mut bytes: Blob) {
+    if let [first, .., last] = &mut bytes[..] {
+        (*first, *last) = (*first + 50, *last + 50);
+    }
+    KEPT.lock().expect("nobody panics with it").push(bytes);
+}
+
 /// Gives room that was kept from an earlier call.
 #[task]
 fn gives_kept(at: usize) -> Blob {
@@ -237,6 +246,7 @@ sandtrap_guest::serve!(
     returns,
     holds,
     keeps,
+    keeps_changed,
     gives_kept,
     has_kept,
     touches,
