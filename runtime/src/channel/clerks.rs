@@ -75,22 +75,32 @@ pub(super) fn hand_over(job: Job) -> io::Result<()> {
     if state.take_in(job) == 0 {
         return Ok(());
     }
-    if state.idle >= state.due.len() {
+    let called = call_help(&mut state, 0);
+    if called.is_err()
+        && let Some(job) = state.due.pop_back()
+    {
+        // Nothing else is there: it would have a thread.
+        state.turns.end(&job.program);
+    }
+    called
+}
+
+/// Has threads come for what is to be done now, but for so much that the caller does himself. Fails where there is no
+/// thread, and none to be had.
+fn call_help(state: &mut State, own: usize) -> io::Result<()> {
+    let others = state.due.len().saturating_sub(own);
+    if others == 0 {
+        return Ok(());
+    }
+    if state.idle >= others {
         OFFICE.came.notify_one();
         return Ok(());
     }
-    let started = thread::Builder::new().name("sandtrap-host".to_owned()).spawn(work);
-    match started {
+    match thread::Builder::new().name("sandtrap-host".to_owned()).spawn(work) {
         Ok(_) => state.all += 1,
         // Those that are there will come to it.
         Err(_) if state.all > 0 => {}
-        Err(error) => {
-            // Nothing else is there: it would have a thread.
-            if let Some(job) = state.due.pop_back() {
-                state.turns.end(&job.program);
-            }
-            return Err(error);
-        }
+        Err(error) => return Err(error),
     }
     Ok(())
 }
@@ -103,11 +113,12 @@ fn work() {
             let next = (job.work)();
             state = OFFICE.state();
             state.turns.end(&job.program);
-            // What may begin instead of it is done by this thread.
             match next {
                 Some(next) => state.take_in(next),
                 None => state.call_up(),
             };
+            // What may begin instead of it is done by this thread; it may be more than one.
+            let _ = call_help(&mut state, 1);
             continue;
         }
         state.idle += 1;

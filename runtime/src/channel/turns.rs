@@ -116,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn one_that_ends_may_let_two_begin() {
+        let mut turns = Turns::new(12);
+        wait(&mut turns, "a", 9);
+        assert_eq!(begun(&mut turns), ["a"; 6]);
+        wait(&mut turns, "b", 9);
+        assert_eq!(begun(&mut turns), ["b"; 3]);
+        turns.end("a");
+        assert_eq!(begun(&mut turns), ["b"]);
+        turns.end("a");
+        assert!(begun(&mut turns).is_empty());
+        turns.end("b");
+        assert_eq!(begun(&mut turns), ["a", "b"]);
+    }
+
+    #[test]
     fn nothing_is_kept_of_programs_for_which_nothing_is_to_be_done() {
         let mut turns = Turns::new(4);
         wait(&mut turns, "a", 3);
