@@ -26,6 +26,9 @@ fn elf(symbols: &[Row], strings: &[u8]) -> Vec<u8> {
     elf_with(".text", symbols, strings)
 }
 
+/// Its name's place, its kind, its flags, what is in it, where its names are, and how long an entry is.
+type Section<'a> = (u32, u32, u64, &'a [u8], u32, u64);
+
 /// The same with another name for the section of the code.
 fn elf_with(code: &str, symbols: &[Row], strings: &[u8]) -> Vec<u8> {
     let names = format!("\0.symtab\0.strtab\0.shstrtab\0{code}\0");
@@ -53,7 +56,7 @@ fn elf_with(code: &str, symbols: &[Row], strings: &[u8]) -> Vec<u8> {
         bytes[at..at + 2].copy_from_slice(&value.to_le_bytes());
     }
     let mut headers = vec![0; HEADER];
-    let parts: [(u32, u32, u64, &[u8], u32, u64); 4] = [
+    let parts: [Section<'_>; 4] = [
         (27, 1, 6, &[0x90; 64], 0, 0),
         (1, 2, 0, &table, OF_STRINGS as u32, 24),
         (9, 3, 0, strings, 0, 0),
