@@ -22,16 +22,15 @@ pub struct Context {
     pub(crate) has_host: bool,
 }
 
-/// Who has longer than that need not know to the millisecond when it began.
-const EXACT: Duration = Duration::from_secs(2);
-
-/// When a call has begun, or a few milliseconds before.
+/// When a call has begun that has so much time, or a few milliseconds before where it has seconds: then that is all one.
+#[cfg(target_os = "linux")]
 fn began(time_left: Duration) -> Instant {
-    #[cfg(target_os = "linux")]
-    if time_left > EXACT {
-        return crate::lane::about_now();
-    }
-    let _ = time_left > EXACT;
+    const EXACT: Duration = Duration::from_secs(2);
+    if time_left > EXACT { crate::lane::about_now() } else { Instant::now() }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn began(_: Duration) -> Instant {
     Instant::now()
 }
 

@@ -99,21 +99,11 @@ impl Around {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::native::mappings::tests::parsed;
+    use crate::native::mappings::tests::{MAPS, parsed};
 
     pub(in super::super) fn listed(text: &str) -> Around {
         Around::Listed(parsed(text))
     }
-
-    const MAPS: &str = "\
-00400000-00401000 r-xp 00000000 08:11 1 /a b
-00401000-00402000 rw-p 00001000 08:11 1 /a b
-00500000-00600000 rw-p 00000000 00:00 0 [heap]
-7f0000000000-7f0000001000 ---p 00000000 00:00 0
-7f0000001000-7f0000100000 rw-p 00000000 00:00 0
-7f0000200000-7f0000201000 r-xp 00000000 08:01 2 /c
-7ffd00000000-7ffd00100000 rw-p 00000000 00:00 0                          [stack]
-";
 
     #[test]
     fn below_a_stack_is_what_nothing_but_guards_and_holes_keeps_from_it() {

@@ -177,4 +177,4 @@ fn walk(unwinder: &mut Unwinder<'_>, first: Place) -> Vec<Step> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -104,7 +104,7 @@ pub(super) mod tests {
         Mappings::parse(text)
     }
 
-    const MAPS: &str = "\
+    pub(in super::super) const MAPS: &str = "\
 00400000-00401000 r-xp 00000000 08:11 1 /a b
 00401000-00402000 rw-p 00001000 08:11 1 /a b
 00500000-00600000 rw-p 00000000 00:00 0 [heap]

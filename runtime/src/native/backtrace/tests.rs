@@ -75,7 +75,7 @@ fn climbing() -> Vec<u8> {
     vec![0x0c, STACK_POINTER as u8, 16, 0x80 | RETURN_REGISTER, 1]
 }
 
-fn pseudo_random(seed: u64) -> impl FnMut() -> u64 {
+pub(in crate::native) fn pseudo_random(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {
         state ^= state << 13;

@@ -2,6 +2,7 @@
 //! no longer than it may be.
 
 use super::*;
+use crate::native::backtrace::tests::pseudo_random;
 
 const TEXT: u64 = 0x1000;
 const HEADER: usize = 64;
@@ -109,16 +110,6 @@ fn found(bytes: &[u8], addresses: &[u64]) -> Option<Vec<Option<String>>> {
 fn assert_nameless(bytes: &[u8]) {
     let names = found(bytes, &[TEXT, TEXT + 8, TEXT + 40]).unwrap_or_default();
     assert!(names.iter().all(Option::is_none), "{names:?}");
-}
-
-fn pseudo_random(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }
 
 #[test]
