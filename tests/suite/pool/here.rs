@@ -17,6 +17,15 @@ fn settle(pool: &Pool, wall: &Acted) {
     }
 }
 
+/// Waits until all ends are told: whoever tells may be another thread. Says how many there are.
+fn until_told(pool: &Pool, told: &Told) -> u64 {
+    let finished = pool.status().finished;
+    while (told.count("task.finished") as u64) < finished {
+        thread::yield_now();
+    }
+    finished
+}
+
 #[test]
 fn who_waits_for_his_task_runs_it_himself_where_a_worker_is_idle_and_it_is_told_of_as_ever() {
     for keep in [None, Some(Reuse::default())] {
@@ -24,8 +33,10 @@ fn who_waits_for_his_task_runs_it_himself_where_a_worker_is_idle_and_it_is_told_
         let telemetry = told.telemetry();
         let pool = pool(&wall, PoolSettings { keep, telemetry, ..PoolSettings::with_workers(1) });
         settle(&pool, &wall);
-        let (before, finished) = (told.names().len(), pool.status().finished);
+        let finished = until_told(&pool, &told);
+        let before = told.names().len();
         assert_eq!(label(&pool.run(call("ok"))), "completed");
+        until_told(&pool, &told);
         let names = ["task.queued", "task.started", "task.finished"];
         assert_eq!(told.names()[before..], names, "{keep:?}");
         assert_eq!(wall.thread(), Some(thread::current().id()));
