@@ -65,7 +65,7 @@ impl Shared {
         let Ran { done, is_unread, mut left, spent } = self.serve(cell, begun);
         if left.is_none() && self.settings.keep.is_none() {
             // Its worker tries again, and says why where there is none.
-            left = self.source.open(false, &StopHandle::new()).ok();
+            left = self.source.open(None, &StopHandle::new()).ok();
         }
         let has_cell = left.is_some();
         let vitals = left.as_ref().map(|cell| cell.vitals());
@@ -88,8 +88,8 @@ impl Shared {
         state.slots[place.slot].cell = left;
         let now = Instant::now();
         if is_wanted && let Some(spare) = state.spare_for(place, now) {
-            state.is_ready(self, place);
-            state.slots[place.slot].cell = Some(spare);
+            state.is_ready(self, place, spare.keep);
+            state.slots[place.slot].cell = Some(spare.cell);
         }
         state.is_back(self, place, now);
     }

@@ -11,6 +11,7 @@ use crate::order::Order;
 use crate::policy::restart::Strategy;
 use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
+use crate::reuse::Reuse;
 use crate::task::Entry;
 use crate::telemetry::Happening;
 
@@ -99,19 +100,17 @@ impl State {
         self.tell(shared, || Happening::TaskStarted { task, worker, waited });
         let is_call = matches!(order.task.entry, Entry::Invoke { .. });
         let takes_spare = shared.settings.keep.is_none() && is_call;
-        let spare = if takes_spare { self.spares.take() } else { None };
+        let spare = if takes_spare { self.spares.take().map(|ready| ready.cell) } else { None };
         Begun { order, limits, stop, spare, taken_up: None }
     }
 
-    pub(super) fn is_ready(&mut self, shared: &Shared, place: Place) {
+    /// A place has a cell, which may be kept for so long.
+    pub(super) fn is_ready(&mut self, shared: &Shared, place: Place, keep: Option<Reuse>) {
         let now = Instant::now();
         let numbered = self.slots[place.slot].worker;
         let worker = numbered.unwrap_or_else(|| self.number_worker());
-        let settings = &shared.settings;
         let slot = &mut self.slots[place.slot];
-        slot.keep =
-            settings.keep.map(|reuse| reuse.spread(settings.keep_spread, shared.chance.next()));
-        slot.goes_with = None;
+        (slot.keep, slot.goes_with) = (keep, None);
         if slot.state() != WorkerState::Starting {
             slot.turn(WorkerState::Starting);
         }

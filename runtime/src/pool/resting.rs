@@ -40,7 +40,7 @@ impl Shared {
             remains.extend(slot.spent.drain(..));
             slot.back.take().into_iter().for_each(|at| remains.put_off(at));
             let now = Instant::now();
-            remains.extend(state.spares.take_ended(now, self.chance.next()));
+            remains.extend(state.spares.take_spent(now, self.chance.next()));
             let (clear_at, spare_at) = (remains.clear_at(), state.spare_due(self, now));
             if clear_at.is_some_and(|at| at <= now) {
                 state.rests(place.slot, Rest::Away);
@@ -56,7 +56,8 @@ impl Shared {
                 drop(empty);
             } else {
                 let room_at = state.queue.has_empty().then_some(give_back_at);
-                let until = [old_at, spare_at, clear_at].into_iter().flatten().min();
+                let until =
+                    [old_at, spare_at, clear_at, state.spares.old_at()].into_iter().flatten().min();
                 if until.is_some_and(|at| at <= now) {
                     break;
                 }

@@ -8,11 +8,12 @@ use crate::classify::classify;
 use crate::event::Event;
 use crate::evidence::{Ending, Evidence, Source as Seen, Step, StopReason};
 use crate::isolation::{
-    Attempt, Cell, Image, LoadError, OpenError, Shortcut, StopHandle, Wake, admit,
+    Attempt, Cell, Image, LoadError, OpenError, Shortcut, StopHandle, Vitals, Wake, admit,
 };
 use crate::limits::Limits;
 use crate::order::Order;
 use crate::report::{Report, TaskSummary};
+use crate::reuse::Reuse;
 use crate::task::{Capture, Program, TaskId, Wall};
 
 /// Hears what tasks do while they run, and which of them it is.
@@ -40,22 +41,28 @@ pub(super) struct Try<'a> {
 
 impl Source {
     /// Opens one more cell, until it is stopped.
-    pub(super) fn open(&self, keep: bool, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
-        survive(|| if keep { self.image.keep_until(stop) } else { self.image.open() })
+    pub(super) fn open(
+        &self,
+        keep: Option<Reuse>,
+        stop: &StopHandle,
+    ) -> Result<Box<dyn Cell>, OpenError> {
+        let open = || if keep.is_some() { self.image.keep_until(stop) } else { self.image.open() };
+        survive(open).and_then(|cell| if_of_use(cell, keep))
     }
 
     /// Opens one whose guest is there already, and has `ended` called when it ends.
     pub(super) fn open_spare(
         &self,
-        keep: bool,
+        keep: Option<Reuse>,
         stop: &StopHandle,
         ended: Wake,
     ) -> Result<Box<dyn Cell>, OpenError> {
         survive(|| {
-            let cell = self.image.ready(keep, stop)?;
+            let cell = self.image.ready(keep.is_some(), stop)?;
             cell.when_ended(ended);
             Ok(cell)
         })
+        .and_then(|cell| if_of_use(cell, keep))
     }
 
     /// The limits of a task: its wall time is over at its deadline, too.
@@ -137,6 +144,24 @@ impl Source {
     pub(crate) fn unrun(&self, order: &Order, evidence: Evidence) -> Report {
         let limits = self.program.policy().limits_for(order.task.limits.as_ref());
         self.report(order, limits, evidence)
+    }
+}
+
+/// A guest that is used up before it has had a task would be so the next time, too: somebody has to hear of that.
+fn if_of_use(cell: Box<dyn Cell>, keep: Option<Reuse>) -> Result<Box<dyn Cell>, OpenError> {
+    let used_up = keep.and_then(|keep| {
+        let Vitals { resident_bytes, tasks_run, age } = cell.vitals();
+        keep.used_up(tasks_run, age, resident_bytes)
+    });
+    match used_up {
+        None => Ok(cell),
+        Some(what) => {
+            let detail = format!(
+                "a guest is used up before its first task: {what}; let guests be kept for more tasks, for longer, or with \
+                 more memory"
+            );
+            Err(LoadError::at(Step::Accept, detail))
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::evidence::Step;
 use crate::isolation::{Cell, LoadError, OpenError, StopHandle};
 use crate::policy::restart::{Condition, Past, Restart, RestartSettings, Restarts};
+use crate::reuse::Reuse;
 use crate::telemetry::Happening;
 
 use super::remains::CALM;
@@ -23,7 +24,7 @@ use super::state::State;
 const MOST_COMING: usize = 16;
 
 pub(super) struct Spares {
-    cells: Vec<Box<dyn Cell>>,
+    cells: Vec<Ready>,
     /// How many there are to be.
     wanted: usize,
     /// How many are being made.
@@ -38,6 +39,14 @@ pub(super) struct Spares {
     makers: Vec<JoinHandle<()>>,
     /// Ends those that are being made.
     stop: StopHandle,
+}
+
+/// One that stands ready.
+pub(super) struct Ready {
+    pub(super) cell: Box<dyn Cell>,
+    /// For how long it may be kept, if it is to be: that is drawn for each, and counts from its start on.
+    pub(super) keep: Option<Reuse>,
+    old_at: Option<Instant>,
 }
 
 impl Spares {
@@ -67,7 +76,7 @@ impl Spares {
     }
 
     /// The one that has been ready for longest.
-    pub(super) fn take(&mut self) -> Option<Box<dyn Cell>> {
+    pub(super) fn take(&mut self) -> Option<Ready> {
         let taken = (!self.cells.is_empty()).then(|| self.cells.remove(0));
         if taken.is_some() {
             self.calm_until = Some(Instant::now() + CALM);
@@ -77,21 +86,32 @@ impl Spares {
 
     /// All that are ready, to be cleared away; others are made.
     pub(super) fn give_up(&mut self) -> Vec<Box<dyn Cell>> {
-        std::mem::take(&mut self.cells)
+        std::mem::take(&mut self.cells).into_iter().map(|ready| ready.cell).collect()
     }
 
     /// All of them, and the threads of those that are being made, to be stopped; there will be no more.
     pub(super) fn take_all(&mut self) -> (Vec<Box<dyn Cell>>, Vec<JoinHandle<()>>, StopHandle) {
         self.wanted = 0;
-        let (cells, makers) = (&mut self.cells, &mut self.makers);
-        (std::mem::take(cells), std::mem::take(makers), self.stop.clone())
+        (self.give_up(), std::mem::take(&mut self.makers), self.stop.clone())
     }
 
-    /// Those that have ended, to be cleared away.
-    pub(super) fn take_ended(&mut self, now: Instant, random: f64) -> Vec<Box<dyn Cell>> {
-        let ended: Vec<_> = self.cells.extract_if(.., |cell| !cell.is_usable()).collect();
+    /// Those that have ended, and those that are too old to be kept by now, to be cleared away.
+    pub(super) fn take_spent(&mut self, now: Instant, random: f64) -> Vec<Box<dyn Cell>> {
+        let mut spent = self.take_old(now);
+        let ended: Vec<_> = self.cells.extract_if(.., |ready| !ready.cell.is_usable()).collect();
         ended.iter().for_each(|_| self.ended(now, random));
-        ended
+        spent.extend(ended.into_iter().map(|ready| ready.cell));
+        spent
+    }
+
+    fn take_old(&mut self, now: Instant) -> Vec<Box<dyn Cell>> {
+        let is_old = |ready: &mut Ready| ready.old_at.is_some_and(|at| at <= now);
+        self.cells.extract_if(.., is_old).map(|ready| ready.cell).collect()
+    }
+
+    /// When the first of them is too old.
+    pub(super) fn old_at(&self) -> Option<Instant> {
+        self.cells.iter().filter_map(|ready| ready.old_at).min()
     }
 
     /// One has ended before it was used.
@@ -114,26 +134,26 @@ impl Spares {
     /// It was made, or could not be, and why. What is not needed any more comes back, as does one that came too late.
     fn made(
         &mut self,
-        made: Result<Box<dyn Cell>, OpenError>,
+        made: Result<Ready, OpenError>,
         is_outdated: bool,
         now: Instant,
         random: f64,
     ) -> (Option<Box<dyn Cell>>, Option<OpenError>) {
         self.coming -= 1;
         let (left, error) = match made {
-            Ok(cell) if is_outdated || self.cells.len() >= self.wanted => {
-                return (Some(cell), None);
+            Ok(ready) if is_outdated || self.cells.len() >= self.wanted => {
+                return (Some(ready.cell), None);
             }
             // From here on whoever is called at its end finds it.
-            Ok(cell) if cell.is_usable() => {
+            Ok(ready) if ready.cell.is_usable() => {
                 self.next = None;
                 self.restarts.ready(&mut self.past, now);
-                self.cells.push(cell);
+                self.cells.push(ready);
                 return (None, None);
             }
-            Ok(cell) => {
+            Ok(ready) => {
                 let why = "its guest ended as soon as it was ready";
-                (Some(cell), LoadError::at(Step::Execute, why))
+                (Some(ready.cell), LoadError::at(Step::Execute, why))
             }
             Err(error) => (None, error),
         };
@@ -152,14 +172,18 @@ impl Spares {
 impl State {
     /// A spare for a worker that is to be replaced. After one death it need not wait as long as a new one would; but where too
     /// many died, it is as rare as any restart, and where they were the end, there is none.
-    pub(super) fn spare_for(&mut self, place: Place, now: Instant) -> Option<Box<dyn Cell>> {
+    pub(super) fn spare_for(&mut self, place: Place, now: Instant) -> Option<Ready> {
         let restart = self.slots[place.slot].restart;
         let may_begin = match (self.restarts.condition(now), restart) {
             (Condition::Stopped, _) | (_, Some(Restart::Never)) => false,
             (Condition::Degraded, Some(Restart::At(at))) => at <= now,
             (Condition::Degraded | Condition::Sound, _) => true,
         };
-        if may_begin { self.spares.take() } else { None }
+        if !may_begin {
+            return None;
+        }
+        self.spent.extend(self.spares.take_old(now));
+        self.spares.take()
     }
 
     /// When a spare is to be made.
@@ -191,7 +215,7 @@ impl State {
         &mut self,
         shared: &Shared,
         epoch: u64,
-        made: Result<Box<dyn Cell>, OpenError>,
+        made: Result<Ready, OpenError>,
     ) -> Option<Box<dyn Cell>> {
         let now = Instant::now();
         let (is_stopped, random) = (self.spares.stop.reason().is_some(), shared.chance.next());
@@ -211,10 +235,54 @@ impl State {
 
 impl Shared {
     fn make_spare(self: &Arc<Self>, stop: &StopHandle, epoch: u64) {
-        let made = self.source.open_spare(self.settings.keep.is_some(), stop, self.look_again());
+        let keep = self.keep_of_one();
+        let made = self.source.open_spare(keep, stop, self.look_again()).map(|cell| {
+            let opened = Instant::now().checked_sub(cell.vitals().age);
+            let old_at = keep.zip(opened).and_then(|(keep, at)| at.checked_add(keep.max_age));
+            Ready { cell, keep, old_at }
+        });
         let mut state = self.lock();
         let left = state.take_spare(self, epoch, made);
         self.release(state);
         drop(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::evidence::Evidence;
+    use crate::isolation::{Attempt, Ear, Vitals};
+
+    struct Stands;
+
+    impl Cell for Stands {
+        fn run(&mut self, _: &Attempt<'_>, _: &StopHandle, _: &mut dyn Ear) -> Evidence {
+            unreachable!("nobody has a task for it")
+        }
+        fn is_usable(&self) -> bool {
+            true
+        }
+        fn vitals(&self) -> Vitals {
+            Vitals::default()
+        }
+    }
+
+    #[test]
+    fn one_that_is_too_old_to_be_kept_makes_room_for_another() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(3_600);
+        let mut spares = Spares::new(2, RestartSettings::default());
+        for old_at in [Some(later), None] {
+            spares.coming += 1;
+            let ready = Ready { cell: Box::new(Stands), keep: None, old_at };
+            assert!(spares.made(Ok(ready), false, now, 0.5).1.is_none());
+        }
+        assert_eq!((spares.old_at(), spares.due(now)), (Some(later), None));
+        assert!(spares.take_spent(now, 0.5).is_empty());
+        assert_eq!(spares.take_spent(later, 0.5).len(), 1);
+        assert_eq!((spares.count(), spares.old_at(), spares.due(now)), (1, None, Some(now)));
     }
 }

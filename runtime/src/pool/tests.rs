@@ -279,7 +279,8 @@ fn without_a_supervisor_a_task_is_told_in_the_queue_that_its_deadline_has_passed
     lack::of(None);
     let busy = pool.submit(task("gate")).unwrap();
     wait_until(|| wall.began() == 1);
-    let late = pool.submit(task("ok").within(Duration::from_millis(5))).unwrap();
+    // Long enough to be let in.
+    let late = pool.submit(task("ok").within(Duration::from_millis(200))).unwrap();
     thread::scope(|scope| {
         // Who waits for room looks at the clock, too.
         let next = scope.spawn(|| pool.run(task("ok")));

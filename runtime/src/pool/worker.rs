@@ -8,6 +8,7 @@ use crate::isolation::{Cell, LoadError, StopHandle};
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::report::Report;
+use crate::reuse::Reuse;
 use crate::telemetry::Happening;
 
 use super::places::Begun;
@@ -107,9 +108,9 @@ impl Shared {
             if self.settings.keep.is_some()
                 && let Some(spare) = state.spare_for(place, Instant::now())
             {
-                state.is_ready(self, place);
+                state.is_ready(self, place, spare.keep);
                 self.release(state);
-                return Some(spare);
+                return Some(spare.cell);
             }
             match state.slots[place.slot].restart {
                 Some(Restart::Never) => {
@@ -143,7 +144,7 @@ impl Shared {
             // They live, and may hold what its successor needs.
             remains.clear();
         }
-        let opened = self.source.open(self.settings.keep.is_some(), &stop);
+        let opened = self.source.open(self.settings.keep, &stop);
         state = self.lock();
         match opened {
             Ok(cell) if state.is_over(place) || state.epoch != epoch => {
@@ -152,7 +153,7 @@ impl Shared {
                 Err(state)
             }
             Ok(cell) => {
-                state.is_ready(self, place);
+                state.is_ready(self, place, self.keep_of_one());
                 self.release(state);
                 if self.settings.keep.is_some() {
                     cell.when_ended(self.look_again());
@@ -197,6 +198,12 @@ impl Shared {
         self.release(state);
         remains.clear();
         self.lock()
+    }
+
+    /// For how long the next guest may be kept, if guests are.
+    pub(super) fn keep_of_one(&self) -> Option<Reuse> {
+        let settings = &self.settings;
+        settings.keep.map(|reuse| reuse.spread(settings.keep_spread, self.chance.next()))
     }
 
     fn next_turn(
@@ -247,7 +254,7 @@ impl Shared {
             _ if taken_up.is_some() => None,
             // What is kept is kept for those who come under the usual limits.
             None if self.settings.keep.is_some() && !cell.suits(&limits) => {
-                self.source.open(false, &stop).ok()
+                self.source.open(None, &stop).ok()
             }
             spare => spare,
         };
@@ -271,7 +278,7 @@ impl Shared {
         let order = tried.order;
         if self.settings.keep.is_some() && order.alone && cell.vitals().tasks_run > 0 {
             // It brings a past that this task shall not see.
-            match self.source.open(true, stop) {
+            match self.source.open(self.settings.keep, stop) {
                 Ok(fresh) => *cell = fresh,
                 Err(error) => {
                     let mut reports = self.source.unready(std::slice::from_ref(order), error);

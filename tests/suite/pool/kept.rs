@@ -364,11 +364,36 @@ fn s44_a_task_ends_in_time_while_its_worker_is_still_starting() {
     ticket.cancel();
     assert_eq!(label(&ticket.wait()), "stopped.cancelled");
     let soon = task("ok").within(Duration::from_millis(5));
-    let report = pool.try_submit(soon).unwrap().wait();
+    let report = match pool.try_submit(soon) {
+        Ok(ticket) => ticket.wait(),
+        // It may be over by then.
+        Err(refused) => pool.report_of(&refused),
+    };
     assert_eq!(label(&report), "unstarted.rejected", "{}", report.verdict);
     assert!(report.verdict.to_string().contains("deadline"), "{}", report.verdict);
     let waiting = pool.try_submit(task("ok")).unwrap();
     drop(pool);
     assert_eq!(label(&waiting.wait()), "unstarted.rejected");
     assert_eq!((wall.opened(), wall.began().len()), (0, 1), "the start was ended with its pool");
+}
+
+#[test]
+fn a_guest_that_is_used_up_before_its_first_task_is_no_guest_and_whoever_waits_is_told() {
+    let for_nothing = Reuse { max_tasks: 0, ..Reuse::default() };
+    let for_no_time = Reuse { max_age: Duration::ZERO, ..Reuse::default() };
+    for (reuse, words) in [(for_nothing, "it has run 0 tasks"), (for_no_time, "it is 0 s old")] {
+        let wall = Acted::new();
+        let at_once = RestartSettings {
+            first: Duration::ZERO,
+            most: Duration::ZERO,
+            ..RestartSettings::default()
+        };
+        let settings = PoolSettings { restart: at_once, ..PoolSettings::with_workers(1) };
+        let report = kept(&wall, reuse, settings).run(task("ok"));
+        assert_eq!(report.verdict.label().kind(), "unstarted", "{}", report.verdict);
+        for words in [words, "used up before its first task", "kept for more tasks"] {
+            assert!(report.verdict.to_string().contains(words), "{}", report.verdict);
+        }
+        assert!(wall.began().is_empty() && wall.opened() < 100, "{}", wall.opened());
+    }
 }

@@ -245,6 +245,7 @@ impl Draft {
             (self.all.pool.workers == 0, &["pool.workers"], "is at least 1"),
             (self.all.pool.queue == 0, &["pool.queue"], "is at least 1"),
             (self.all.pool.keep_spread > 100, &["pool.keep_spread"], "is a number up to 100"),
+            (self.keeps && self.keep.max_tasks == 0, &["pool.keep_tasks"], "is at least 1"),
             (
                 restart.first > restart.most,
                 &["restart.first", "restart.most"],

@@ -268,6 +268,7 @@ fn contradictions_are_told_with_their_line() {
             "line 2: `restart.strategy` is for kept guests; say `pool.keep = true`",
         ),
         ("[pool]\nkeep = true\nkeep_spread = 101", "line 3: `pool.keep_spread` is a number up to"),
+        ("[pool]\nkeep = true\nkeep_tasks = 0", "line 3: `pool.keep_tasks` is at least 1"),
         ("[breaker]\nslow_than = \"1s\"", "line 2: `breaker.slow_than` needs `slow_rate`, too"),
         ("[health]\nunhealthy_above = 1", "line 2: `health.degraded_above` is more than"),
         (
