@@ -6,6 +6,9 @@ use std::fs::File;
 use super::mappings::{FURTHEST_FRAME, Mappings};
 use super::sys;
 
+/// A stack has a guard or two. Somebody may have put thousands there, to keep us.
+const MOST_GUARDS: usize = 16;
+
 /// One mapping, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -84,10 +87,13 @@ impl Around {
     /// between them is nothing but guards and holes.
     pub(super) fn is_below_a_stack(&self, address: u64) -> bool {
         let mut next = self.from(address);
-        while let Some(piece) = next
-            && !(piece.readable || piece.writable || piece.executable)
-        {
-            next = self.from(piece.end);
+        for _ in 0..MOST_GUARDS {
+            match next {
+                Some(piece) if !(piece.readable || piece.writable || piece.executable) => {
+                    next = self.from(piece.end);
+                }
+                _ => break,
+            }
         }
         next.is_some_and(|next| {
             let near = next.start.saturating_sub(address) <= FURTHEST_FRAME;
@@ -123,6 +129,21 @@ pub(super) mod tests {
         ] {
             assert_eq!(maps.is_below_a_stack(address), below, "{address:#x}");
         }
+    }
+
+    #[test]
+    fn whoever_has_put_very_many_guards_below_a_stack_has_none_that_runs_out() {
+        let guards = |count: u64| -> String {
+            let line = |at: u64| {
+                let start = 0x7000_0000_0000 + at * 0x1000;
+                format!("{start:x}-{:x} ---p 00000000 00:00 0 \n", start + 0x1000)
+            };
+            let stack = 0x7000_0000_0000 + count * 0x1000;
+            let last = format!("{stack:x}-{:x} rw-p 00000000 00:00 0 [stack]\n", stack + 0x1000);
+            (0..count).map(line).chain([last]).collect()
+        };
+        assert!(listed(&guards(MOST_GUARDS as u64)).is_below_a_stack(0x7000_0000_0010));
+        assert!(!listed(&guards(1_000)).is_below_a_stack(0x7000_0000_0010));
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Behind {
     /// Has one cleared away that was killed, when its end is heard of.
     pub(super) fn leave(self: &Arc<Self>, process: Box<Process>) {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        self.spent().clear();
+        // Not while it is locked: whoever hears of ends may want to add one.
+        drop(self.take_spent());
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let done = Arc::clone(&process.launched.done);
         {
@@ -72,7 +73,7 @@ impl Behind {
         let going = std::mem::take(&mut *self.going());
         going.into_iter().for_each(|(_, process)| self.clear(process));
         drop(self.clearing());
-        self.spent().clear();
+        drop(self.take_spent());
         // Here, and not where the last one happens to be who knows of it.
         self.shelf.clear();
     }
@@ -85,7 +86,12 @@ impl Behind {
             place.map(|place| going.swap_remove(place).1)
         };
         let group = process.and_then(|process| process.into_group());
-        self.spent().extend(group.and_then(|group| self.shelf.put(group)));
+        let spent = group.and_then(|group| self.shelf.put(group));
+        spent.into_iter().for_each(|group| self.spent().push(group));
+    }
+
+    fn take_spent(&self) -> Vec<Group> {
+        std::mem::take(&mut *self.spent())
     }
 
     fn spent(&self) -> MutexGuard<'_, Vec<Group>> {

@@ -212,7 +212,8 @@ impl Watch {
             return self.resume(tid, 0);
         }
         tracee.look(registers);
-        if autopsy::is_fault(signal, &info, registers) {
+        // The first one counts while it is open: nothing is found out about another.
+        if tracee.fault().is_none() && autopsy::is_fault(signal, &info, registers) {
             let steps = self.backtraces.at_signal(tid, signal);
             tracee.suffer(autopsy::examine(tid, signal, &info, registers), steps);
         }
