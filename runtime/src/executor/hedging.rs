@@ -197,7 +197,8 @@ impl Executor {
                 (1 - at, copies[1 - at].done().await)
             }
         };
-        if winner == 1 {
+        // Who is left over has won nothing.
+        if winner == 1 && !failed {
             let task = journey.order.task.id.clone();
             self.desk.telemetry.tell(&Happening::HedgeWon { task });
         }

@@ -8,8 +8,11 @@ use super::*;
 const SOON: HedgeSettings =
     HedgeSettings { percentile: 95, samples: 1, least: Duration::from_millis(1) };
 
-fn hedging(wall: &Acted, told: &Told) -> Executor {
-    let executor = executor(wall, telling(told, ExecutorSettings { hedge: Some(SOON), ..bare() }));
+/// Whoever takes longer than that is late: the first copy is at its work by then, however busy the machine is.
+const LATER: HedgeSettings = HedgeSettings { least: Duration::from_millis(300), ..SOON };
+
+fn hedging(wall: &Acted, told: &Told, hedge: HedgeSettings) -> Executor {
+    let executor = executor(wall, telling(told, ExecutorSettings { hedge: Some(hedge), ..bare() }));
     // All commands of a program are of one kind; now it is known how long they take.
     assert_eq!(label(&executor.run(task("ok"))), "completed");
     executor
@@ -18,7 +21,7 @@ fn hedging(wall: &Acted, told: &Told) -> Executor {
 #[test]
 fn s42_a_task_that_is_late_has_a_second_copy_and_the_first_answer_counts() {
     let (wall, told) = (Acted::new(), Told::default());
-    let executor = hedging(&wall, &told);
+    let executor = hedging(&wall, &told, LATER);
     wall.stuck_for(1);
     let report = executor.run(task("stuck"));
     assert_eq!((label(&report), report.attempts), ("completed", 1));
@@ -41,7 +44,7 @@ fn s42_a_task_that_is_late_has_a_second_copy_and_the_first_answer_counts() {
 #[test]
 fn s42_what_may_not_be_done_twice_has_no_second_copy() {
     let (wall, told) = (Acted::new(), Told::default());
-    let (executor, stop) = (hedging(&wall, &told), StopHandle::new());
+    let (executor, stop) = (hedging(&wall, &told, SOON), StopHandle::new());
     std::thread::scope(|scope| {
         let once = scope.spawn(|| executor.run(Order { idempotent: false, ..task("gate") }));
         wall.wait_for(2);
@@ -83,7 +86,7 @@ fn s50_second_copies_are_paid_from_the_budget_of_retries() {
 #[test]
 fn s42_a_copy_that_dies_is_no_answer_as_long_as_there_is_another_one() {
     let (wall, told) = (Acted::new(), Told::default());
-    let executor = hedging(&wall, &told);
+    let executor = hedging(&wall, &told, LATER);
     wall.stuck_for(1);
     let stop = StopHandle::new();
     let report = std::thread::scope(|scope| {
