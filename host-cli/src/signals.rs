@@ -9,7 +9,7 @@
 use std::fs;
 use std::process;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use sandtrap::{StopHandle, StopReason};
@@ -18,19 +18,34 @@ use signal_hook::iterator::Signals;
 
 use crate::exit_code;
 
-/// From now on a first signal calls `drain`, a second one stops the attempts of this handle, a Ctrl-C after that takes what time
-/// of grace they have, if they have any, and the next one ends sandtrap at once.
+/// What comes this soon after the first is that one once more, unless somebody has pressed Ctrl-C again.
+const TWICE: Duration = Duration::from_secs(1);
+
+/// From now on a first signal calls `drain`, a second one stops the attempts of this handle (a Ctrl-C at once, another one where
+/// it is not the first one come twice), a Ctrl-C after that takes what time of grace they have, if they have any, and the next
+/// one ends sandtrap at once.
 pub(crate) fn watch_in_steps(
     drain: impl Fn() + Send + 'static,
     stop: &StopHandle,
     grace: Duration,
 ) -> anyhow::Result<()> {
-    let mut is_draining = false;
-    let mut end = in_steps(stop, grace);
-    on_signals(move |signal| match std::mem::replace(&mut is_draining, true) {
-        false => drain(),
-        true => end(signal),
-    })
+    let mut hear = drains_first(drain, in_steps(stop, grace));
+    on_signals(move |signal| hear(signal, Instant::now()))
+}
+
+fn drains_first(
+    drain: impl Fn() + Send + 'static,
+    mut end: impl FnMut(i32) + Send + 'static,
+) -> impl FnMut(i32, Instant) + Send + 'static {
+    let mut first: Option<Instant> = None;
+    move |signal, now| match first {
+        None => {
+            first = Some(now);
+            drain();
+        }
+        Some(at) if signal != SIGINT && now.duration_since(at) < TWICE => {}
+        Some(_) => end(signal),
+    }
 }
 
 /// From now on a signal stops the attempt of this handle, and sandtrap lives on to report it. A Ctrl-C after that takes what time
@@ -93,6 +108,8 @@ fn holds(mask: u64, signal: i32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
 
     #[test]
@@ -114,6 +131,27 @@ mod tests {
             }
             hear(SIGINT);
             assert_eq!((stop.reason(), stop.is_urgent()), (Some(reason_of(first)), true));
+        }
+    }
+
+    #[test]
+    fn what_comes_twice_of_itself_drains_once_and_stops_nothing() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let (drained, ended) = (Arc::clone(&heard), Arc::clone(&heard));
+        let mut hear = drains_first(
+            move || drained.lock().unwrap().push(0),
+            move |signal| ended.lock().unwrap().push(signal),
+        );
+        let begun = Instant::now();
+        for (signal, after, expected) in [
+            (SIGTERM, 0, &[0][..]),
+            (SIGTERM, 1, &[0]),
+            (SIGHUP, 999, &[0]),
+            (SIGTERM, 1_000, &[0, SIGTERM]),
+            (SIGINT, 1_001, &[0, SIGTERM, SIGINT]),
+        ] {
+            hear(signal, begun + Duration::from_millis(after));
+            assert_eq!(*heard.lock().unwrap(), expected, "{after}");
         }
     }
 

@@ -27,7 +27,8 @@ task is tried again, or a call of a function that its guest marks so.
 Of a file, all lines are looked at first: where one is no task, nothing runs. From a pipe a line that is no task is told
 when it comes and left out; those before and after it run, and the summary counts it. A line has 256 MiB at most.
 
-The first Ctrl-C lets what runs end and begins nothing more; the second one stops it.
+The first Ctrl-C lets what runs end and begins nothing more; the second one stops it. So do SIGTERM and
+SIGHUP, where the second one comes a second after the first or later.
 Exit code: 0 if every task completed, 1 if one didn't, 130 after Ctrl-C, 2 if a line is no task,
 125 if lines could not be read.";
 
