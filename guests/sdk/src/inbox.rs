@@ -1,7 +1,7 @@
 //! What the host sends, frame by frame. The host is trusted here: it has made this guest, and can end it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sandtrap_protocol::{Codec, Hope, LENGTH_BYTES, MAX_HEAD, Tail, ToGuest, decode_to_guest};
@@ -56,6 +56,13 @@ static CANCELLED: AtomicU64 = AtomicU64::new(0);
 
 static INBOX: Mutex<Option<Inbox>> = Mutex::new(None);
 
+/// An answer was taken out of it.
+static TAKEN: Condvar = Condvar::new();
+
+/// Who has asked is there by then, if he is still there at all.
+#[cfg(not(target_family = "wasm"))]
+const A_MOMENT: Duration = Duration::from_millis(100);
+
 /// Waits for the next order. `None` where no more will come.
 pub(crate) fn next() -> Option<Order> {
     with(|inbox| match inbox.seen.is_empty() {
@@ -65,14 +72,26 @@ pub(crate) fn next() -> Option<Order> {
 }
 
 /// Leaves an answer to the thread that has asked, which may be on its way to it: one that is thrown away it would wait for, for
-/// ever.
+/// ever. Whoever waits for the next call holds the inbox for as long as that takes, so it is let in first.
 pub(crate) fn leave(answer: Order) {
-    with(|inbox| inbox.seen.push(answer));
+    let mut inbox = lock();
+    inbox.get_or_insert_with(Inbox::new).seen.push(answer);
+    // Where there are no threads nobody has asked.
+    #[cfg(not(target_family = "wasm"))]
+    {
+        let is_left = |inbox: &mut Option<Inbox>| {
+            let seen = inbox.iter().flat_map(|inbox| &inbox.seen);
+            seen.into_iter().any(|order| matches!(order, Order::Reply { .. }))
+        };
+        drop(TAKEN.wait_timeout_while(inbox, A_MOMENT, is_left));
+    }
 }
 
 /// Waits for the answer to this question. `None` where no more will come.
 pub(crate) fn answer(question: u64) -> Option<(bool, Codec, Vec<u8>)> {
-    with(|inbox| inbox.answer(question))
+    let answer = with(|inbox| inbox.answer(question));
+    TAKEN.notify_all();
+    answer
 }
 
 /// Whether the host has cancelled this call. Waits for nothing.
@@ -84,9 +103,12 @@ pub(crate) fn is_cancelled(call: u64, now: Instant) -> bool {
     CANCELLED.load(Ordering::Relaxed) == call
 }
 
+fn lock() -> MutexGuard<'static, Option<Inbox>> {
+    INBOX.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn with<T>(act: impl FnOnce(&mut Inbox) -> T) -> T {
-    let mut inbox: MutexGuard<'_, _> = INBOX.lock().unwrap_or_else(PoisonError::into_inner);
-    act(inbox.get_or_insert_with(Inbox::new))
+    act(lock().get_or_insert_with(Inbox::new))
 }
 
 /// What is wanted by one who has sent nothing but this.
