@@ -33,7 +33,7 @@ fn s7_a_call_whose_guest_does_not_become_warm_ends_with_its_wall_time_kept_or_no
     let guest = guests::native("warmed");
     for reuse in ["fresh", "warm"] {
         let flags =
-            ["call", "--wall", "1s", "--env", "WARM_UP=prints and hangs", "--start", "fork"];
+            ["call", "--wall", "3s", "--env", "WARM_UP=prints and hangs", "--start", "fork"];
         let mut command = sandtrap([&flags[..], &["--reuse", reuse]].concat());
         let ran: Ran = command.arg(&guest).arg("learnt").output().unwrap().into();
         assert_eq!((ran.code, ran.label()), (Some(124), "stopped.wall-time"), "{}", ran.stderr);

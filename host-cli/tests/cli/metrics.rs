@@ -44,11 +44,13 @@ fn s52_s56_what_happens_in_a_batch_can_be_read_while_it_runs() {
     // The batch goes on as long as its stdin is open.
     let all = loop {
         let answer = metrics(&address);
-        let told = |what| {
-            answer.contains(&format!("sandtrap_{what}_total{{verdict=\"crashed.abort\"}} 1"))
+        let told = |what, verdict| {
+            answer.contains(&format!("sandtrap_{what}_total{{verdict=\"{verdict}\"}} 1"))
         };
-        // The task's end and the worker's are told one after the other.
-        if told("tasks_finished") && told("worker_crashes") {
+        // The task's end and the worker's are told one after the other, and each program has workers of its own.
+        let is_told =
+            told("tasks_finished", "crashed.abort") && told("tasks_finished", "completed");
+        if is_told && told("worker_crashes", "crashed.abort") {
             break answer;
         }
         std::thread::yield_now();

@@ -162,11 +162,18 @@ fn a_static_guest_plays_the_cases_under_the_profile_pure_too() {
 
 #[test]
 fn without_a_static_guest_it_is_told_that_pure_is_not_tried_and_how_one_is_had() {
-    let ran = selftest(&["--profile", "pure"], &["exit-3"]);
-    assert!(ran.text().contains("all 0 ended as expected"), "{}", ran.text());
+    let ran = selftest(&["--profile", "pure", "--profile", "compute"], &["exit-3"]);
+    assert!(ran.text().contains("all 1 ended as expected"), "{}", ran.text());
     for words in ["the profile pure is not tried", "-linux-musl --bin sandtrap`", "--guest"] {
         assert!(ran.text().contains(words), "{words}: {}", ran.text());
     }
+    // Alone it leaves nothing, of which nobody shall be told that it ended well.
+    let ran = selftest(&["--profile", "pure"], &["exit-3"]);
+    ran.assert_refused(2);
+    assert!(ran.stderr.contains("the profile pure is not tried"), "{}", ran.stderr);
+    let ran = selftest(&["--profile", "jit"], &MODULES);
+    ran.assert_refused(2);
+    assert!(ran.stderr.contains("none of these cases is run"), "{}", ran.stderr);
 }
 
 #[test]
