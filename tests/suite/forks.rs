@@ -147,7 +147,8 @@ fn b7_a_fork_ends_with_the_same_verdict_as_a_spawned_task() {
 
 #[test]
 fn b7_what_ends_a_guest_while_it_warms_up_is_told_as_it_is_of_a_spawned_task() {
-    let second = Limits { wall: Duration::from_secs(1), ..limits() };
+    // Its cage is built and its program started within it, too.
+    let short = Limits { wall: Duration::from_secs(3), ..limits() };
     let busy = Limits { cpu: Duration::from_millis(200), ..limits() };
     let quiet = Limits { output: ByteSize::kib(64), ..limits() };
     for (how, limits, expected) in [
@@ -158,7 +159,7 @@ fn b7_what_ends_a_guest_while_it_warms_up_is_told_as_it_is_of_a_spawned_task() {
         ("allocates", limits(), "crashed.out-of-memory"),
         ("forks", limits(), "denied.syscall"),
         ("spins", busy, "stopped.cpu-time"),
-        ("hangs", second, "stopped.wall-time"),
+        ("hangs", short, "stopped.wall-time"),
         ("floods", quiet, "stopped.output"),
     ] {
         let report = warmed_by(how, limits.clone(), Start::Fork);
@@ -373,7 +374,7 @@ fn what_cannot_be_forked_is_refused_with_what_to_do() {
 
 #[test]
 fn who_waits_for_a_guest_to_be_warm_keeps_his_own_deadline() {
-    let limits = Limits { wall: Duration::from_millis(500), ..limits() };
+    let limits = Limits { wall: Duration::from_secs(3), ..limits() };
     let report = warmed_by("hangs", limits, Start::Fork);
     assert_eq!(label(&report), "stopped.wall-time", "{}", why(&report));
     assert!(report.facts.was_warming_up);
@@ -381,9 +382,9 @@ fn who_waits_for_a_guest_to_be_warm_keeps_his_own_deadline() {
 
 #[test]
 fn s7_a_pool_says_what_ended_a_guest_while_it_warmed_up_as_a_task_of_its_own_would() {
-    let second = Limits { wall: Duration::from_secs(1), ..limits() };
+    let short = Limits { wall: Duration::from_secs(3), ..limits() };
     for (how, limits, expected) in
-        [("hangs", second, "stopped.wall-time"), ("panics", limits(), "failed.panic")]
+        [("hangs", short, "stopped.wall-time"), ("panics", limits(), "failed.panic")]
     {
         let mut permissions = Permissions::default();
         permissions.env.push(("WARM_UP".into(), how.into()));

@@ -76,13 +76,22 @@ fn calls_pass_by_the_channel_once_a_guest_looks_for_them_elsewhere() {
     let known = kept.run(&task);
     let pid = known.task.pid.unwrap();
     // Not everybody may ask that.
-    let Some(before) = reads(pid).filter(|_| has_lanes(&known)) else { return };
-    for round in 0..100 {
-        assert_eq!(kept.call::<_, u64>("next", &()).unwrap(), 5 + 2 * round);
-        assert_eq!(kept.run(&task).value::<u64>().unwrap(), 6 + 2 * round);
+    let Some(mut before) = reads(pid).filter(|_| has_lanes(&known)) else { return };
+    let mut calls = 4;
+    loop {
+        for _ in 0..100 {
+            assert_eq!(kept.call::<_, u64>("next", &()).unwrap(), calls + 1);
+            assert_eq!(kept.run(&task).value::<u64>().unwrap(), calls + 2);
+            calls += 2;
+        }
+        // One that this host was too late for is sent over the channel, and so may be the one behind it: while the machine is
+        // busy, most of them may be.
+        let read = reads(pid).unwrap();
+        if read < before + 100 {
+            break;
+        }
+        before = read;
     }
-    // One that this host was too late for is sent over the channel, and so may be the one behind it.
-    assert!(reads(pid).unwrap() < before + 100);
     let held = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
     let links = held.filter_map(|it| fs::read_link(it.ok()?.path()).ok());
     let lanes = links.filter(|link| link.starts_with(Path::new("/memfd:sandtrap-lane")));
@@ -173,8 +182,9 @@ fn every_end_but_a_value_is_told_in_a_report_of_that_call() {
 #[test]
 fn limits_hold_in_calls_that_begin_in_the_lane() {
     let hard = [
-        ("sleeps", Limits { wall: Duration::from_millis(300), ..limits() }, "stopped.wall-time"),
-        ("spins", Limits { wall: Duration::from_millis(300), ..limits() }, "stopped.wall-time"),
+        // The guest is started under it, too.
+        ("sleeps", Limits { wall: Duration::from_secs(2), ..limits() }, "stopped.wall-time"),
+        ("spins", Limits { wall: Duration::from_secs(2), ..limits() }, "stopped.wall-time"),
         ("spins", Limits { cpu: Duration::from_millis(100), ..limits() }, "stopped.cpu-time"),
     ];
     for (function, hard, expected) in hard {

@@ -78,8 +78,8 @@ fn load(runtime: &Runtime, phase: &str, kind: &str) -> Loaded {
 fn load_with(runtime: &Runtime, phase: &str, kind: &str, mut permissions: Permissions) -> Loaded {
     permissions.grant_env("PHASE", phase);
     permissions.grant_env("KIND", kind);
-    // Only who sleeps runs into it.
-    let wall = Duration::from_millis(if kind == "sleeps" { 1_000 } else { 100_000 });
+    // Only who sleeps runs into it, at the end.
+    let wall = Duration::from_secs(if kind == "sleeps" { 2 } else { 100 });
     let limits = Limits { wall, memory: ByteSize::mib(64), ..Limits::default() };
     let program = Program::file(guests::native("dies_in")).permissions(permissions).limits(limits);
     runtime.load(program).expect("the guest is built")
