@@ -16,7 +16,11 @@ use crate::soak::Counted;
 /// How long whatever is dying may take until it is gone.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-const WORKERS: usize = 2;
+/// More than there are processors: some outcomes are waited for.
+const WORKERS: usize = 6;
+
+/// A worker takes so many tasks of a row at a time, so that the slow rows don't come to one of them alone.
+const PIECE: usize = 100;
 
 /// What was found.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl Remains {
         Self::of_rounds(&rows, |row| tasks.div_ceil(alike(row)))
     }
 
-    fn of_rounds(rows: &[Row], rounds: impl Fn(&Row) -> usize + Sync) -> Self {
+    fn of_rounds(rows: &[Row], rounds: impl Fn(&Row) -> usize) -> Self {
         // What a process makes once it keeps.
         let _ = run(rows, |_| 1);
         let before = settled(None);
@@ -83,19 +87,25 @@ fn label(row: &Row) -> Option<Label> {
     }
 }
 
-fn run(rows: &[Row], rounds: impl Fn(&Row) -> usize + Sync) -> Met {
+fn run(rows: &[Row], rounds: impl Fn(&Row) -> usize) -> Met {
     let runtime = Runtime::new().expect("a runtime");
     let (silent, met, next) = (SilentPipe::new(), Mutex::new(Met::default()), AtomicUsize::new(0));
+    let pieces: Vec<(&Row, usize)> =
+        rows.iter().flat_map(|row| pieces(rounds(row)).map(move |piece| (row, piece))).collect();
     std::thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                while let Some(row) = rows.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    run_row(&runtime, row, rounds(row), &silent, &met);
+                while let Some((row, rounds)) = pieces.get(next.fetch_add(1, Ordering::SeqCst)) {
+                    run_row(&runtime, row, *rounds, &silent, &met);
                 }
             });
         }
     });
     met.into_inner().expect("workers that did not panic")
+}
+
+fn pieces(rounds: usize) -> impl Iterator<Item = usize> {
+    (0..rounds).step_by(PIECE).map(move |begun| PIECE.min(rounds - begun))
 }
 
 fn run_row(runtime: &Runtime, row: &Row, rounds: usize, silent: &SilentPipe, met: &Mutex<Met>) {
