@@ -1,5 +1,6 @@
 //! What does a call in a caged fork of a warm guest cost beside a bare fork of a process of that kind, with its end and
-//! its reaping, and beside a caged process that is executed? How much memory does a warm guest have of its own?
+//! its reaping, beside what the kernel takes for the guards of such a fork alone, and beside a caged process that is executed?
+//! How much memory does a warm guest have of its own?
 #![expect(clippy::print_stdout, reason = "a bench shows its figures")]
 
 use std::fs;
@@ -29,15 +30,19 @@ pub(crate) fn ask() {
     let mut bare = Companion::start(&mut Command::new(guests::native("bare_fork")));
     // One fork, its end and its reaping, by the forker's own clock.
     let mut bare_fork = || Duration::from_nanos(u64::from_ne_bytes(bare.ask(b".")));
-    let [fork, floor, spawn] = in_turns(
+    let mut guarded = Companion::start(&mut Command::new(guests::native("guarded_fork")));
+    let mut guarded_fork = || Duration::from_nanos(u64::from_ne_bytes(guarded.ask(b".")));
+    let [fork, floor, guards, spawn] = in_turns(
         "fresh_task/native-fork",
         [
             Case::new("forked", || assert!(forked.run(&task).verdict.is_completed())),
             Case::timed("bare-fork", &mut bare_fork),
+            Case::timed("guards-alone", &mut guarded_fork),
             Case::new("spawned", || assert!(spawned.run(&task).verdict.is_completed())),
         ],
     );
     tell_ratio("fresh_task/native-fork", &fork, &floor, 1.0);
+    tell_beside("fresh_task/native-fork/guards-alone", &fork, &guards);
     tell_beside("fresh_task/native-fork/spawned", &fork, &spawn);
     match private_kib(&file) {
         Some(kib) => println!("private memory of a warm guest: {kib} KiB"),
