@@ -19,6 +19,7 @@ use nix::sys::stat::makedev;
 use sandtrap::{Ear, Event, StopHandle, StopReason};
 
 use crate::args::Target;
+use crate::report_file::open_already;
 use crate::words;
 
 /// A pipe with room takes this much without blocking (`PIPE_BUF`).
@@ -62,7 +63,8 @@ pub(crate) struct Streams {
     stderr: Option<Sink>,
     patience: Patience,
     loss: Option<Loss>,
-    items: Items,
+    /// Where items are printed, if anybody wants them: on our own stdout, as their result is, wherever the guest's goes.
+    printed: Option<Sink>,
     /// Where progress is shown on one line that is written over.
     live: Live,
 }
@@ -138,12 +140,16 @@ impl Streams {
         let patience = Patience { stop: stop.clone(), wall, grace, time_is_up: None, over: None };
         let is_seen = matches!(stderr, Target::Through) && io::stderr().is_terminal();
         let live = if is_seen { Live::Empty } else { Live::Off };
-        Ok(Self { stdout: out, stderr: err, patience, loss: None, items: Items::Unheard, live })
+        Ok(Self { stdout: out, stderr: err, patience, loss: None, printed: None, live })
     }
 
     /// The same, with another fate for the items of a function.
-    pub(crate) fn with_items(self, items: Items) -> Self {
-        Self { items, ..self }
+    pub(crate) fn with_items(self, items: Items) -> anyhow::Result<Self> {
+        let printed = match items {
+            Items::Printed => open("stdout", &Target::Through, io::stdout())?,
+            Items::Unheard => None,
+        };
+        Ok(Self { printed, ..self })
     }
 
     /// No more will come: whether something was lost.
@@ -178,6 +184,7 @@ impl Streams {
         let sink = match stream {
             Stream::Stdout => &self.stdout,
             Stream::Stderr => &self.stderr,
+            Stream::Printed => &self.printed,
         };
         if let (Some(sink), None) = (sink, &self.loss)
             && let Err(loss) = sink.take(bytes, &mut self.patience)
@@ -193,6 +200,7 @@ impl Streams {
 enum Stream {
     Stdout,
     Stderr,
+    Printed,
 }
 
 impl Ear for Streams {
@@ -216,9 +224,9 @@ impl Ear for Streams {
                 self.progress(&words::progress(done, total, text));
             }
             Event::Emitted { codec, bytes } => {
-                if self.items == Items::Printed {
+                if self.printed.is_some() {
                     self.end_live();
-                    self.pass(Stream::Stdout, words::item(codec, bytes).as_bytes());
+                    self.pass(Stream::Printed, words::item(codec, bytes).as_bytes());
                 }
             }
         }
@@ -319,7 +327,8 @@ fn open(name: &'static str, target: &Target, own: impl AsFd) -> anyhow::Result<O
             .try_clone_to_owned()
             .map(File::from)
             .with_context(|| format!("cannot write to sandtrap's own {name}"))?,
-        Target::File(path) => File::create(path)
+        Target::File(path) => open_already(path)
+            .unwrap_or_else(|| File::create(path))
             .with_context(|| format!("cannot write the guest's {name} to `{}`", path.display()))?,
     };
     Ok(Some(Sink::new(name, file)))

@@ -107,6 +107,10 @@ impl Payload {
     /// Text that is to be JSON.
     pub fn json_text(text: impl Into<Vec<u8>>) -> Result<Self, ValueError> {
         let text = text.into();
+        // Whoever passes over a text doesn't look at it.
+        if let Err(error) = str::from_utf8(&text) {
+            return Err(ValueError(format!("this is no JSON: it is no UTF-8 text: {error}")));
+        }
         match serde_json::from_slice::<IgnoredAny>(&text) {
             Ok(_) => Ok(Self::new(Codec::Json, text)),
             Err(error) => Err(ValueError(format!("this is no JSON: {error}"))),

@@ -325,7 +325,7 @@ mod tests {
             (&["run", "--memory", "64", "x"][..], "write it as in 64MiB"),
             (&["run", "--wall", "-1s", "x"], "write it as in 5s"),
             (&["run", "--fuel", "-1", "x"], "write it as in 1000000"),
-            (&["run", "--processes", "many", "x"], "write it as in 4"),
+            (&["run", "--processes", "many", "x"], "write it as in 16"),
             (&["run", "--env", "LANG", "x"], "write it as in LANG=C"),
             (&["run", "--dir", ":rw", "x"], "write it as in data:/data:rw"),
             (&["run", "--dir", "a::ro", "x"], "write it as in data:/data:rw"),

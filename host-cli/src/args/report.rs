@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Report")]
 pub(crate) struct ReportArgs {
     /// Write the whole report to a file, as one JSON object [default: no report]
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file())]
     pub(crate) report: Option<PathBuf>,
 
     /// Write a core dump of a module that traps, or is stopped while it runs, to a file for debuggers of modules
     /// [default: none]. Of components and processes there is none
-    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file)]
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, value_parser = report_file())]
     pub(crate) core_dump: Option<PathBuf>,
 
     /// Say where a process was when it died or panicked, as is always said of a module
@@ -23,11 +25,11 @@ pub(crate) struct ReportArgs {
     pub(crate) json: bool,
 }
 
-fn report_file(text: &str) -> Result<PathBuf, &'static str> {
-    match text {
-        "-" => Err("`-` is no file here; `--json` prints the report on stdout"),
-        _ => Ok(text.into()),
-    }
+fn report_file() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().try_map(|name| match name.to_str() {
+        Some("-") => Err("`-` is no file here; `--json` prints the report on stdout"),
+        _ => Ok(PathBuf::from(name)),
+    })
 }
 
 #[derive(Debug, clap::Args)]

@@ -25,7 +25,7 @@ pub(crate) fn cpus(text: &str) -> Result<Cpus, QuantityError> {
 
 /// A number of processes or files.
 pub(crate) fn count(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|error: std::num::ParseIntError| not_whole(text, error.kind(), "4"))
+    text.parse().map_err(|error: std::num::ParseIntError| not_whole(text, error.kind(), "16"))
 }
 
 /// A number of instructions.

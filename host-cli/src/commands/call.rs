@@ -34,6 +34,11 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
             "no PROGRAM or no FUNCTION is given; name both, as in `sandtrap call math.wasm add`";
         return Err(misuse("call", what).into());
     };
+    if args.stream && args.report.json {
+        let what = "--stream --json: the report has no items, and stands alone on stdout; name a file for it, as in --report \
+                    report.json, or leave one of them out";
+        return Err(misuse("call", what).into());
+    }
     let task = task(args, file, function)?;
     let wall = match &task.entry {
         Entry::Call { .. } => Some(Wall::Wasm),

@@ -1,44 +1,51 @@
 //! `sandtrap compile`: a module, ahead of time.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use sandtrap::{Limits, Program, Runtime, StopHandle, Wall};
 
-use crate::args::CompileVerbArgs;
+use crate::args::{CompileVerbArgs, misuse};
 use crate::exit_code;
 use crate::render;
+use crate::report_file::{Place, are_one};
 use crate::signals;
 
 /// Compiles the module, and gives the exit code of the verdict that it would have had.
 pub(crate) fn compile(args: &CompileVerbArgs) -> anyhow::Result<u8> {
     let target = args.output_file.clone().unwrap_or_else(|| args.module.with_extension("cwasm"));
+    if are_one(&target, &args.module) {
+        let what = "what is compiled would take the place of the module; name another file, as in -o parser.cwasm";
+        return Err(misuse("compile", what).into());
+    }
     let limits = Limits { fuel: args.count_fuel.then_some(1), ..Limits::default() };
     let program = Program::file(&args.module).within(Wall::Wasm).limits(limits);
     let program = args.compile.apply(program);
     let stop = StopHandle::new();
     let runtime = args.compile.runtime()?;
     signals::watch(&stop, Duration::ZERO)?;
-    let draft = draft_beside(&target)?;
-    let compiled = write(&runtime, &program, &stop, &draft);
-    let renamed = match &compiled {
-        Ok(Ok(())) => fs::rename(&draft, &target),
-        _ => Ok(()),
-    };
-    if renamed.is_err() || !matches!(compiled, Ok(Ok(()))) {
-        // The first error is the one to tell about.
-        let _ = fs::remove_file(&draft);
-    }
     let shown = || {
         format!("cannot write `{}`; name a file in a directory you can write to", target.display())
     };
-    let compiled = compiled.with_context(shown)?;
-    renamed.with_context(shown)?;
-    match compiled {
+    let compiled = match Place::of(&target).with_context(shown)? {
+        Place::Open(file) => write(&runtime, &program, &stop, file),
+        Place::Beside { target, draft } => {
+            let compiled = File::create_new(&draft)
+                .and_then(|file| write(&runtime, &program, &stop, file))
+                .and_then(|compiled| match compiled {
+                    Ok(()) => fs::rename(&draft, &target).map(Ok),
+                    Err(error) => Ok(Err(error)),
+                });
+            if !matches!(compiled, Ok(Ok(()))) {
+                // The first error is the one to tell about.
+                let _ = fs::remove_file(&draft);
+            }
+            compiled
+        }
+    };
+    match compiled.with_context(shown)? {
         Ok(()) => Ok(0),
         Err(error) => {
             // Nobody reads stderr; the exit code still says it.
@@ -52,21 +59,10 @@ fn write(
     runtime: &Runtime,
     program: &Program,
     stop: &StopHandle,
-    draft: &Path,
+    file: File,
 ) -> io::Result<Result<(), sandtrap::Error>> {
-    let mut out = BufWriter::new(File::create_new(draft)?);
+    let mut out = BufWriter::new(file);
     let compiled = runtime.compile(program, stop, &mut out);
     out.flush()?;
     Ok(compiled)
-}
-
-/// The file appears whole, or not at all.
-fn draft_beside(target: &Path) -> anyhow::Result<PathBuf> {
-    let name = target.file_name().with_context(|| {
-        format!("cannot write `{}`; name a file, as in -o parser.cwasm", target.display())
-    })?;
-    let mut draft = OsString::from(".");
-    draft.push(name);
-    draft.push(format!(".{}.draft", std::process::id()));
-    Ok(target.with_file_name(draft))
 }

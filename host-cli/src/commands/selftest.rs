@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context as _;
 use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
 use crate::abuse::WITHOUT_GUEST;
 use crate::args::{SelftestArgs, misuse};
 use crate::render;
+use crate::report_file::ReportFile;
 use crate::selftest::{self, Guest, Outcome, Peer, Said, Selection};
 use crate::streams;
 
@@ -29,6 +29,8 @@ pub(crate) fn selftest(args: &SelftestArgs) -> anyhow::Result<u8> {
     }
     // What is not there is no reason to find out after all the rest.
     let guest = args.guest.as_deref().map_or_else(Guest::itself, Guest::of)?;
+    let table =
+        args.markdown.as_deref().map(|path| ReportFile::prepare("table", path)).transpose()?;
     let peer = args.beside.as_deref().map(Peer::of).transpose()?;
     let mut outcomes = Vec::new();
     selftest::run(&selection, &guest, &mut |outcome| {
@@ -62,9 +64,8 @@ pub(crate) fn selftest(args: &SelftestArgs) -> anyhow::Result<u8> {
     } else {
         streams::print(&render::summary(total, different, left_out.as_deref()))?;
     }
-    if let Some(path) = &args.markdown {
-        std::fs::write(path, render::abuse(&outcomes, beside.as_ref()))
-            .with_context(|| format!("cannot write `{}`", path.display()))?;
+    if let Some(table) = table {
+        table.write(render::abuse(&outcomes, beside.as_ref()).as_bytes())?;
     }
     Ok(if different > 0 { DIFFERS } else { 0 })
 }

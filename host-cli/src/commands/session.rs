@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use sandtrap::{
-    Capture, Ear as _, ExecutorSettings, Happening, Order, Payload, Program, Record, Report,
-    Runtime, StopHandle, Task, Telemetry, Verdict,
+    Capture, Ear as _, Entry, ExecutorSettings, Happening, Order, Payload, Program, Record, Report,
+    Runtime, Stdin, StopHandle, Task, Telemetry, Verdict,
 };
 
 use super::settings;
-use crate::args::{CompileArgs, DiagnosisArgs, ReportArgs, StreamArgs, Target};
+use crate::args::{CompileArgs, DiagnosisArgs, Mistake, ReportArgs, StreamArgs, Target};
 use crate::render;
-use crate::report_file::ReportFile;
+use crate::report_file::{ReportFile, are_one};
 use crate::signals;
 use crate::streams::{self, Items, Loss, ReaderGone, Streams};
 
@@ -41,6 +41,7 @@ impl Session<'_> {
     /// Runs the task to its end and shows it. The report is the caller's for whatever else there is to show.
     pub(crate) fn carry_out(&self, program: Program, mut task: Task) -> anyhow::Result<Report> {
         self.executor.as_ref().map_or(Ok(()), settings::check_history)?;
+        self.check_places(&task)?;
         let (report, core_dump) = (self.report.report.as_deref(), self.report.core_dump.as_deref());
         let place = report.map(|path| ReportFile::prepare("report", path)).transpose()?;
         let dump_place =
@@ -116,8 +117,43 @@ impl Session<'_> {
         let usual = if self.report.json { Target::Null } else { Target::Through };
         let stdout = self.streams.stdout.as_ref().unwrap_or(&usual);
         let stderr = self.streams.stderr.as_ref().unwrap_or(&usual);
-        Streams::open(stdout, stderr, stop, (program.policy().limits.wall, grace))
-            .map(|streams| streams.with_items(self.items))
+        Streams::open(stdout, stderr, stop, (program.policy().limits.wall, grace))?
+            .with_items(self.items)
+    }
+
+    /// What is written to one file twice, or to what is read, is lost without a word.
+    fn check_places(&self, task: &Task) -> anyhow::Result<()> {
+        let stream = |target: &'_ Option<Target>| match target {
+            Some(Target::File(path)) => Some(path.clone()),
+            _ => None,
+        };
+        let stdin = match &task.entry {
+            Entry::Command { stdin: Stdin::File(path), .. } => Some(path.clone()),
+            _ => None,
+        };
+        let places = [
+            ("--stdin", stdin),
+            ("--stdout", stream(&self.streams.stdout)),
+            ("--stderr", stream(&self.streams.stderr)),
+            ("--report", self.report.report.clone()),
+            ("--core-dump", self.report.core_dump.clone()),
+        ];
+        let named: Vec<_> =
+            places.iter().filter_map(|(flag, path)| Some((*flag, path.as_deref()?))).collect();
+        for (at, (flag, path)) in named.iter().enumerate() {
+            for (other, other_path) in &named[..at] {
+                // Both streams of a guest may share one.
+                let is_shared = (*other, *flag) == ("--stdout", "--stderr");
+                if !is_shared && are_one(path, other_path) {
+                    let shown = path.display();
+                    let words = format!(
+                        "{other} and {flag} name one file, `{shown}`, so nothing was run; name another one for {flag}"
+                    );
+                    return Err(Mistake(words).into());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn diagnose(&self, report: &Report) {

@@ -137,9 +137,9 @@ fn proc(is_granted: bool) -> &'static str {
 fn profile(profile: Profile) -> String {
     let words = match profile {
         Profile::Pure => "memory, threads, and the streams it was given",
-        Profile::Compute => "that, and opening files",
-        Profile::Files => "computing, and changing files",
-        Profile::Process => "computing, changing files, and processes of its own",
+        Profile::Compute => "memory, threads, and opening, reading and writing files",
+        Profile::Files => "computing, and removing, renaming and locking files",
+        Profile::Process => "the same as files, and processes of its own",
         Profile::Jit => "computing, and executing what it has written to memory",
     };
     format!("{profile}: {words}")

@@ -8,8 +8,11 @@ fn piped(stop: &StopHandle) -> (Streams, io::PipeReader) {
     let sink = Sink::new("stdout", File::from(std::os::fd::OwnedFd::from(writer)));
     let (wall, grace) = (WALL, Duration::ZERO);
     let patience = Patience { stop: stop.clone(), wall, grace, time_is_up: None, over: None };
-    let (items, live) = (Items::Unheard, Live::Off);
-    (Streams { stdout: Some(sink), stderr: None, patience, loss: None, items, live }, reader)
+    let live = Live::Off;
+    (
+        Streams { stdout: Some(sink), stderr: None, patience, loss: None, printed: None, live },
+        reader,
+    )
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,8 +23,15 @@ const MOMENT: Duration = Duration::from_millis(100);
 /// the quickest of some that counts; on an idle machine that is the first.
 const DEATHS: usize = 50;
 
-/// Nobody else has a scratch of this size.
-const SCRATCH: (&str, &str) = ("2236KiB", "size=2240k");
+/// The size of a scratch that nobody else has, neither another test nor another process of tests, and how a list of mounts shows it.
+fn scratch() -> (String, String) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    thread_local!(static OWN: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
+    let own = OWN.with(|own| own % 100) + 100 * u64::from(std::process::id() % 1_000);
+    let kib = 2_236 + 4 * own;
+    // A page is for the folder itself.
+    (format!("{kib}KiB"), format!("size={}k", kib + 4))
+}
 
 /// A host with tasks of its own, by which each of their processes is known, and where it would put files.
 struct Host {
@@ -89,7 +97,8 @@ fn processes() -> impl Iterator<Item = u32> {
 fn scratches() -> usize {
     let lists =
         processes().filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/mountinfo")).ok());
-    lists.filter(|list| list.contains(SCRATCH.1)).count()
+    let (_, shown) = scratch();
+    lists.filter(|list| list.contains(&shown)).count()
 }
 
 /// What can be waited for until a process is dead, whoever buries it.
@@ -122,7 +131,8 @@ fn b24_p10_100_ms_after_its_host_was_killed_nothing_of_a_tree_of_processes_is_le
     let body = "(while :; do :; done) & echo here; read line";
     assert_soon(|| {
         let flags = ["run", "--stdin", "-", "--profile", "process", "--processes", "4"];
-        let scratch = ["--scratch", SCRATCH.0];
+        let (size, _) = scratch();
+        let scratch = ["--scratch", &size];
         let scratch = if host_has("mount-namespace") { &scratch[..] } else { &[] };
         let mut host = Host::start(&[&flags, scratch].concat(), |command| {
             command.args(["/bin/sh", "-c", body]);

@@ -21,6 +21,7 @@ mod isolated;
 mod kit;
 mod metrics;
 mod otlp;
+mod places;
 mod profiles;
 mod programs;
 #[cfg(feature = "otlp")]

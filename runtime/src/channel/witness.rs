@@ -26,6 +26,9 @@ pub(crate) struct Witness {
     decoder: Decoder,
     talk: Talk,
     heard: u64,
+    /// The most of one value.
+    longest: usize,
+    /// The most of all that it says.
     limit: u64,
     /// It has said too much, and is not heard any more.
     is_over: bool,
@@ -56,6 +59,7 @@ impl Witness {
             decoder: Decoder::new(longest),
             talk: Talk { call, greeted, most: limit.saturating_add(around), ..Talk::default() },
             heard: 0,
+            longest,
             limit: limit.saturating_add(around),
             is_over: false,
         }
@@ -136,11 +140,16 @@ impl Witness {
         }
         // What is nobody's may have come with an answer that is within the limit.
         let bytes = &bytes[..left.min(bytes.len())];
-        let talk = &mut self.talk;
+        let (talk, longest) = (&mut self.talk, self.longest);
         let mut breach = None;
         let decoded = self.decoder.feed_parts(bytes, |heard| match heard {
             _ if breach.is_some() || talk.is_over() => Ok(true),
             Heard::Part { frame, bytes, missing } => Ok(talk.vessel.takes(frame, bytes, missing)),
+            // A short one came with the words around it.
+            Heard::Whole(_, tail) if tail.len() > longest => {
+                talk.is_too_much = true;
+                Ok(true)
+            }
             Heard::Whole(frame, tail) => {
                 breach = talk.accept(frame, tail, ear);
                 Ok(true)

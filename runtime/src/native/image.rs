@@ -1,7 +1,7 @@
 //! An executable made ready: looked at before anything is started, with everything its cells share.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ use super::lately::Lately;
 use super::plan::Ceilings;
 use super::standing::{self, Lacks, Standing};
 use super::zygote::Nursery;
-use super::{refusals, view, wire};
+use super::{image_file, refusals, view, wire};
 
 /// Guards that this file speaks of.
 const MEMORY: &str = "memory-group";
@@ -330,6 +330,12 @@ fn look_at(path: &Path) -> Result<(), LoadError> {
         let hint =
             format!("`{program}` has no permission to be executed; try `chmod +x {program}`");
         return refuse(hint);
+    }
+    // Whoever may not read it has no need to.
+    if File::open(path).is_ok_and(|file| image_file::is_cut_off(&file, meta.len())) {
+        return refuse(format!(
+            "`{program}` begins as a native executable and is cut off or damaged"
+        ));
     }
     Ok(())
 }

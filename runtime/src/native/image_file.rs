@@ -61,6 +61,34 @@ struct Segments {
     note: Option<(u64, u64, usize)>,
 }
 
+/// Whether an executable ends before what is to be loaded of it does. The kernel finds that out when there is nothing left that
+/// it could go back to.
+pub(super) fn is_cut_off(file: &File, length: u64) -> bool {
+    const PAGE: u64 = 4096;
+    let mut header = [0; 64];
+    if file.read_exact_at(&mut header, 0).is_err() || !header.starts_with(b"\x7fELF\x02\x01") {
+        return false;
+    }
+    let number = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    let (size, count) = (number(54), number(56));
+    let at = u64::from_le_bytes(header[32..40].try_into().unwrap_or_default());
+    if u64::from(size) != SEGMENT || count > MOST_SEGMENTS {
+        return false;
+    }
+    let mut table = vec![0; usize::from(size) * usize::from(count)];
+    if file.read_exact_at(&mut table, at).is_err() {
+        return true;
+    }
+    // The rest of a last page is there, and is nothing.
+    let there = length.next_multiple_of(PAGE);
+    table.chunks_exact(SEGMENT as usize).any(|segment| {
+        let word =
+            |at: usize| u64::from_le_bytes(segment[at..at + 8].try_into().unwrap_or_default());
+        let is_loaded = segment[..4] == LOADED.to_le_bytes();
+        is_loaded && word(8).saturating_add(word(32)) > there
+    })
+}
+
 impl LoadedImage {
     /// The image that a mapping belongs to.
     pub(super) fn of(
@@ -193,6 +221,21 @@ fn rules_section(file: &File) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_executable_that_ends_before_what_is_loaded_of_it_is_known() {
+        let whole = std::fs::read("/proc/self/exe").unwrap();
+        let is_cut = |length: usize| {
+            let place = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(place.path(), &whole[..length]).unwrap();
+            is_cut_off(place.as_file(), length as u64)
+        };
+        for (length, cut) in
+            [(whole.len(), false), (5000, true), (70, true), (40, false), (0, false)]
+        {
+            assert_eq!(is_cut(length), cut, "{length}");
+        }
+    }
 
     #[test]
     fn this_program_is_the_file_that_it_was_started_from() {

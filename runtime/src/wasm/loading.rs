@@ -120,7 +120,9 @@ impl Loader<'_> {
     pub(super) fn seal(&self, program: &Program, out: &mut dyn Write) -> Result<(), LoadError> {
         let source = Source::open(program.source(), &self.policy.compile)?;
         if source.is_sealed()? {
-            return Err(source.refused("is compiled already; name the module that it was made of"));
+            return Err(source.refused(
+                "is compiled already, or a native executable; name the module that it was made of",
+            ));
         }
         let Some(keeper) = self.tools.cache.as_deref() else {
             let detail = "compiled code is sealed with a key in the cache's directory, and there is no cache; \
@@ -331,8 +333,9 @@ impl Loader<'_> {
                 Ok(Found { facts, code, key, guard: Guard::in_force(GUARD) })
             }
             Taken::Invalid(_) | Taken::Foreign => Err(source.refused(
-                "was compiled by another version, for another machine or for other limits (fuel); compile the \
-                 module again with `sandtrap compile`",
+                "was compiled by another version, for another machine or for other limits; compile the module \
+                 again with `sandtrap compile` (with --count-fuel for --fuel), or run the module itself, as \
+                 --deterministic takes",
             )),
         }
     }

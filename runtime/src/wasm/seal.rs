@@ -29,6 +29,11 @@ pub(super) fn looks_sealed(beginning: &[u8]) -> bool {
     beginning.starts_with(b"\x7fELF")
 }
 
+/// Whether a whole file has the mark of one that was compiled ahead by this project. Whose it is only its seal tells.
+pub(super) fn is_marked(file: &[u8]) -> bool {
+    looks_sealed(file) && file.ends_with(MARK)
+}
+
 /// Why a file is not taken.
 #[derive(Debug)]
 pub(super) enum Unsealed {

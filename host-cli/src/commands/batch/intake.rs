@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::Context as _;
 
-use super::line::{self, Line};
+use super::line::{self, Line, Names};
 use super::tasks::{Tasks, no_task, unread};
 
 /// Lines that are read before anybody wants them.
@@ -24,11 +24,19 @@ struct State {
     lines: VecDeque<(usize, Line)>,
     /// There are no more, or nobody wants them.
     is_over: bool,
-    /// How many lines there were that are no task any more: done already, or left behind.
-    skipped: usize,
+    /// How many lines there were that are no task any more, and how many of them have not completed.
+    done: Done,
     /// How many are no task.
     bad: usize,
     failure: Option<anyhow::Error>,
+}
+
+/// How many lines were done before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Done {
+    pub(super) all: usize,
+    /// Those that have not completed.
+    pub(super) failed: usize,
 }
 
 impl Intake {
@@ -36,7 +44,7 @@ impl Intake {
     /// told of them when they come.
     pub(super) fn start(
         tasks: Tasks,
-        done: HashMap<String, String>,
+        done: Option<HashMap<String, String>>,
         tell: impl Fn(&str) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let intake = Self(Arc::default());
@@ -44,7 +52,7 @@ impl Intake {
         thread::Builder::new()
             .name("lines".to_owned())
             .spawn(move || {
-                let failure = reader.read(tasks, &done, &tell).err();
+                let failure = reader.read(tasks, done.as_ref(), &tell).err();
                 let mut state = reader.lock();
                 (state.is_over, state.failure) = (true, failure);
                 drop(state);
@@ -79,23 +87,30 @@ impl Intake {
     }
 
     /// How many lines were done before, how many are no task, and what ended the reading too early.
-    pub(super) fn finish(&self) -> (usize, usize, Option<anyhow::Error>) {
+    pub(super) fn finish(&self) -> (Done, usize, Option<anyhow::Error>) {
         let mut state = self.lock();
-        (state.skipped, state.bad, state.failure.take())
+        (state.done, state.bad, state.failure.take())
     }
 
     fn read(
         &self,
         mut tasks: Tasks,
-        done: &HashMap<String, String>,
+        done: Option<&HashMap<String, String>>,
         tell: &dyn Fn(&str),
     ) -> anyhow::Result<()> {
+        let mut names = Names::default();
         // The place of a report is that of its task among those that are begun: lines passed over leave no gap.
         let (mut place, mut number) = (0, 0);
         while let Some(text) = tasks.lines.next() {
             number += 1;
             let text = text.map_err(|error| unread(number, &tasks.name, error))?;
-            let line = match line::of(text, number, tasks.breaks) {
+            let line = line::of(text, number, tasks.breaks).and_then(|line| {
+                if let (Some(line), true) = (&line, done.is_some()) {
+                    names.take(line, number)?;
+                }
+                Ok(line)
+            });
+            let line = match line {
                 Ok(None) => continue,
                 Ok(Some(line)) => line,
                 Err(error) => {
@@ -105,8 +120,10 @@ impl Intake {
                     continue;
                 }
             };
-            if done.contains_key(&line.order.task.id.to_string()) {
-                self.lock().skipped += 1;
+            if let Some(label) = done.and_then(|done| done.get(&line.order.task.id.to_string())) {
+                let mut state = self.lock();
+                state.done.all += 1;
+                state.done.failed += usize::from(label != "completed");
                 continue;
             }
             if !self.put(place, line) {

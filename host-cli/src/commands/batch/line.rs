@@ -1,6 +1,6 @@
 //! One line of a batch: a task as a JSON object. What is not known is refused, not passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,39 @@ pub(super) const EXAMPLE: &str = r#"{"program": "./parser", "args": ["one.txt"]}
 /// The name of a task that has no `id`: the same each time the same lines are run.
 pub(super) fn usual_id(number: usize) -> String {
     format!("line-{number}")
+}
+
+/// The names that lines have had so far. Two tasks of one name can't be told apart by their reports.
+#[derive(Default)]
+pub(super) struct Names {
+    /// Those that were given, and on which line.
+    given: HashMap<String, usize>,
+    /// The lines that have their usual one.
+    usual: HashSet<usize>,
+}
+
+impl Names {
+    /// Takes one more, if no line before has it.
+    pub(super) fn take(&mut self, line: &Line, number: usize) -> anyhow::Result<()> {
+        let name = line.order.task.id.to_string();
+        let before = match name == usual_id(number) {
+            true => {
+                self.usual.insert(number);
+                self.given.get(&name).copied()
+            }
+            false => {
+                let usual = name.strip_prefix("line-").and_then(|it| it.parse().ok());
+                let usual = usual.filter(|it| self.usual.contains(it) && usual_id(*it) == name);
+                usual.or_else(|| self.given.insert(name.clone(), number))
+            }
+        };
+        match before {
+            None => Ok(()),
+            Some(before) => bail!(
+                "its `id` is that of line {before}, too (`{name}`), and --resume knows by it what was done"
+            ),
+        }
+    }
 }
 
 /// Reads one line as it came. A blank one is none. `breaks` says whether there are breakers that it may name.
@@ -162,6 +195,33 @@ fn without(map: &Map<String, Json>, keys: &[&str], with: &str) -> anyhow::Result
 mod tests {
     use super::*;
     use sandtrap::Entry;
+
+    #[test]
+    fn a_name_is_that_of_one_line_whether_it_was_given_or_not() {
+        let line = |id: Option<&str>, number| {
+            let id = id.map(|id| format!(", \"id\": \"{id}\"")).unwrap_or_default();
+            read(&format!("{{\"program\": \"x\"{id}}}"), number, false).unwrap()
+        };
+        let mut names = Names::default();
+        for (id, number, before) in [
+            (Some("a"), 1, None),
+            (None, 2, None),
+            (Some("line-3"), 3, None),
+            (Some("line-5"), 4, None),
+            (None, 5, Some("line 4")),
+            (Some("a"), 6, Some("line 1")),
+            (Some("line-2"), 7, Some("line 2")),
+            (Some("line-3"), 8, Some("line 3")),
+            (Some("line-02"), 9, None),
+            (Some("line-99"), 10, None),
+        ] {
+            let taken = names.take(&line(id, number), number).map_err(|error| error.to_string());
+            match before {
+                None => assert_eq!(taken, Ok(()), "{number}"),
+                Some(before) => assert!(taken.unwrap_err().contains(before), "{number}"),
+            }
+        }
+    }
 
     #[test]
     fn a_line_is_a_command_or_a_call() {

@@ -10,7 +10,7 @@ mod otlp;
 mod outlet;
 mod tasks;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -42,6 +42,9 @@ use outlet::Outlet;
 /// Programs that have workers of their own at the same time.
 const MOST_PROGRAMS: usize = 16;
 
+/// As many have a thread, and a guest, each: more of them serve nobody.
+const MOST_WORKERS: u32 = 1024;
+
 /// Runs all tasks and gives the exit code for all of them together.
 pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     let mut settings = settings_of(args)?;
@@ -52,12 +55,14 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     }
     settings::check_history(&settings)?;
     let policy = args.policy.policy("batch", None)?;
-    let tasks = tasks::open(&args.tasks, settings.enabled && settings.breaker.is_some())?;
-    let (done, file) = match &args.resume {
-        Some(path) => outlet::resume(path).map(|(done, file)| (done, Some(file)))?,
-        None => (HashMap::new(), None),
-    };
+    let breaks = settings.enabled && settings.breaker.is_some();
+    let tasks = tasks::open(&args.tasks, breaks, args.resume.is_some())?;
+    let (done, file) = args.resume.as_deref().map(outlet::resume).transpose()?.unzip();
     let dumps = args.core_dumps.as_deref().map(Dumps::open).transpose()?;
+    // Of a file it is known how many can be at work at most.
+    let most =
+        tasks.length.map_or(usize::MAX, |tasks| usize::try_from(tasks).unwrap_or(usize::MAX));
+    settings.pool.workers = settings.pool.workers.min(most.max(1));
     let workers = settings.pool.workers;
     let bar = bar(args.quiet, tasks.length);
     let board = Board::default();
@@ -109,18 +114,14 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
     };
     signals::watch_in_steps(drain, &crew.stop, grace)?;
     let began = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| crew.serve());
-        }
-    });
+    crew.work(workers)?;
     close(crew, args.quiet, was_interrupted.load(Ordering::SeqCst), began.elapsed())
 }
 
 /// Says what came of all of them, when nothing runs any more.
 fn close(crew: Crew, quiet: bool, interrupted: bool, took: Duration) -> anyhow::Result<u8> {
     crew.bar.finish_and_clear();
-    let (skipped, bad, failure) = crew.intake.finish();
+    let (done, bad, failure) = crew.intake.finish();
     let (counts, lost) = crew.outlet.finish();
     // All reports are out: nobody but the summary waits for a collector.
     #[cfg(feature = "otlp")]
@@ -129,7 +130,7 @@ fn close(crew: Crew, quiet: bool, interrupted: bool, took: Duration) -> anyhow::
         return Err(error);
     }
     if !quiet {
-        let text = summary(&counts, (skipped, bad), interrupted, took);
+        let text = summary(&counts, (done.all, bad), interrupted, took);
         #[cfg(feature = "otlp")]
         let text = text + &untaken.rows();
         // Nobody reads stderr; the exit code still says it.
@@ -143,7 +144,8 @@ fn close(crew: Crew, quiet: bool, interrupted: bool, took: Duration) -> anyhow::
         }
         None if bad > 0 => Ok(exit_code::MISUSE),
         None if interrupted => Ok(exit_code::CANCELLED),
-        None => Ok(u8::from(counts.keys().any(|label| label != "completed"))),
+        // A task that failed before has not completed by being passed over.
+        None => Ok(u8::from(done.failed > 0 || counts.keys().any(|label| label != "completed"))),
     }
 }
 
@@ -180,6 +182,24 @@ struct Crew {
 }
 
 impl Crew {
+    /// Has so many at work, or as many as the system has threads for, until all is done.
+    fn work(&self, workers: usize) -> anyhow::Result<()> {
+        thread::scope(|scope| {
+            for number in 0..workers {
+                let worker = thread::Builder::new().name(format!("worker-{number}"));
+                match worker.spawn_scoped(scope, || self.serve()) {
+                    Ok(_) => {}
+                    // Those that are there do it all.
+                    Err(_) if number > 0 => break,
+                    Err(error) => {
+                        return Err(error).context("cannot start a thread that runs tasks");
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Takes task after task, until there are no more or nobody takes reports.
     fn serve(&self) {
         while self.outlet.wait_for_room() {
@@ -260,6 +280,12 @@ fn settings_of(args: &BatchArgs) -> anyhow::Result<ExecutorSettings> {
                 "no task runs without a worker; write it as in --workers 4",
             )
             .into());
+        }
+        Some(workers) if workers > MOST_WORKERS => {
+            let what = format!(
+                "{workers} workers are too many: {MOST_WORKERS} at most; two or three for each processor keep a machine busy"
+            );
+            return Err(misuse("batch", what).into());
         }
         Some(workers) => ExecutorSettings::with_workers(workers as usize),
         None => ExecutorSettings::default(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use sandtrap::ByteSize;
 
-use super::line::{self, EXAMPLE};
+use super::line::{self, EXAMPLE, Names};
 use crate::args::Mistake;
 use crate::reading::{BoundedLines, MOST_INPUT};
 
@@ -27,8 +27,9 @@ pub(super) struct Tasks {
     pub(super) breaks: bool,
 }
 
-/// Opens a file, or stdin. Of a file, nothing is a task unless everything is.
-pub(super) fn open(path: &Path, breaks: bool) -> anyhow::Result<Tasks> {
+/// Opens a file, or stdin. Of a file, nothing is a task unless everything is. `is_named` says whether each has to have a name of
+/// its own.
+pub(super) fn open(path: &Path, breaks: bool, is_named: bool) -> anyhow::Result<Tasks> {
     let is_stdin = path.as_os_str() == "-";
     let name = if is_stdin { "stdin".to_owned() } else { format!("`{}`", path.display()) };
     let opened = if is_stdin {
@@ -45,14 +46,23 @@ pub(super) fn open(path: &Path, breaks: bool) -> anyhow::Result<Tasks> {
         );
         return Err(Mistake(words).into());
     }
-    let length = if kind.is_file() { Some(look_at_all(&mut file, &name, breaks)?) } else { None };
+    let names = is_named.then(Names::default);
+    let length = match kind.is_file() {
+        true => Some(look_at_all(&mut file, &name, breaks, names)?),
+        false => None,
+    };
     let from: Box<dyn BufRead + Send> = Box::new(BufReader::new(file));
     let lines = BoundedLines::new(from, MOST_LINE);
     Ok(Tasks { lines, length, name, breaks })
 }
 
 /// Looks at every line, and goes back to the first one. Gives the number of tasks.
-fn look_at_all(file: &mut File, name: &str, breaks: bool) -> anyhow::Result<u64> {
+fn look_at_all(
+    file: &mut File,
+    name: &str,
+    breaks: bool,
+    mut names: Option<Names>,
+) -> anyhow::Result<u64> {
     let failed = || format!("cannot read the tasks from {name}");
     let first = file.stream_position().with_context(failed)?;
     let mut lines = BoundedLines::new(BufReader::new(&*file), MOST_LINE);
@@ -65,7 +75,13 @@ fn look_at_all(file: &mut File, name: &str, breaks: bool) -> anyhow::Result<u64>
             }
             text => text.map_err(Into::into),
         };
-        let task = text.and_then(|text| line::of(text, number, breaks)).map_err(|error| {
+        let task = text.and_then(|text| line::of(text, number, breaks)).and_then(|task| {
+            if let (Some(names), Some(task)) = (&mut names, &task) {
+                names.take(task, number)?;
+            }
+            Ok(task)
+        });
+        let task = task.map_err(|error| {
             Mistake(format!("{}; nothing was run", no_task(number, name, &error)))
         })?;
         tasks += u64::from(task.is_some());

@@ -23,7 +23,7 @@ use super::entrance::{cut, list};
 use super::imports;
 use super::pool::Memory;
 use super::shape::Shape;
-use super::source;
+use super::{seal, source};
 
 /// How much of the engine's words a message shows: names of the module stand in them.
 const LONGEST_MESSAGE: usize = 400;
@@ -41,6 +41,16 @@ pub(crate) struct Looked {
 
 /// Looks at a file that announces itself as a module: by its first bytes, or by its name.
 pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
+    if seal::is_marked(bytes) {
+        // What it was made of is not in it to be read; whether its seal is this user's is found out when it is loaded.
+        return Looked {
+            module: None,
+            component: None,
+            needs: Vec::new(),
+            is_cut_off: false,
+            obstacle: None,
+        };
+    }
     let read = source::binary(bytes);
     let binary = read.as_deref().unwrap_or(bytes);
     let is_text = read.is_ok() && !bytes.starts_with(source::MAGIC);
