@@ -72,7 +72,11 @@ pub const GOALS: &[Goal] = &[
     goal("peers/procspawn/warm", "a warm call, so many times less than procspawn's pool"),
     goal(
         "peers/procspawn/fresh",
-        "a fresh call, in a fork of a warm guest, so many times less than procspawn's",
+        "a call in a process that was never used and stands ready, so many times less than procspawn's fresh one",
+    ),
+    goal(
+        "peers/procspawn/fresh/fork",
+        "the same in a fork of a warm guest, made when it is asked for",
     ),
     goal(
         "peers/python/warm",

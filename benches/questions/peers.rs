@@ -36,6 +36,9 @@ const POOL: &str = "sandtrap-pool";
 /// Ours, where each call is a fork.
 const FORK: &str = "sandtrap-fork";
 
+/// And those that stand ready for each.
+const SPARE: &str = "sandtrap-spare";
+
 /// Python's pools.
 const POOLS: [&str; 4] = ["multiprocessing", "concurrent.futures", "loky", "pebble"];
 
@@ -118,10 +121,11 @@ fn on_one_processor() {
 fn goals(work: &str, native: &Figures, figures: &[Figures]) {
     let of = |name: &str| figures.iter().find(|found| found.name == name);
     match (work, of("procspawn")) {
-        // Both make a process when they are asked for one; a spare is there before.
+        // There a process is made when it is asked for; a fork is, too, and a spare stands ready by then.
         ("fresh", Some(other)) => {
             let forked = of(FORK).unwrap_or(native);
-            tell_gain("peers/procspawn/fresh", forked, other, 10.0);
+            tell_gain("peers/procspawn/fresh", of(SPARE).unwrap_or(forked), other, 10.0);
+            tell_gain("peers/procspawn/fresh/fork", forked, other, 10.0);
         }
         ("warm", Some(other)) => tell_gain("peers/procspawn/warm", native, other, 20.0),
         _ => {}
@@ -225,7 +229,7 @@ fn our_spares() -> Peer {
     let pool = loaded.pool(PoolSettings { spares, ..PoolSettings::with_workers(1) });
     let echo = Task::invoke_with("echo", Payload::typed(&vec![7_u8; 64]).expect("bytes"));
     let run = move |pool: &Pool| pool.run(Order::new(echo.clone())).verdict.is_completed();
-    Peer::new("sandtrap-spare", move |work, count| {
+    Peer::new(SPARE, move |work, count| {
         while work == "fresh" && pool.status().spares < spares {
             thread::yield_now();
         }
