@@ -21,6 +21,7 @@ pub(super) fn rows() -> Vec<Row> {
                          processes, so there is nothing to build";
     [
         row("bare_fork").native(Completed),
+        row("guarded_fork").native(Completed),
         row("bare_zygote").native(Completed),
         row("bus_error").native(CrashedMemoryFault).under(Profile::Jit),
         row("closes_streams").native(StoppedWallTime).hangs(),

@@ -33,6 +33,11 @@ mod linux {
     const INSTRUCTIONS: usize = 24;
 
     pub(super) fn run() {
+        let (mut asked, mut answers) = (std::io::stdin().lock(), std::io::stdout().lock());
+        if asked.read_exact(&mut [0]).is_err() {
+            // Nobody asks.
+            return;
+        }
         let (mut orders, their_orders) = UnixStream::pair().expect("a pair");
         let (mut channel, their_channel) = UnixStream::pair().expect("a pair");
         // What is forked from now on is the first in its namespace, and may make others.
@@ -45,12 +50,12 @@ mod linux {
         drop((their_orders, their_channel));
         let options = (libc::PTRACE_O_TRACEFORK | libc::PTRACE_O_EXITKILL) as usize;
         trace(libc::PTRACE_SEIZE, zygote, options);
-        let (mut asked, mut answers) = (std::io::stdin().lock(), std::io::stdout().lock());
-        while asked.read_exact(&mut [0]).is_ok() {
+        loop {
             let begin = Instant::now();
             task(zygote, &mut orders, &mut channel);
             let took = begin.elapsed().as_nanos() as u64;
-            if answers.write_all(&took.to_ne_bytes()).and_then(|()| answers.flush()).is_err() {
+            let is_told = answers.write_all(&took.to_ne_bytes()).and_then(|()| answers.flush());
+            if is_told.is_err() || asked.read_exact(&mut [0]).is_err() {
                 break;
             }
         }
