@@ -383,13 +383,7 @@ fn a_guest_that_is_used_up_before_its_first_task_is_no_guest_and_whoever_waits_i
     let for_no_time = Reuse { max_age: Duration::ZERO, ..Reuse::default() };
     for (reuse, words) in [(for_nothing, "it has run 0 tasks"), (for_no_time, "it is 0 s old")] {
         let wall = Acted::new();
-        let at_once = RestartSettings {
-            first: Duration::ZERO,
-            most: Duration::ZERO,
-            ..RestartSettings::default()
-        };
-        let settings = PoolSettings { restart: at_once, ..PoolSettings::with_workers(1) };
-        let report = kept(&wall, reuse, settings).run(task("ok"));
+        let report = kept(&wall, reuse, PoolSettings::default()).run(task("ok"));
         assert_eq!(report.verdict.label().kind(), "unstarted", "{}", report.verdict);
         for words in [words, "used up before its first task", "kept for more tasks"] {
             assert!(report.verdict.to_string().contains(words), "{}", report.verdict);
