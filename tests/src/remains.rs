@@ -68,10 +68,9 @@ impl Remains {
         Self { before, after, outcomes: met.outcomes, wrong: met.wrong, alive: alive() }
     }
 
-    /// Whether everything is as it was.
+    /// Whether there is nothing that was not there before.
     pub fn is_nothing(&self) -> bool {
-        let same = |counted: Counted| Counted { resident_kib: 0, ..counted };
-        self.wrong.is_empty() && self.alive.is_empty() && same(self.before) == same(self.after)
+        self.wrong.is_empty() && self.alive.is_empty() && is_within(self.after, self.before)
     }
 }
 
@@ -130,15 +129,19 @@ fn run_row(runtime: &Runtime, row: &Row, rounds: usize, silent: &SilentPipe, met
     }
 }
 
-/// Counts when nothing changes any more, or when it is as it was.
+/// Whether there is no more of anything. There may be less: a thread that was about to end when it was counted.
+fn is_within(now: Counted, before: Counted) -> bool {
+    let each = |it: Counted| [it.children, it.groups, it.mounts, it.descriptors, it.threads];
+    each(now).iter().zip(each(before)).all(|(now, before)| *now <= before)
+}
+
+/// Counts when nothing changes any more, or when there is no more than there was.
 fn settled(before: Option<Counted>) -> Counted {
     let end = Instant::now() + PATIENCE;
     loop {
         let now = Counted::now();
-        let is_same = before.is_some_and(|before| {
-            Counted { resident_kib: 0, ..before } == Counted { resident_kib: 0, ..now }
-        });
-        if is_same || Instant::now() >= end || (before.is_none() && now.children == 0) {
+        let is_over = before.is_some_and(|before| is_within(now, before));
+        if is_over || Instant::now() >= end || (before.is_none() && now.children == 0) {
             return now;
         }
         std::thread::yield_now();
