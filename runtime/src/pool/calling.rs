@@ -29,7 +29,7 @@ use super::Pool;
 use super::places::Next;
 use super::settings::WorkerState;
 use super::shared::Shared;
-use super::slots::Place;
+use super::slots::{Aging, Place};
 use super::source::vanished;
 use super::ticket::{Promise, Ticket};
 
@@ -98,11 +98,12 @@ impl Shared {
         let slot = &mut state.slots[place.slot];
         slot.turn(WorkerState::Busy);
         // Who goes with one that has died goes now.
-        let keep = slot.keep.filter(|_| slot.goes_with.is_none());
+        let age = slot.age;
+        let keep = age.keep.filter(|_| slot.goes_with.is_none());
         self.release(state);
         let called = catch_unwind(AssertUnwindSafe(|| match keep {
             Some(keep) if (shortcut.is_there)(&*cell) => {
-                self.go(shortcut, &mut *cell, keep, function, input)
+                self.go(shortcut, &mut *cell, (keep, age), function, input)
             }
             _ => ControlFlow::Break(Called::NotHere),
         }));
@@ -132,12 +133,13 @@ impl Shared {
         &self,
         shortcut: Shortcut,
         cell: &mut dyn Cell,
-        keep: Reuse,
+        (keep, aging): (Reuse, Aging),
         function: &str,
         input: &[u8],
     ) -> ControlFlow<Called, Instant> {
         let limits = &self.usual;
         let admits = |Vitals { resident_bytes, tasks_run, age }: Vitals| {
+            let age = aging.since_ready(age);
             let is_of_use = keep.used_up(tasks_run, age, resident_bytes).is_none();
             is_of_use && admit(&self.source.program, limits).is_ok()
         };

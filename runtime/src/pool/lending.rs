@@ -88,7 +88,7 @@ impl Shared {
         state.slots[place.slot].cell = left;
         let now = Instant::now();
         if is_wanted && let Some(spare) = state.spare_for(place, now) {
-            state.is_ready(self, place, spare.keep);
+            state.is_ready(self, place, spare.age);
             state.slots[place.slot].cell = Some(spare.cell);
         }
         state.is_back(self, place, now);

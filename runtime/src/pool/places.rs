@@ -11,14 +11,13 @@ use crate::order::Order;
 use crate::policy::restart::Strategy;
 use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
-use crate::reuse::Reuse;
 use crate::task::Entry;
 use crate::telemetry::Happening;
 
 use super::queue::Key;
 use super::settings::WorkerState;
 use super::shared::Shared;
-use super::slots::{Place, Running, Slot};
+use super::slots::{Aging, Place, Running, Slot};
 use super::source::vanished;
 use super::state::{Phase, State};
 use super::ticket::{Done, Promise};
@@ -105,12 +104,12 @@ impl State {
     }
 
     /// A place has a cell, which may be kept for so long.
-    pub(super) fn is_ready(&mut self, shared: &Shared, place: Place, keep: Option<Reuse>) {
+    pub(super) fn is_ready(&mut self, shared: &Shared, place: Place, age: Aging) {
         let now = Instant::now();
         let numbered = self.slots[place.slot].worker;
         let worker = numbered.unwrap_or_else(|| self.number_worker());
         let slot = &mut self.slots[place.slot];
-        (slot.keep, slot.goes_with) = (keep, None);
+        (slot.age, slot.goes_with) = (age, None);
         if slot.state() != WorkerState::Starting {
             slot.turn(WorkerState::Starting);
         }

@@ -1,7 +1,7 @@
 //! The places of workers: who stands there, what it runs, what became of those before it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::evidence::StopReason;
 use crate::isolation::{Cell, StopHandle, Vitals};
@@ -68,10 +68,31 @@ pub(crate) struct Slot {
     pub(super) back: Option<Instant>,
     /// Whether its worker is to look after its cell.
     pub(super) is_called: bool,
-    /// How long its guest may be used, if it is kept.
-    pub(super) keep: Option<Reuse>,
+    /// How its guest gets old, if it is kept.
+    pub(super) age: Aging,
     /// Whose death its guest is not to outlive, once it has no task.
     pub(super) goes_with: Option<u64>,
+}
+
+/// How a guest that is kept gets old.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Aging {
+    /// How long it may be used: that is drawn for each.
+    pub(super) keep: Option<Reuse>,
+    /// How old it was when it was ready. One that took long to be so is not to be gone before its first task.
+    pub(super) boot: Duration,
+}
+
+impl Aging {
+    /// Its age from when it was ready.
+    pub(super) fn since_ready(&self, age: Duration) -> Duration {
+        age.saturating_sub(self.boot)
+    }
+
+    /// How much of its time is left at this age.
+    pub(super) fn left(&self, age: Duration) -> Option<Duration> {
+        self.keep.map(|keep| keep.max_age.saturating_sub(self.since_ready(age)))
+    }
 }
 
 /// What a worker does that has no task.
@@ -112,7 +133,7 @@ impl Slot {
             wakes_at: None,
             back: None,
             is_called: false,
-            keep: None,
+            age: Aging::default(),
             goes_with: None,
         }
     }
@@ -120,10 +141,10 @@ impl Slot {
     /// In what way its guest is used up, if it is.
     pub(super) fn used_up(&self, vitals: Vitals) -> Option<String> {
         let Vitals { resident_bytes, tasks_run, age } = vitals;
-        let reuse = self.keep?;
+        let reuse = self.age.keep?;
         let with =
             self.goes_with.map(|dead| format!("worker {dead} has died, and it goes with it"));
-        with.or_else(|| reuse.used_up(tasks_run, age, resident_bytes))
+        with.or_else(|| reuse.used_up(tasks_run, self.age.since_ready(age), resident_bytes))
     }
 
     pub(crate) fn state(&self) -> WorkerState {
@@ -164,5 +185,23 @@ impl Slot {
             resident_bytes: self.resident,
             task: running.map(|running| (running.order.task.id.clone(), running.began)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_took_long_to_be_ready_is_not_old_by_that() {
+        let [short, long] = [20, 50].map(Duration::from_millis);
+        let keep = Reuse { max_age: short, ..Reuse::default() };
+        let age = Aging { keep: Some(keep), boot: long };
+        let mut slot = Slot::new();
+        slot.age = age;
+        let used_up = |age| slot.used_up(Vitals { age, ..Vitals::default() }).is_some();
+        assert_eq!((used_up(long), used_up(long + short)), (false, true));
+        assert_eq!((age.left(long), age.left(long + short)), (Some(short), Some(Duration::ZERO)));
+        assert_eq!(Aging::default().left(long), None);
     }
 }

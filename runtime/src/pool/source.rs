@@ -147,11 +147,12 @@ impl Source {
     }
 }
 
-/// A guest that is used up before it has had a task would be so the next time, too: somebody has to hear of that.
+/// A guest that is used up before it has had a task would be so the next time, too: somebody has to hear of that. Its age counts
+/// from now on.
 fn if_of_use(cell: Box<dyn Cell>, keep: Option<Reuse>) -> Result<Box<dyn Cell>, OpenError> {
     let used_up = keep.and_then(|keep| {
-        let Vitals { resident_bytes, tasks_run, age } = cell.vitals();
-        keep.used_up(tasks_run, age, resident_bytes)
+        let Vitals { resident_bytes, tasks_run, .. } = cell.vitals();
+        keep.used_up(tasks_run, Duration::ZERO, resident_bytes)
     });
     match used_up {
         None => Ok(cell),

@@ -12,12 +12,11 @@ use std::time::Instant;
 use crate::evidence::Step;
 use crate::isolation::{Cell, LoadError, OpenError, StopHandle};
 use crate::policy::restart::{Condition, Past, Restart, RestartSettings, Restarts};
-use crate::reuse::Reuse;
 use crate::telemetry::Happening;
 
 use super::remains::CALM;
 use super::shared::Shared;
-use super::slots::Place;
+use super::slots::{Aging, Place};
 use super::state::State;
 
 /// So many are made at the same time.
@@ -44,8 +43,7 @@ pub(super) struct Spares {
 /// One that stands ready.
 pub(super) struct Ready {
     pub(super) cell: Box<dyn Cell>,
-    /// For how long it may be kept, if it is to be: that is drawn for each, and counts from its start on.
-    pub(super) keep: Option<Reuse>,
+    pub(super) age: Aging,
     old_at: Option<Instant>,
 }
 
@@ -235,12 +233,12 @@ impl State {
 
 impl Shared {
     fn make_spare(self: &Arc<Self>, stop: &StopHandle, epoch: u64) {
-        let keep = self.keep_of_one();
-        let made = self.source.open_spare(keep, stop, self.look_again()).map(|cell| {
-            let opened = Instant::now().checked_sub(cell.vitals().age);
-            let old_at = keep.zip(opened).and_then(|(keep, at)| at.checked_add(keep.max_age));
-            Ready { cell, keep, old_at }
-        });
+        let made =
+            self.source.open_spare(self.settings.keep, stop, self.look_again()).map(|cell| {
+                let age = self.aging(&*cell);
+                let old_at = age.keep.and_then(|keep| Instant::now().checked_add(keep.max_age));
+                Ready { cell, age, old_at }
+            });
         let mut state = self.lock();
         let left = state.take_spare(self, epoch, made);
         self.release(state);
@@ -277,7 +275,7 @@ mod tests {
         let mut spares = Spares::new(2, RestartSettings::default());
         for old_at in [Some(later), None] {
             spares.coming += 1;
-            let ready = Ready { cell: Box::new(Stands), keep: None, old_at };
+            let ready = Ready { cell: Box::new(Stands), age: Aging::default(), old_at };
             assert!(spares.made(Ok(ready), false, now, 0.5).1.is_none());
         }
         assert_eq!((spares.old_at(), spares.due(now)), (Some(later), None));

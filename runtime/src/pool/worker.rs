@@ -8,14 +8,13 @@ use crate::isolation::{Cell, LoadError, StopHandle};
 use crate::order::Order;
 use crate::policy::restart::Restart;
 use crate::report::Report;
-use crate::reuse::Reuse;
 use crate::telemetry::Happening;
 
 use super::places::Begun;
 use super::remains::Remains;
 use super::settings::WorkerState;
 use super::shared::Shared;
-use super::slots::Place;
+use super::slots::{Aging, Place};
 use super::source::Try;
 use super::state::State;
 use super::ticket::Done;
@@ -108,7 +107,7 @@ impl Shared {
             if self.settings.keep.is_some()
                 && let Some(spare) = state.spare_for(place, Instant::now())
             {
-                state.is_ready(self, place, spare.keep);
+                state.is_ready(self, place, spare.age);
                 self.release(state);
                 return Some(spare.cell);
             }
@@ -145,15 +144,16 @@ impl Shared {
             remains.clear();
         }
         let opened = self.source.open(self.settings.keep, &stop);
+        let opened = opened.map(|cell| (self.aging(&*cell), cell));
         state = self.lock();
         match opened {
-            Ok(cell) if state.is_over(place) || state.epoch != epoch => {
+            Ok((_, cell)) if state.is_over(place) || state.epoch != epoch => {
                 // Somebody died meanwhile with whom it goes.
                 remains.extend([cell]);
                 Err(state)
             }
-            Ok(cell) => {
-                state.is_ready(self, place, self.keep_of_one());
+            Ok((age, cell)) => {
+                state.is_ready(self, place, age);
                 self.release(state);
                 if self.settings.keep.is_some() {
                     cell.when_ended(self.look_again());
@@ -200,10 +200,12 @@ impl Shared {
         self.lock()
     }
 
-    /// For how long the next guest may be kept, if guests are.
-    pub(super) fn keep_of_one(&self) -> Option<Reuse> {
+    /// How a guest that is ready gets old from now on.
+    pub(super) fn aging(&self, cell: &dyn Cell) -> Aging {
         let settings = &self.settings;
-        settings.keep.map(|reuse| reuse.spread(settings.keep_spread, self.chance.next()))
+        let keep =
+            settings.keep.map(|reuse| reuse.spread(settings.keep_spread, self.chance.next()));
+        Aging { keep, boot: cell.vitals().age }
     }
 
     fn next_turn(
@@ -236,9 +238,8 @@ impl Shared {
             Turn::Bury(cell)
         } else {
             state.slots[place.slot].cell = Some(cell);
-            let keep = state.slots[place.slot].keep;
-            let old_at =
-                keep.and_then(|reuse| now.checked_add(reuse.max_age.saturating_sub(vitals.age)));
+            let left = state.slots[place.slot].age.left(vitals.age);
+            let old_at = left.and_then(|left| now.checked_add(left));
             self.rest(state, place, old_at, remains);
             return Turn::Again;
         };
