@@ -9,7 +9,7 @@ use crate::quantity::ByteSize;
 pub struct Reuse {
     /// Tasks it runs at most.
     pub max_tasks: u64,
-    /// How old it gets at most; a task that runs is not broken off for it.
+    /// How old it gets at most; a task that runs is not broken off for it. In a pool that counts from when it is ready, for spares, too.
     pub max_age: Duration,
     /// The most memory it may hold between two tasks.
     pub max_resident: ByteSize,
