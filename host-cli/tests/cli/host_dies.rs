@@ -24,10 +24,11 @@ const MOMENT: Duration = Duration::from_millis(100);
 const DEATHS: usize = 50;
 
 /// The size of a scratch that nobody else has, neither another test nor another process of tests, and how a list of mounts shows it.
+/// The largest still fits into the memory that a guest has by default.
 fn scratch() -> (String, String) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     thread_local!(static OWN: u64 = NEXT.fetch_add(1, Ordering::Relaxed));
-    let own = OWN.with(|own| own % 100) + 100 * u64::from(std::process::id() % 1_000);
+    let own = OWN.with(|own| own % 8) + 8 * u64::from(std::process::id() % 8_000);
     let kib = 2_236 + 4 * own;
     // A page is for the folder itself.
     (format!("{kib}KiB"), format!("size={}k", kib + 4))
