@@ -26,7 +26,11 @@ fn main() -> ExitCode {
     // Modules are compiled by this program, started anew and confined.
     sandtrap::init();
     abuse::enter();
-    let ended = match Cli::parse().verb {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return answer(&told).into(),
+    };
+    let ended = match cli.verb {
         Verb::Run(args) => commands::run(&args),
         Verb::Call(args) => commands::call(&args),
         Verb::Batch(args) => commands::batch(&args),
@@ -41,6 +45,16 @@ fn main() -> ExitCode {
         Verb::Completions(args) => commands::completions(&args),
     };
     ended.unwrap_or_else(|error| complain(&error)).into()
+}
+
+/// What was asked for instead of a verb: the help, or the version. Or it was no question at all.
+fn answer(told: &clap::Error) -> u8 {
+    let printed = told.print().and_then(|()| std::io::stdout().flush());
+    match printed {
+        _ if told.use_stderr() => exit_code::MISUSE,
+        Ok(()) => 0,
+        Err(error) => complain(&streams::unprinted(error)),
+    }
 }
 
 /// Says why sandtrap itself failed, and gives the exit code for it.

@@ -51,8 +51,15 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(ReaderGone.into()),
-        Err(error) => Err(error).context("cannot write to stdout"),
+        Err(error) => Err(unprinted(error)),
+    }
+}
+
+/// What is said of a stdout that can't be written to.
+pub(crate) fn unprinted(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => ReaderGone.into(),
+        _ => anyhow::Error::new(error).context("cannot write to stdout"),
     }
 }
 

@@ -31,6 +31,9 @@ const PANIC_EXIT: i32 = 101;
 /// Reaches the verdict.
 pub fn classify(evidence: &Evidence) -> Verdict {
     if let Ending::NeverStarted(refusal) = &evidence.ending {
+        if refusal.step == Step::Stopped {
+            return stopped_or(evidence, || unstarted(refusal));
+        }
         return unstarted(refusal);
     }
     if let Some(stop) = evidence.stopped_by_us.and_then(lasting_stop) {
@@ -70,7 +73,7 @@ fn unstarted(refusal: &Refusal) -> Verdict {
         Step::FitLimits => UnstartedReason::LimitTooSmall,
         Step::Guard(name) => UnstartedReason::Guard { name },
         Step::Reserve => UnstartedReason::Resources,
-        Step::Accept => UnstartedReason::Rejected,
+        Step::Accept | Step::Stopped => UnstartedReason::Rejected,
     };
     Verdict::Unstarted(Unstarted { reason, detail: refusal.detail.clone(), errno: refusal.errno })
 }

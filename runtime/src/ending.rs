@@ -49,6 +49,8 @@ pub enum Step {
     Reserve,
     /// The request contradicts itself or the policy.
     Accept,
+    /// Nothing refused it: it was stopped before its turn to start.
+    Stopped,
 }
 
 /// A death by signal.

@@ -97,6 +97,13 @@ impl Evidence {
     pub fn never_started(refusal: Refusal) -> Self {
         Self::of(Source::Status, Ending::NeverStarted(refusal))
     }
+
+    /// The evidence of an attempt that was stopped before any guest code ran.
+    pub(crate) fn stopped_before_it_began(reason: StopReason) -> Self {
+        let detail = format!("it was stopped before it began: {}", reason.name());
+        let refusal = Refusal { step: Step::Stopped, errno: None, detail };
+        Self { stopped_by_us: Some(reason), ..Self::never_started(refusal) }
+    }
 }
 
 /// An access of a module outside of its memory.

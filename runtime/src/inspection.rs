@@ -26,6 +26,9 @@ pub struct Inspection {
     pub obstacle: Option<Obstacle>,
     /// What of the world it asks for.
     pub needs: Vec<Need>,
+    /// Whether functions of it can be called with values: any process may have some, and a component; a module that imports
+    /// what it would hear such a call by.
+    pub serves: bool,
     /// The facts of a module.
     pub module: Option<ModuleFacts>,
     /// The facts of a component.

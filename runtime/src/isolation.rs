@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::event::Event;
-use crate::evidence::{Ending, Evidence, Guard, Refusal, Source, Step, StopReason};
+use crate::evidence::{Evidence, Guard, Refusal, Step, StopReason};
 use crate::limits::Limits;
 use crate::permissions::GrantError;
 use crate::quantity::ByteSize;
@@ -229,8 +229,7 @@ impl LoadError {
     /// Nothing is wrong with the program: loading it was stopped from outside.
     pub fn stopped(reason: StopReason) -> Self {
         let detail = format!("loading it was stopped: {}", reason.name());
-        let stopped_by_us = Some(reason);
-        let seen = Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) };
+        let seen = Evidence::stopped_before_it_began(reason);
         Self { seen: Some(Box::new(seen)), ..Self::at(Step::Accept, detail) }
     }
 

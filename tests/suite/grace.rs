@@ -7,7 +7,9 @@ use sandtrap::{
     ByteSize, Ending, Event, Limits, Loaded, Permissions, Profile, Program, Report, Runtime,
     Signal, Source, StopHandle, StopReason, Task, Wall, classify,
 };
-use sandtrap::{Death, ErrorReport, Evidence, PanicReport, Payload, Sender, TrapCause};
+use sandtrap::{
+    Death, ErrorReport, Evidence, PanicReport, Payload, Refusal, Sender, Step, TrapCause,
+};
 use sandtrap_tests::guests;
 
 pub(super) const WALLS: [Wall; 2] = [Wall::Native, Wall::Wasm];
@@ -305,4 +307,19 @@ fn the_judge_tells_who_has_heeded_from_who_has_crashed() {
     panicked.testimony.panic =
         Some(PanicReport { message: "no".into(), place: None, fatal: false });
     assert_eq!(classify(&panicked).label().as_str(), "failed.panic");
+}
+
+#[test]
+fn what_is_stopped_before_it_began_never_started_and_was_stopped() {
+    let refusal = Refusal { step: Step::Stopped, errno: None, detail: "later".into() };
+    for (reason, label) in [
+        (StopReason::Cancelled, "stopped.cancelled"),
+        (StopReason::Shutdown, "stopped.shutdown"),
+        (StopReason::WallTime, "stopped.wall-time"),
+    ] {
+        let evidence =
+            Evidence { stopped_by_us: Some(reason), ..Evidence::never_started(refusal.clone()) };
+        assert_eq!(classify(&evidence).label().as_str(), label);
+    }
+    assert_eq!(classify(&Evidence::never_started(refusal)).label().as_str(), "unstarted.rejected");
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::report::report_file;
 use super::{PayloadArgs, PolicyArgs, ReuseArg, StartArg, values};
 
 pub(crate) const EXAMPLE: &str = "\
@@ -35,8 +36,8 @@ Exit code: 0 if every task completed, 1 if one didn't, 130 after Ctrl-C, 2 if a 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BatchArgs {
     /// The tasks: a file with one JSON object on each line, or `-` for stdin
-    #[arg(value_name = "FILE|-")]
-    pub(crate) tasks: PathBuf,
+    #[arg(value_name = "FILE|-", required_unless_present_any = ["show_config", "show_policy"])]
+    pub(crate) tasks: Option<PathBuf>,
 
     /// Tasks that run at the same time [default: one for each processor]
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
@@ -48,7 +49,7 @@ pub(crate) struct BatchArgs {
 
     /// Add the reports to this file, and leave out the tasks that have one there already. A task that was
     /// stopped by Ctrl-C has to run again
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = report_file())]
     pub(crate) resume: Option<PathBuf>,
 
     /// Try an idempotent task that crashed or ran out of time so often again [default: 2]
@@ -108,4 +109,8 @@ pub(crate) struct BatchArgs {
 
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+
+    /// Print the limits and permissions that would hold for each task, and run nothing
+    #[arg(long, help_heading = "Permissions", conflicts_with = "show_config")]
+    pub(crate) show_policy: bool,
 }

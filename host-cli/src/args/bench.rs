@@ -29,7 +29,7 @@ Exit code: 0 if there are figures, 1 if the guest could be run in no mode, 2 wro
 #[command(override_usage = "sandtrap bench [OPTIONS] <GUEST>... [-- ARGS]...")]
 pub(crate) struct BenchArgs {
     /// The guest: its process, its module, or both
-    #[arg(required = true, num_args = 1..=2, value_name = "GUEST")]
+    #[arg(required_unless_present = "show_policy", num_args = 1..=2, value_name = "GUEST")]
     pub(crate) guests: Vec<PathBuf>,
 
     /// What the guest is started with each time, if no function is named
@@ -88,4 +88,8 @@ pub(crate) struct BenchArgs {
 
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
+
+    /// Print the limits and permissions that would hold, and measure nothing
+    #[arg(long, help_heading = "Permissions")]
+    pub(crate) show_policy: bool,
 }

@@ -88,6 +88,15 @@ impl CompileArgs {
         }
     }
 
+    /// Where compiled modules are kept, as a row for `--show-policy`.
+    pub(crate) fn cache_row(&self) -> String {
+        let directory = self.cache.cache.clone().or_else(usual_directory);
+        match directory.filter(|_| !self.cache.no_cache) {
+            Some(directory) => format!("{}, up to {MOST_KEPT}", directory.display()),
+            None => "none".to_owned(),
+        }
+    }
+
     /// The program, compiled as these flags say.
     pub(crate) fn apply(&self, program: Program) -> Program {
         program.trust(self.trust()).compile_limits(self.limits())

@@ -141,7 +141,13 @@ impl GrantArgs {
 }
 
 fn not_set(name: &OsString) -> String {
+    let is_pair = name.as_encoded_bytes().contains(&b'=');
     let name = name.display();
+    if is_pair {
+        return format!(
+            "--inherit-env {name}: this is a name and a value; write it as --env {name}"
+        );
+    }
     format!(
         "--inherit-env {name}: it is not set in sandtrap's own environment; set it, or give its value with --env {name}=VALUE"
     )

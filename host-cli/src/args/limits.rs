@@ -90,6 +90,7 @@ pub(crate) struct LimitArgs {
 
     /// Files and folders in there
     #[arg(long, value_name = "COUNT", value_parser = values::count, allow_hyphen_values = true)]
+    #[arg(requires = "scratch")]
     #[arg(default_value = Limits::default().scratch_files.to_string())]
     scratch_files: u32,
 }

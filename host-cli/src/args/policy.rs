@@ -25,6 +25,11 @@ impl PolicyArgs {
         settings.pool.grace = self.limits.grace().or(settings.pool.grace);
     }
 
+    /// Whether what is read of a stdin is counted.
+    pub(crate) fn counts_stdin(&self) -> bool {
+        self.limits.limits().stdin.is_some()
+    }
+
     /// What they say together, behind this wall or, where the guest's content says which, behind any. Limits that fight
     /// are wrong usage of the verb.
     pub(crate) fn policy(&self, verb: &str, wall: Option<Wall>) -> Result<Policy, clap::Error> {

@@ -25,9 +25,11 @@ pub(crate) struct ReportArgs {
     pub(crate) json: bool,
 }
 
-fn report_file() -> impl TypedValueParser<Value = PathBuf> {
+pub(super) fn report_file() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().try_map(|name| match name.to_str() {
-        Some("-") => Err("`-` is no file here; `--json` prints the report on stdout"),
+        Some("-") => Err(
+            "`-` is no file here; what is for stdout is printed without this flag, or by --json",
+        ),
         _ => Ok(PathBuf::from(name)),
     })
 }

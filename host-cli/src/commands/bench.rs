@@ -20,6 +20,11 @@ const NOTHING: u8 = 1;
 /// Measures, and prints the figures in the form that is wanted.
 pub(crate) fn bench(args: &BenchArgs) -> anyhow::Result<u8> {
     let policy = args.policy.policy("bench", None)?;
+    if args.show_policy {
+        let cache = args.policy.compile.cache_row();
+        streams::print(&render::policy(&policy, None, cache, Vec::new()))?;
+        return Ok(0);
+    }
     let pace = pace(args)?;
     let guests = match Guests::find(&args.guests) {
         Ok(guests) => guests,

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use sandtrap::{Codec, Entry, Payload, ProgramKind, Report, Task, Wall};
+use sandtrap::{Codec, Entry, Payload, Report, Task, Wall};
 
 use super::session::Session;
 use super::settings;
@@ -26,7 +26,12 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
     executor.iter_mut().for_each(|settings| args.policy.grace_of(settings));
     if args.show_policy {
         let policy = args.policy.policy("call", None)?;
-        streams::print(&render::policy(&policy, None, args.attempts.rows()))?;
+        streams::print(&render::policy(
+            &policy,
+            None,
+            args.policy.compile.cache_row(),
+            args.attempts.rows(),
+        ))?;
         return Ok(0);
     }
     let (Some(file), Some(function)) = (&args.program, &args.function) else {
@@ -37,6 +42,10 @@ pub(crate) fn call(args: &CallArgs) -> anyhow::Result<u8> {
     if args.stream && args.report.json {
         let what = "--stream --json: the report has no items, and stands alone on stdout; name a file for it, as in --report \
                     report.json, or leave one of them out";
+        return Err(misuse("call", what).into());
+    }
+    if args.policy.counts_stdin() {
+        let what = "--stdin-bytes: a function that is called has no stdin; leave it out";
         return Err(misuse("call", what).into());
     }
     let task = task(args, file, function)?;
@@ -90,17 +99,9 @@ fn large_file(input: &OsStr) -> Option<&Path> {
     (found.is_file() && found.len() > MOST_CHECKED).then_some(path)
 }
 
-/// Whether a program takes calls with values. Any process may, and any component; a module has to import what it hears
-/// them by.
+/// Whether a program takes calls with values, as far as that is known without it.
 pub(super) fn serves(program: &Path) -> bool {
-    let Ok(found) = sandtrap::inspect(program) else { return false };
-    match found.kind {
-        ProgramKind::Module | ProgramKind::Precompiled => {
-            found.needs.iter().any(|need| need.asked_by.iter().any(|import| import == "receive"))
-        }
-        ProgramKind::Component => true,
-        _ => found.wall == Some(Wall::Native.name()),
-    }
+    sandtrap::inspect(program).is_ok_and(|found| found.serves)
 }
 
 /// What the function returned, each value on a line of its own.

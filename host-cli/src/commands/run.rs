@@ -23,7 +23,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let mut executor = executor(args)?;
     executor.iter_mut().for_each(|settings| args.policy.grace_of(settings));
     if args.show_policy {
-        streams::print(&render::policy(&policy, wall, args.attempts.rows()))?;
+        streams::print(&render::policy(
+            &policy,
+            wall,
+            args.policy.compile.cache_row(),
+            args.attempts.rows(),
+        ))?;
         return Ok(0);
     }
     let Some((name, guest_args)) = args.command.split_first() else {

@@ -66,6 +66,7 @@ fn never_started(refusal: &Refusal) -> Option<String> {
         Step::Guard(name) => format!("putting up the guard `{name}`"),
         Step::Reserve => "reserving what it needs".to_owned(),
         Step::Accept => "accepting the request".to_owned(),
+        Step::Stopped => "waiting for its turn".to_owned(),
     };
     // What this number means is in the detail already, where the system said it.
     Some(format!("errno {} while {step}", refusal.errno?))

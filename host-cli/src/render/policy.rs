@@ -12,6 +12,7 @@ use sandtrap::{
 pub(crate) fn policy(
     policy: &Policy,
     wall: Option<Wall>,
+    cache: String,
     attempts: Vec<(&'static str, String)>,
 ) -> String {
     let limits = policy.limits_for(None);
@@ -63,6 +64,9 @@ pub(crate) fn policy(
                 ("wall", show_duration(policy.compile.wall)),
                 ("cpu", show_duration(policy.compile.cpu)),
                 ("memory", policy.compile.memory.to_string()),
+                ("input", policy.compile.module.to_string()),
+                ("output", policy.compile.code.to_string()),
+                ("cache", cache),
             ],
         ),
         ("Attempts", attempts),
@@ -75,7 +79,7 @@ pub(crate) fn policy(
         ),
     ];
     let mut text = String::new();
-    for (heading, rows) in sections {
+    for (heading, rows) in sections.into_iter().filter(|(_, rows)| !rows.is_empty()) {
         let gap = if text.is_empty() { "" } else { "\n" };
         // Writing to a string can't fail.
         let _ = writeln!(text, "{gap}{heading}");

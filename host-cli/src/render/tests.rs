@@ -329,13 +329,13 @@ fn refusals_and_kernel_kills_are_counted() {
 fn the_policy_names_every_limit_and_hides_values() {
     let mut policy = Policy::default();
     policy.permissions.grant_env("TOKEN", "secret");
-    let text = super::policy(&policy, None, Vec::new());
+    let text = super::policy(&policy, None, "none".to_owned(), Vec::new());
     assert!(text.contains("  directories  none\n  network      none\n"), "{text}");
     policy.permissions.grant_dir("a", "a", Access::ReadOnly);
     policy.permissions.grant_dir("b", "/b", Access::ReadWrite);
     policy.permissions.net = Network::Host;
     policy.permissions.deterministic = Some(7);
-    let text = super::policy(&policy, Some(Wall::Native), Vec::new());
+    let text = super::policy(&policy, Some(Wall::Native), "none".to_owned(), Vec::new());
     assert!(text.contains("  memory       256 MiB\n"), "{text}");
     assert!(text.contains("  environment  TOKEN\n") && !text.contains("secret"), "{text}");
     assert!(text.contains("  in           native\n"), "{text}");

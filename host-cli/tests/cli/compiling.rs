@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::signal::Signal;
 use sandtrap::Wall;
 use sandtrap_tests::bombs;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kit::{Ran, finish, guest, host_has, report, run, run_command, sandtrap, text_of};
 use crate::running::{Running, groups_of};
@@ -109,7 +109,7 @@ fn ctrl_c_ends_a_compiler_too() {
     let folder = tempfile::tempdir().unwrap();
     let module = folder.path().join("long.wasm");
     fs::write(&module, bombs::empty_functions(400_000)).unwrap();
-    let flags = ["--no-cache", "--compile-wall", "10m", "--compile-cpu", "20m"];
+    let flags = ["--no-cache", "--compile-wall", "10m", "--compile-cpu", "20m", "--json"];
     let running = Running::start(run_command(&flags, &module, &[]));
     let pid = running.pid();
     while running.children().is_empty() {
@@ -117,7 +117,11 @@ fn ctrl_c_ends_a_compiler_too() {
     }
     running.signal(Signal::SIGINT);
     let ran = running.finish();
-    assert_eq!((ran.code, ran.label()), (Some(130), "stopped.cancelled"), "{ran:?}");
+    assert_eq!(ran.code, Some(130), "{ran:?}");
+    let report = ran.report();
+    assert_eq!(report["verdict"]["label"], "stopped.cancelled");
+    // Of its guest there was nothing yet.
+    assert_eq!(report["evidence"]["ending"], "never-started");
     assert_eq!(groups_of(pid), Vec::<String>::new());
 }
 
@@ -241,9 +245,30 @@ fn a_directory_that_cant_be_trusted_is_refused_where_it_was_named() {
 #[test]
 fn what_is_read_has_a_largest_size_of_its_own_for_modules_and_for_code() {
     let ahead = Ahead::new(&[]);
-    let less = ["--compile-input", "1KiB", "--compile-output", "1KiB"];
-    ahead.assert_refused(&less, "is larger than 1 KiB, the most for code that was compiled ahead");
     assert_eq!(ahead.run(&["--compile-input", "1KiB"]).code, Some(0));
-    let ran = run(&["--compile-input", "1KiB"], &guest(Wall::Wasm, "hello"));
-    assert!(ran.stderr.contains("is larger than 1 KiB, the most for a module"), "{}", ran.stderr);
+    let less = ["--compile-input", "1KiB", "--compile-output", "1KiB"];
+    for (ran, what) in [
+        (ahead.run(&less), "code that was compiled ahead"),
+        (run(&less, &guest(Wall::Wasm, "hello")), "a module"),
+    ] {
+        assert_eq!((ran.code, ran.label()), (Some(125), "unstarted.limit-too-small"), "{ran:?}");
+        let words = format!("is larger than 1 KiB, the most for {what}; raise");
+        assert!(ran.stderr.contains(&words), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_function_of_a_module_that_was_compiled_ahead_needs_no_more_said_than_of_the_module() {
+    let folder = tempfile::tempdir().unwrap();
+    let ahead = folder.path().join("calls.cwasm");
+    let finish = |words: &[&str]| finish(sandtrap(words));
+    let made = finish(&["compile", text_of(&guest(Wall::Wasm, "calls")), "-o", text_of(&ahead)]);
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let ran = finish(&["call", text_of(&ahead), "nothing"]);
+    assert_eq!((ran.code, ran.text()), (Some(0), "null\n"), "{}", ran.stderr);
+    let found = finish(&["inspect", "--json", text_of(&ahead)]).report();
+    assert_eq!((&found["kind"], &found["serves"]), (&json!("precompiled"), &json!(true)));
+    let plain = Ahead::new(&[]);
+    let found = finish(&["inspect", "--json", text_of(&plain.file())]).report();
+    assert_eq!(found["serves"], json!(false));
 }

@@ -8,7 +8,7 @@ use crate::kit::{Ran, WALLS, finish, guest, run, run_command, sandtrap, text_of}
 use crate::programs::script;
 
 /// A bad line of flags, and what the message has to say: the flag by its name, and what is good instead.
-const BAD: [(&[&str], &[&str]); 22] = [
+const BAD: [(&[&str], &[&str]); 24] = [
     (&["--memory", "64"], &["--memory", "64MiB"]),
     (&["--memory", "-1MiB"], &["--memory", "below zero", "64MiB"]),
     (&["--memory", "0MiB"], &["--memory", "64MiB"]),
@@ -26,6 +26,8 @@ const BAD: [(&[&str], &[&str]); 22] = [
     (&["--fuel", "1.5"], &["--fuel", "whole number", "1000000"]),
     (&["--env", "NOEQUALS"], &["--env", "LANG=C"]),
     (&["--inherit-env", "SANDTRAP_NO_SUCH_THING"], &["--inherit-env", "SANDTRAP_NO_SUCH_THING"]),
+    (&["--inherit-env", "A=B"], &["--inherit-env A=B", "--env A=B"]),
+    (&["--scratch-files", "9"], &["--scratch <SIZE>"]),
     (&["--in", "nowhere"], &["--in", "wasm", "native"]),
     (&["--guards", "none"], &["--guards", "required", "best-effort"]),
     (&["--require-guard", "moat"], &["--require-guard", "moat", "seccomp", "memory-group"]),
@@ -94,9 +96,17 @@ fn the_policy_shows_every_default_and_runs_nothing() {
         "environment  empty",
         "directories  none",
         "network      none",
+        "input        128 MiB",
+        "output       1 GiB",
     ];
     let program = guest(Wall::Native, "hello");
-    for line in [&["run", "--show-policy"][..], &["run", "--show-policy", text_of(&program)]] {
+    let lines = [
+        &["run", "--show-policy"][..],
+        &["run", "--show-policy", text_of(&program)],
+        &["batch", "--show-policy"],
+        &["bench", "--show-policy"],
+    ];
+    for line in lines {
         let ran = finish(sandtrap(line));
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
         for default in defaults {
@@ -282,4 +292,28 @@ fn a_fault_of_our_own_is_told_with_125_and_runs_nothing() {
         assert!(ran.stderr.contains(flags[1]), "{flags:?}: {}", ran.stderr);
     }
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn help_that_nobody_can_take_is_no_success() {
+    for line in [&["--help"][..], &["--version"], &["run", "--help"]] {
+        let mut command = sandtrap(line);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("the device");
+        command.stdout(full);
+        let ran = finish(command);
+        assert_eq!(ran.code, Some(125), "{line:?}");
+        assert!(ran.stderr.contains("cannot write to stdout"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_the_other_verbs_do_not_know_is_refused_with_words() {
+    let batch = ["batch", "--resume", "-", "tasks.jsonl"];
+    let call = ["call", "./guest", "f", "--stdin-bytes", "5B"];
+    for (line, words) in [(&batch[..], "no file here"), (&call, "has no stdin; leave it out")] {
+        let ran = finish(sandtrap(line));
+        ran.assert_refused(2);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    assert_eq!(finish(sandtrap(["batch", "--show-config"])).code, Some(0));
 }

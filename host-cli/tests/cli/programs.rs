@@ -161,6 +161,9 @@ fn the_wall_can_be_said_against_the_content() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
     let ran = run(&["--in", "native"], &path);
     assert_unstarted(&ran, 126, "unstarted.not-executable", &[]);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let ran = run(&["--in", "native"], &path);
+    assert_unstarted(&ran, 126, "unstarted.not-executable", &["is a module", "wasm wall"]);
 }
 
 #[test]

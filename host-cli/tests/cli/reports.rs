@@ -224,17 +224,19 @@ fn fuel_is_reported_where_it_is_counted() {
 #[test]
 fn the_limits_are_reported_as_they_were_given() {
     let flags = "--memory 65MiB --on-memory-limit refuse --wall 66s --cpu 67s --stack 2MiB --output 3MiB --stdin-bytes 10MiB --result 4MiB \
-                 --processes 5 --threads 6 --open-files 16 --file-bytes 7MiB --scratch-files 9 --grace 3s";
+                 --processes 5 --threads 6 --open-files 16 --file-bytes 7MiB --grace 3s";
     let flags: Vec<&str> = flags.split_whitespace().collect();
     let mib = |count: u64| count << 20;
-    for (wall, scratch) in [(Wall::Native, 8), (Wall::Wasm, 0)] {
+    let usual = sandtrap::Limits::default().scratch_files;
+    for (wall, scratch, files) in [(Wall::Native, 8, 9), (Wall::Wasm, 0, usual)] {
         let limits = json!({
             "memory_bytes": mib(65), "on_memory_limit": "refuse", "wall_us": 66_000_000, "cpu_us": 67_000_000, "cpus": null, "fuel": null,
             "stack_bytes": mib(2), "output_bytes": mib(3), "stdin_bytes": mib(10), "result_bytes": mib(4),
             "processes": 5, "threads": 6, "open_files": 16, "file_bytes": mib(7),
-            "scratch_bytes": mib(scratch), "scratch_files": 9, "grace_us": 3_000_000
+            "scratch_bytes": mib(scratch), "scratch_files": files, "grace_us": 3_000_000
         });
-        let own: &[&str] = if wall == Wall::Native { &["--scratch", "8MiB"] } else { &[] };
+        let own: &[&str] = &["--scratch", "8MiB", "--scratch-files", "9"];
+        let own = if wall == Wall::Native { own } else { &[] };
         assert_eq!(report(&[&flags[..], own].concat(), &guest(wall, "hello"))["limits"], limits);
     }
 }

@@ -1,9 +1,9 @@
 //! The hooks of a run: told of its report once, and of its end where nobody waits for that any more.
 
-use crate::evidence::StopReason;
+use crate::evidence::{Evidence, StopReason};
 use crate::hooks::TaskHooks;
 use crate::order::Order;
-use crate::pool::{Source, vanished};
+use crate::pool::Source;
 use crate::report::Report;
 
 use super::Executor;
@@ -34,7 +34,8 @@ impl AtTheEnd<'_> {
 impl Drop for AtTheEnd<'_> {
     fn drop(&mut self) {
         if let Some((order, hooks)) = self.hooks.take() {
-            hooks.tell(&self.source.unrun(&order, vanished(Some(StopReason::Cancelled))));
+            let evidence = Evidence::stopped_before_it_began(StopReason::Cancelled);
+            hooks.tell(&self.source.unrun(&order, evidence));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::evidence::StopReason;
+use crate::evidence::{Evidence, StopReason};
 use crate::isolation::StopHandle;
 use crate::order::Order;
 use crate::policy::health::{CrashRecord, Ended, HealthSettings};
@@ -212,7 +212,8 @@ impl Executor {
 
     /// It was stopped while no attempt ran: that is how the task ended, and what the last attempt used and wrote is still true.
     fn stopped(&self, journey: &mut Journey<'_>) {
-        let evidence = vanished(journey.stop.reason().or(Some(StopReason::Cancelled)));
+        let reason = journey.stop.reason().unwrap_or(StopReason::Cancelled);
+        let evidence = Evidence::stopped_before_it_began(reason);
         let stopped = self.source.unrun(&journey.order, evidence);
         journey.last = Some(match journey.last.take() {
             Some(last) => Report { verdict: stopped.verdict, facts: stopped.facts, ..last },

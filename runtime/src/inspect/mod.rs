@@ -50,6 +50,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, Error> {
         wall: None,
         obstacle: None,
         needs: Vec::new(),
+        serves: false,
         module: None,
         component: None,
         executable: None,
@@ -118,6 +119,7 @@ fn native(mut found: Inspection, file: File, metadata: &Metadata) -> Inspection 
     found.executable = Some(native.facts);
     if native.is_program {
         found.wall = Some(Wall::Native.name());
+        found.serves = true;
     }
     match fault {
         Some(fault) => hindered(found, Step::Execute, &fault),
@@ -126,7 +128,7 @@ fn native(mut found: Inspection, file: File, metadata: &Metadata) -> Inspection 
 }
 
 fn script(mut found: Inspection, bytes: &[u8], metadata: &Metadata) -> Inspection {
-    found.kind = ProgramKind::Script;
+    (found.kind, found.serves) = (ProgramKind::Script, true);
     found.wall = Some(Wall::Native.name());
     let line = bytes[2..].split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = String::from_utf8_lossy(&line[..line.len().min(LONGEST_LINE)]).trim().to_owned();
@@ -166,6 +168,7 @@ fn module(mut found: Inspection, bytes: &[u8]) -> Inspection {
     found.module = looked.module;
     found.component = looked.component;
     found.needs = looked.needs;
+    found.serves = looked.serves;
     found.obstacle = looked.obstacle.map(obstacle);
     found
 }

@@ -40,7 +40,7 @@ use super::process::{Leash, NotStarted, Order, Process};
 use super::pump::{Finish, Pump, Talk, Until};
 use super::quick::{LOUD, Pace};
 use super::{refusals, stdin};
-use words::{command, large_input, rejected, told, vanished};
+use words::{command, large_input, rejected, stopped, told};
 
 const GONE: &str =
     "this guest is gone: its process has ended, or was not to go on; keep another one";
@@ -111,7 +111,7 @@ impl NativeCell {
                 return Ok(cell);
             }
             Err(NotStarted::Refused(refusal)) => return Err(refusal.into()),
-            Err(NotStarted::Stopped) => vanished(&own),
+            Err(NotStarted::Stopped) => stopped(&own),
             Err(NotStarted::NotWarm(evidence)) => *evidence,
         };
         seen.usage.wall = cell.opened.elapsed();
@@ -248,7 +248,7 @@ impl NativeCell {
                 let input = is_call.then(|| large_input(attempt).len() as u64);
                 match self.start(arguments, stdin, limits, began, leash, input) {
                     Ok((process, feed)) => (process, Before::default(), feed),
-                    Err(NotStarted::Stopped) => return Ok(vanished(&stop)),
+                    Err(NotStarted::Stopped) => return Ok(stopped(&stop)),
                     Err(NotStarted::Refused(refusal)) => return Err(refusal),
                     Err(NotStarted::NotWarm(evidence)) => return Ok(told(*evidence, attempt, ear)),
                 }

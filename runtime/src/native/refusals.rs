@@ -223,6 +223,12 @@ fn at_exec(path: &Path, error: &io::Error, limits: &Limits) -> Refusal {
         Some(libc::ENOENT | libc::ENOTDIR) => {
             (Step::Find, format!("there is no program `{program}`"))
         }
+        Some(libc::ENOEXEC) if is_module(path) => (
+            Step::Execute,
+            format!(
+                "`{program}` is a module, and no process can be one; run it behind the wasm wall"
+            ),
+        ),
         Some(libc::ENOEXEC) => (
             Step::Execute,
             format!(
@@ -245,6 +251,12 @@ fn at_exec(path: &Path, error: &io::Error, limits: &Limits) -> Refusal {
         _ => (Step::Execute, format!("`{program}` cannot be executed: {error}")),
     };
     refusal(step, error, detail)
+}
+
+fn is_module(path: &Path) -> bool {
+    let mut beginning = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut beginning));
+    read.is_ok() && beginning == *b"\0asm"
 }
 
 /// What the first line of a script asks for.

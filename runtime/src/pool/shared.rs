@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::chance::Chance;
-use crate::evidence::StopReason;
+use crate::evidence::{Evidence, StopReason};
 use crate::isolation::{StopHandle, Wake};
 use crate::limits::Limits;
 use crate::order::Order;
@@ -22,7 +22,7 @@ use super::queue::Key;
 use super::remains::Remains;
 use super::settings::{Drained, PoolSettings, PoolStatus, Rejected, WorkerState};
 use super::slots::{Place, Slot};
-use super::source::{Source, vanished};
+use super::source::Source;
 use super::state::{Out, Phase, State};
 use super::threads;
 use super::ticket::{Promise, Ticket};
@@ -224,7 +224,7 @@ impl Shared {
         state.note_cancel(key, reason);
         if let Some(waiting) = state.take_out(key) {
             let (order, promise) = waiting.into_parts();
-            let report = self.source.unrun(&order, vanished(Some(reason)));
+            let report = self.source.unrun(&order, Evidence::stopped_before_it_began(reason));
             state.answer(self, promise, report, None, &order);
             state.let_in(self);
         } else if let Some(stop) = state.stop_running(self, |running| running == key).pop() {

@@ -34,6 +34,14 @@ pub(super) fn is_marked(file: &[u8]) -> bool {
     looks_sealed(file) && file.ends_with(MARK)
 }
 
+/// What a marked file says of itself. Nobody has checked that it is true.
+pub(super) fn alleged(file: &[u8]) -> Option<Heading> {
+    let rest = &file[..file.len().checked_sub(FOOT_BYTES as usize)?];
+    let length = file[rest.len()..].first_chunk::<4>()?;
+    let heading_at = rest.len().checked_sub(u32::from_le_bytes(*length) as usize)?;
+    serde_json::from_slice(&rest[heading_at..]).ok()
+}
+
 /// Why a file is not taken.
 #[derive(Debug)]
 pub(super) enum Unsealed {

@@ -1,5 +1,6 @@
 //! What a module says about itself before it runs, as far as the engine does not tell.
 
+use sandtrap_protocol::IMPORT_MODULE;
 use serde::{Deserialize, Serialize};
 use wasmparser::{MemoryType, Parser, Payload, RefType, TableType, TypeRef};
 
@@ -8,6 +9,9 @@ use super::meter::Element;
 use super::own_stack::{Clues, OwnStack};
 
 const PAGE_LOG2: u32 = 16;
+
+/// The import by which a module gets its calls.
+const HEARING: (&str, &str) = (IMPORT_MODULE, "receive");
 
 /// Facts of one module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,9 @@ pub(super) struct Shape {
     pub(super) stack: OwnStack,
     /// By how many bytes its code was moved, if it was compiled with its stack pointer exported.
     pub(super) moved: Option<usize>,
+    /// Whether it imports what it would hear calls with values by.
+    #[serde(default)]
+    pub(super) hears_calls: bool,
 }
 
 impl Shape {
@@ -61,7 +68,9 @@ impl Shape {
         match payload {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
-                    match import?.ty {
+                    let import = import?;
+                    self.hears_calls |= (import.module, import.name) == HEARING;
+                    match import.ty {
                         TypeRef::Global(ty) => clues.take_import(ty),
                         TypeRef::Func(_) | TypeRef::FuncExact(_) => self.functions += 1,
                         TypeRef::Memory(memory) => clues.take_memory(&memory, None),

@@ -64,7 +64,9 @@ impl Source {
         };
         match bytes <= most.as_u64() {
             true => Ok(source),
-            false => Err(source.refused(&format!("is larger than {most}, the most for {what}"))),
+            false => {
+                Err(too_large(&source.name, &format!("is larger than {most}, the most for {what}")))
+            }
         }
     }
 
@@ -102,6 +104,12 @@ impl Source {
 /// A module that can't be one, and why.
 pub(super) fn refused(name: &str, fault: &str) -> LoadError {
     LoadError::at(Step::Parse, format!("`{name}` {fault}"))
+}
+
+/// A module that may be one and is not looked at: what may be read of one is a limit like the others.
+fn too_large(name: &str, fault: &str) -> LoadError {
+    let detail = format!("`{name}` {fault}; raise what compiling may take in or give out");
+    LoadError::at(Step::FitLimits, detail)
 }
 
 fn unreadable(name: &str, error: &io::Error) -> LoadError {

@@ -71,7 +71,7 @@ impl Names {
         match before {
             None => Ok(()),
             Some(before) => bail!(
-                "its `id` is that of line {before}, too (`{name}`), and --resume knows by it what was done"
+                "its `id` is that of line {before}, too (`{name}`), and --resume knows by it what was done; give it another one"
             ),
         }
     }

@@ -29,6 +29,7 @@ use sandtrap::{
 use super::{run, settings};
 use crate::args::{BatchArgs, Mistake, misuse};
 use crate::exit_code;
+use crate::render;
 use crate::signals;
 use crate::streams;
 use board::Board;
@@ -53,10 +54,16 @@ pub(crate) fn batch(args: &BatchArgs) -> anyhow::Result<u8> {
         streams::print(&settings.to_toml())?;
         return Ok(0);
     }
-    settings::check_history(&settings)?;
     let policy = args.policy.policy("batch", None)?;
+    let Some(tasks) = args.tasks.as_deref().filter(|_| !args.show_policy) else {
+        let attempts = vec![("settings", "as --show-config prints them".to_owned())];
+        let cache = args.policy.compile.cache_row();
+        streams::print(&render::policy(&policy, None, cache, attempts))?;
+        return Ok(0);
+    };
+    settings::check_history(&settings)?;
     let breaks = settings.enabled && settings.breaker.is_some();
-    let tasks = tasks::open(&args.tasks, breaks, args.resume.is_some())?;
+    let tasks = tasks::open(tasks, breaks, args.resume.is_some())?;
     let (done, file) = args.resume.as_deref().map(outlet::resume).transpose()?.unzip();
     let dumps = args.core_dumps.as_deref().map(Dumps::open).transpose()?;
     // Of a file it is known how many can be at work at most.

@@ -75,15 +75,14 @@ fn look_at_all(
             }
             text => text.map_err(Into::into),
         };
-        let task = text.and_then(|text| line::of(text, number, breaks)).and_then(|task| {
-            if let (Some(names), Some(task)) = (&mut names, &task) {
-                names.take(task, number)?;
-            }
-            Ok(task)
-        });
-        let task = task.map_err(|error| {
+        let task = text.and_then(|text| line::of(text, number, breaks)).map_err(|error| {
             Mistake(format!("{}; nothing was run", no_task(number, name, &error)))
         })?;
+        if let (Some(names), Some(task)) = (&mut names, &task) {
+            names.take(task, number).map_err(|error| {
+                Mistake(format!("line {number} of {name}: {error:#}; nothing was run"))
+            })?;
+        }
         tasks += u64::from(task.is_some());
     }
     file.seek(SeekFrom::Start(first)).with_context(failed)?;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use sandtrap_protocol::PLACED_FROM;
 
-use crate::evidence::{Ending, Evidence, Refusal, Source, Step};
+use crate::evidence::{Evidence, Refusal, Step, StopReason};
 use crate::isolation::{Attempt, Ear, StopHandle};
 use crate::task::{Capture, Entry, Stdin};
 
@@ -26,9 +26,9 @@ pub(super) fn told(mut evidence: Evidence, attempt: &Attempt<'_>, ear: &mut dyn 
     evidence
 }
 
-pub(super) fn vanished(stop: &StopHandle) -> Evidence {
-    let stopped_by_us = stop.reason();
-    Evidence { stopped_by_us, ..Evidence::of(Source::Status, Ending::Vanished) }
+pub(super) fn stopped(stop: &StopHandle) -> Evidence {
+    // Whoever ended it has said why; its time is over by itself.
+    Evidence::stopped_before_it_began(stop.reason().unwrap_or(StopReason::WallTime))
 }
 
 pub(super) fn rejected(detail: &str) -> Refusal {

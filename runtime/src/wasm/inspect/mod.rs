@@ -17,7 +17,7 @@ use crate::isolation::LoadError;
 use crate::limits::LEAST_MEMORY;
 use crate::task::Policy;
 
-use super::compiler::within_bounds;
+use super::compiler::{Heading, Kind, within_bounds};
 use super::engines::{Configuration, Engines};
 use super::entrance::{cut, list};
 use super::imports;
@@ -33,6 +33,8 @@ pub(crate) struct Looked {
     pub(crate) module: Option<ModuleFacts>,
     pub(crate) component: Option<ComponentFacts>,
     pub(crate) needs: Vec<Need>,
+    /// Whether it takes calls with values.
+    pub(crate) serves: bool,
     /// Whether the file ends before what it is does.
     pub(crate) is_cut_off: bool,
     /// Why it would not be loaded.
@@ -47,6 +49,7 @@ pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
             module: None,
             component: None,
             needs: Vec::new(),
+            serves: seal::alleged(bytes).is_some_and(|heading| hears_calls(&heading)),
             is_cut_off: false,
             obstacle: None,
         };
@@ -64,6 +67,7 @@ pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
             module: (!is_component).then_some(module),
             component: is_component.then(ComponentFacts::default),
             needs: Vec::new(),
+            serves: false,
             is_cut_off: false,
             obstacle: Some(source::refused(name, &fault)),
         };
@@ -76,12 +80,19 @@ pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
         let (imports, exports) = (names(&facts.imports), names(&facts.exports));
         let obstacle = super::component::obstacle(name, binary, &imports, &exports).err();
         let is_cut_off = is_cut_off(binary);
-        return Looked { module: None, component: Some(facts), needs, is_cut_off, obstacle };
+        let component = Some(facts);
+        return Looked { module: None, component, needs, serves: true, is_cut_off, obstacle };
     }
     if !binary.starts_with(source::MAGIC) {
         let obstacle = read.err().map(|fault| source::refused(name, &fault));
-        let needs = Vec::new();
-        return Looked { module: None, component: None, needs, is_cut_off: false, obstacle };
+        return Looked {
+            module: None,
+            component: None,
+            needs: Vec::new(),
+            serves: false,
+            is_cut_off: false,
+            obstacle,
+        };
     }
     let mut facts = module_facts(binary);
     facts.is_text = is_text;
@@ -91,7 +102,16 @@ pub(crate) fn look(name: &str, bytes: &[u8]) -> Looked {
     });
     let needs = needs::of(imports);
     let is_cut_off = is_cut_off(binary);
-    Looked { module: Some(facts), component: None, needs, is_cut_off, obstacle }
+    let serves = Shape::of(binary).is_ok_and(|shape| shape.hears_calls);
+    Looked { module: Some(facts), component: None, needs, serves, is_cut_off, obstacle }
+}
+
+fn hears_calls(heading: &Heading) -> bool {
+    match heading.outcome.as_ref().map(|facts| &facts.kind) {
+        Ok(Kind::Module(shape)) => shape.hears_calls,
+        Ok(Kind::Component(_)) => true,
+        Err(_) => false,
+    }
 }
 
 fn module_facts(binary: &[u8]) -> ModuleFacts {
