@@ -3,9 +3,9 @@
 //!
 //! To wake somebody on a processor that has nothing to do may take ten times as long as to change over to him on one's own. Two
 //! that are awake, on a processor each, need to wake nobody; but that is worth its price only if many calls follow one another.
-//! So a guest that took long to wake is put beside its caller when it is found asleep the next time. After some calls in a row
-//! it is put elsewhere, and stays there as long as a call takes less than beside him: that is measured, for who else wants to
-//! run there is not known. The next row begins as the last one ended.
+//! So a guest is put beside its caller when it is found asleep, once it or another one of its program took long to wake. After
+//! some calls in a row it is put elsewhere, and stays there as long as a call takes less than beside him: that is measured, for
+//! who else wants to run there is not known. The next row begins as the last one ended.
 //!
 //! ```text
 //!             found asleep, and is slow to wake               so many calls in a row
@@ -25,6 +25,7 @@ mod course;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -64,6 +65,8 @@ pub(super) struct Beside {
     guest: Option<Guest>,
     course: RefCell<Course>,
     now: Cell<Now>,
+    /// Whether one of its program was slow to wake: the next one need not find that out by a slow call of its own.
+    slow: Arc<AtomicBool>,
 }
 
 /// The call at hand.
@@ -85,8 +88,14 @@ struct Guest {
 }
 
 impl Beside {
-    /// The first process of a family, which may be moved or not. `may_part`: whether both may watch at once.
-    pub(super) fn of(pid: i32, family: &Arc<Family>, may_move: bool, may_part: bool) -> Self {
+    /// The first process of a family, which may be moved or not. `may_part`: whether both may watch at once. `slow`: what is known of
+    /// others of its program.
+    pub(super) fn of(
+        pid: i32,
+        family: &Arc<Family>,
+        (may_move, may_part): (bool, bool),
+        slow: &Arc<AtomicBool>,
+    ) -> Self {
         // Where there is one processor, there is nothing to choose.
         let all = sched_getaffinity(Pid::from_raw(pid)).ok().filter(|all| {
             let mut set = (0..CpuSet::count()).filter(|at| all.is_set(*at).unwrap_or(false));
@@ -95,8 +104,10 @@ impl Beside {
         let may_part = may_part && all.is_some();
         let guest =
             all.filter(|_| may_move).map(|all| Guest { pid, family: Arc::clone(family), all });
-        let course = RefCell::new(Course::new(guest.is_some(), may_part));
-        Self { guest, course, now: Cell::default() }
+        let mut course = Course::new(guest.is_some(), may_part);
+        course.is_slow = slow.load(Ordering::Relaxed);
+        let course = RefCell::new(course);
+        Self { guest, course, now: Cell::default(), slow: Arc::clone(slow) }
     }
 
     /// Somebody is about to call it.
@@ -148,7 +159,11 @@ impl Beside {
             // Whoever runs there does not make room soon.
             Manner::Parting if took > PARTING => self.is_over(&mut course, took),
             Manner::Parting => {}
-            _ => course.is_slow |= took > SLOW,
+            _ if took > SLOW && !course.is_slow => {
+                course.is_slow = true;
+                self.slow.store(true, Ordering::Relaxed);
+            }
+            _ => {}
         }
     }
 
@@ -196,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_caller_is_held_for_some_calls_after_he_was_woken_elsewhere() {
-        let beside = Beside::of(0, &Arc::default(), false, false);
+        let beside = Beside::of(0, &Arc::default(), (false, false), &Arc::default());
         let mut course = Course::new(false, false);
         (course.is_slow, course.seat) = (true, Seat::Beside(7));
         *beside.course.borrow_mut() = course;
@@ -209,5 +224,17 @@ mod tests {
             assert_eq!(beside.before_call(found), Manner::Staying);
         }
         assert_eq!(beside.before_call(found), Manner::Sleeping);
+    }
+
+    #[test]
+    fn what_was_found_out_with_one_guest_is_known_of_the_next_one_of_its_program() {
+        let slow = Arc::default();
+        let first = Beside::of(0, &Arc::default(), (false, false), &slow);
+        assert!(!first.course.borrow().is_slow);
+        let long_ago = Instant::now().checked_sub(2 * SLOW);
+        first.now.set(Now { woken: long_ago, ..Now::default() });
+        first.after_call();
+        let next = Beside::of(0, &Arc::default(), (false, false), &slow);
+        assert!(first.course.borrow().is_slow && next.course.borrow().is_slow);
     }
 }

@@ -254,7 +254,7 @@ mod tests {
     use super::*;
 
     fn lane() -> OurLane {
-        let beside = Beside::of(0, &Arc::default(), false, true);
+        let beside = Beside::of(0, &Arc::default(), (false, true), &Arc::default());
         Offer::new().unwrap().taken(beside, true, 0).unwrap()
     }
 
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(waits(&ours, Manner::Sleeping), Duration::ZERO);
         assert_eq!(waits(&ours, Manner::Staying), Duration::ZERO);
         assert_eq!(waits(&ours, Manner::Parting), PARTING);
-        let beside = Beside::of(0, &Arc::default(), false, false);
+        let beside = Beside::of(0, &Arc::default(), (false, false), &Arc::default());
         let slow = Offer::new().unwrap().taken(beside, false, 0).unwrap();
         assert_eq!(waits(&slow, Manner::Watching), Duration::ZERO);
     }

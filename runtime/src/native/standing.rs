@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::evidence::{Guard, Refusal, Step};
 use crate::permissions::{Network, Permissions};
@@ -51,6 +52,8 @@ pub(super) struct Standing {
     pub(super) own_pids: bool,
     /// Whether a task may be held where its caller is: its tracer hears of whatever could tell it so, and it reads it nowhere.
     pub(super) may_hold: bool,
+    /// Whether one that is kept was slow to wake where the kernel had put it.
+    pub(super) is_slow_to_wake: Arc<AtomicBool>,
     pub(super) guards: Vec<Guard>,
     /// By what a guest is understood that says where it panicked.
     pub(super) told: Option<Arc<Told>>,
@@ -180,6 +183,7 @@ impl Trial<'_> {
             last_filter: last_filter.unwrap_or_default(),
             own_pids,
             may_hold: own_pids && !image.permissions.proc,
+            is_slow_to_wake: Arc::default(),
             guards,
             told: image.told.clone(),
             program: opened,

@@ -9,7 +9,7 @@
 //!      +----------------------------------------------------------> away: not called, but lent from
 //! ```
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::isolation::Cell;
@@ -125,13 +125,32 @@ impl State {
         }
     }
 
-    /// A guest has ended, here or among the spares: each worker looks after its own, now or when it has no task, and nobody
-    /// is called or lent a cell before.
+    /// Each worker looks after its guest, now or when it has no task, and nobody is called or lent a cell before.
     pub(super) fn look_after_guests(&mut self, shared: &Shared) {
-        (self.idle, self.away) = (Vec::new(), Vec::new());
-        for (slot, bell) in self.slots.iter_mut().zip(&shared.bells) {
-            slot.is_called = true;
-            bell.notify_all();
+        (0..self.slots.len()).for_each(|slot| self.look_after(shared, slot));
+    }
+
+    /// A guest has ended, here or among the spares. Whoever has one that stands there well has nothing to look after; of one
+    /// that somebody has at the moment it is found out when he gives it back.
+    pub(super) fn look_after_the_ended(&mut self, shared: &Shared) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].cell.as_ref().is_none_or(|cell| !cell.is_usable()) {
+                self.look_after(shared, slot);
+            }
+        }
+        if self.spares.has_ended() {
+            // Whoever rests takes them out.
+            shared.bells.iter().for_each(Condvar::notify_all);
+        }
+    }
+
+    fn look_after(&mut self, shared: &Shared, slot: usize) {
+        self.idle.retain(|idle| *idle != slot);
+        self.away.retain(|away| *away != slot);
+        self.slots[slot].is_called = true;
+        // Where a caller has its guest, the worker has nothing to look at before that comes back.
+        if !self.slots[slot].is_lent {
+            shared.bells[slot].notify_all();
         }
     }
 
@@ -174,6 +193,10 @@ impl State {
         let are_spares_due = self.spare_due(shared, now).is_some_and(|at| at <= soon);
         let slot = &mut self.slots[place.slot];
         (slot.is_lent, slot.back) = (false, Some(now));
+        // It may have been the guest before this one that has ended.
+        if slot.is_called && slot.cell.as_ref().is_some_and(|cell| slot.is_well(&**cell)) {
+            slot.is_called = false;
+        }
         let has_chores =
             (are_spares_due || !slot.spent.is_empty()) && slot.wakes_at.is_none_or(|at| at > soon);
         let rest = self.slots[place.slot].rest;

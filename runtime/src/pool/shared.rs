@@ -213,7 +213,7 @@ impl Shared {
         let shared = Arc::downgrade(self);
         Arc::new(move || {
             if let Some(shared) = shared.upgrade() {
-                shared.lock().look_after_guests(&shared);
+                shared.lock().look_after_the_ended(&shared);
             }
         })
     }
@@ -325,8 +325,8 @@ impl Shared {
                 self.start_worker(&mut state, slot);
             }
         }
-        self.rest.notify_all();
-        state.look_after_guests(self);
+        // Those without a guest may begin again, and those with one may have spares made.
+        self.bells.iter().chain([&self.rest]).for_each(Condvar::notify_all);
         self.release(state);
     }
 

@@ -147,6 +147,11 @@ impl Slot {
         with.or_else(|| reuse.used_up(tasks_run, self.age.since_ready(age), resident_bytes))
     }
 
+    /// Whether there is nothing about this guest for its worker to look after.
+    pub(super) fn is_well(&self, cell: &dyn Cell) -> bool {
+        cell.is_usable() && self.used_up(cell.vitals()).is_none()
+    }
+
     pub(crate) fn state(&self) -> WorkerState {
         self.state
     }

@@ -102,6 +102,11 @@ impl Spares {
         spent
     }
 
+    /// Whether one has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.cells.iter().any(|ready| !ready.cell.is_usable())
+    }
+
     fn take_old(&mut self, now: Instant) -> Vec<Box<dyn Cell>> {
         let is_old = |ready: &mut Ready| ready.old_at.is_some_and(|at| at <= now);
         self.cells.extract_if(.., is_old).map(|ready| ready.cell).collect()

@@ -37,14 +37,17 @@ struct Stage {
     pool: OnceLock<Weak<Shared>>,
     /// Of which task `unread` is asked to cancel.
     unread: AtomicUsize,
+    /// How many guests were opened, and which of them has ended by itself.
+    opened: AtomicUsize,
+    ended: AtomicUsize,
 }
 
 impl Image for Plays {
     fn open(&self) -> Result<Box<dyn Cell>, OpenError> {
-        Ok(Box::new(Player { plays: self.clone(), kept: false, tasks: 0, is_gone: false }))
+        Ok(self.player(false))
     }
     fn keep(&self) -> Result<Box<dyn Cell>, OpenError> {
-        Ok(Box::new(Player { plays: self.clone(), kept: true, tasks: 0, is_gone: false }))
+        Ok(self.player(true))
     }
     fn keeps_time(&self) -> bool {
         true
@@ -56,6 +59,8 @@ impl Image for Plays {
 
 struct Player {
     plays: Plays,
+    /// Counted from 1 on.
+    number: usize,
     kept: bool,
     tasks: u64,
     is_gone: bool,
@@ -92,7 +97,8 @@ impl Cell for Player {
         Evidence { stopped_by_us: stop.reason(), ..Evidence::of(Seen::Status, Ending::Exited(0)) }
     }
     fn is_usable(&self) -> bool {
-        !self.is_gone && (self.kept || self.tasks == 0)
+        let has_ended = self.plays.0.ended.load(Ordering::SeqCst) == self.number;
+        !self.is_gone && !has_ended && (self.kept || self.tasks == 0)
     }
     fn vitals(&self) -> Vitals {
         Vitals { tasks_run: self.tasks, ..Vitals::default() }
@@ -100,6 +106,11 @@ impl Cell for Player {
 }
 
 impl Plays {
+    fn player(&self, kept: bool) -> Box<Player> {
+        let number = self.0.opened.fetch_add(1, Ordering::SeqCst) + 1;
+        Box::new(Player { plays: self.clone(), number, kept, tasks: 0, is_gone: false })
+    }
+
     fn source(&self) -> Source {
         let (image, program) = (Arc::new(self.clone()), Arc::new(Program::file("plays")));
         Source { image, program, wall: Wall::Native, listener: None, shortcut: None }
@@ -289,4 +300,22 @@ fn without_a_supervisor_a_task_is_told_in_the_queue_that_its_deadline_has_passed
         assert_eq!(label(&next.join().unwrap()), "completed");
     });
     assert_eq!(label(&busy.wait()), "completed");
+}
+
+#[test]
+fn the_end_of_one_guest_calls_nobody_whose_own_is_well() {
+    let wall = Plays::default();
+    let keep = Some(Reuse::default());
+    let pool = wall.pool(PoolSettings { keep, ..PoolSettings::with_workers(2) });
+    let both_rest = || pool.shared.lock().idle.len() == 2;
+    wait_until(both_rest);
+    wall.0.ended.store(1, Ordering::SeqCst);
+    let mut state = pool.shared.lock();
+    state.look_after_the_ended(&pool.shared);
+    assert_eq!(state.idle.len(), 1, "the other one can be lent");
+    assert_eq!(state.slots.iter().filter(|slot| slot.is_called).count(), 1);
+    pool.shared.release(state);
+    // And the one that was called has a new guest soon.
+    wait_until(both_rest);
+    assert_eq!(wall.0.opened.load(Ordering::SeqCst), 3);
 }

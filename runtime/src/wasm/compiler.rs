@@ -32,7 +32,7 @@ use super::shape::Shape;
 use super::source;
 
 /// Changes with everything that is kept about compiled code, so that no version reads what another one wrote.
-const FORMAT: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"), ", format 4");
+const FORMAT: &str = concat!("sandtrap ", env!("CARGO_PKG_VERSION"), ", format 5");
 
 /// How much of the engine's words a message shows: names of the module stand in them.
 const LONGEST_MESSAGE: usize = 400;

@@ -26,7 +26,8 @@ impl Process {
         // Its share of the processors is for work.
         let may_watch = self.limits.cpus.is_none();
         let may_move = self.standing.may_hold;
-        let beside = Beside::of(self.launched.pid, &self.family, may_move, may_watch);
+        let slow = &self.standing.is_slow_to_wake;
+        let beside = Beside::of(self.launched.pid, &self.family, (may_move, may_watch), slow);
         let Ok(lane) = offer.taken(beside, may_watch, self.sent.get()) else { return };
         let most = u64::from(self.limits.open_files);
         let files = Rlimit { resource: libc::RLIMIT_NOFILE.into(), soft: most, hard: most };
