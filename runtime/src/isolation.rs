@@ -110,7 +110,8 @@ pub trait Cell: Send + Any {
     fn vitals(&self) -> Vitals;
 
     /// Has somebody called when its guest ends, from any thread, be it while nobody runs it. Where no guest can end by
-    /// itself, nobody is called.
+    /// itself, nobody is called. Whoever is called may ask each cell how it is, so it is to be done while nothing is held that
+    /// they need for that.
     fn when_ended(&self, call: Wake) {
         let _ = call;
     }

@@ -1,9 +1,9 @@
 //! The hooks of a run: told of its report once, and of its end where nobody waits for that any more.
 
-use crate::evidence::{Evidence, StopReason};
+use crate::evidence::StopReason;
 use crate::hooks::TaskHooks;
 use crate::order::Order;
-use crate::pool::Source;
+use crate::pool::{Source, vanished};
 use crate::report::Report;
 
 use super::Executor;
@@ -34,8 +34,8 @@ impl AtTheEnd<'_> {
 impl Drop for AtTheEnd<'_> {
     fn drop(&mut self) {
         if let Some((order, hooks)) = self.hooks.take() {
-            let evidence = Evidence::stopped_before_it_began(StopReason::Cancelled);
-            hooks.tell(&self.source.unrun(&order, evidence));
+            // It may have been under way.
+            hooks.tell(&self.source.unrun(&order, vanished(Some(StopReason::Cancelled))));
         }
     }
 }

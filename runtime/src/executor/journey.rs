@@ -213,7 +213,10 @@ impl Executor {
     /// It was stopped while no attempt ran: that is how the task ended, and what the last attempt used and wrote is still true.
     fn stopped(&self, journey: &mut Journey<'_>) {
         let reason = journey.stop.reason().unwrap_or(StopReason::Cancelled);
-        let evidence = Evidence::stopped_before_it_began(reason);
+        let evidence = match journey.last {
+            None => Evidence::stopped_before_it_began(reason),
+            Some(_) => vanished(Some(reason)),
+        };
         let stopped = self.source.unrun(&journey.order, evidence);
         journey.last = Some(match journey.last.take() {
             Some(last) => Report { verdict: stopped.verdict, facts: stopped.facts, ..last },

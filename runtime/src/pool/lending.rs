@@ -89,7 +89,10 @@ impl Shared {
         let now = Instant::now();
         if is_wanted && let Some(spare) = state.spare_for(place, now) {
             state.is_ready(self, place, spare.age);
-            state.slots[place.slot].cell = Some(spare.cell);
+            let slot = &mut state.slots[place.slot];
+            // If it has ended by now, whoever was called for that has found it nowhere.
+            slot.is_called |= !spare.cell.is_usable();
+            (slot.cell, slot.old_at) = (Some(spare.cell), spare.old_at);
         }
         state.is_back(self, place, now);
     }

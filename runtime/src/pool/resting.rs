@@ -28,7 +28,6 @@ impl Shared {
         self: &'a Arc<Self>,
         mut state: MutexGuard<'a, State>,
         place: Place,
-        old_at: Option<Instant>,
         remains: &mut Remains,
     ) {
         let began = Instant::now();
@@ -56,6 +55,8 @@ impl Shared {
                 drop(empty);
             } else {
                 let room_at = state.queue.has_empty().then_some(give_back_at);
+                // A caller may have put another guest here.
+                let old_at = state.slots[place.slot].old_at;
                 let until =
                     [old_at, spare_at, clear_at, state.spares.old_at()].into_iter().flatten().min();
                 if until.is_some_and(|at| at <= now) {

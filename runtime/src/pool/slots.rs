@@ -70,6 +70,8 @@ pub(crate) struct Slot {
     pub(super) is_called: bool,
     /// How its guest gets old, if it is kept.
     pub(super) age: Aging,
+    /// When the guest that stands here is too old.
+    pub(super) old_at: Option<Instant>,
     /// Whose death its guest is not to outlive, once it has no task.
     pub(super) goes_with: Option<u64>,
 }
@@ -134,6 +136,7 @@ impl Slot {
             back: None,
             is_called: false,
             age: Aging::default(),
+            old_at: None,
             goes_with: None,
         }
     }

@@ -44,7 +44,7 @@ pub(super) struct Spares {
 pub(super) struct Ready {
     pub(super) cell: Box<dyn Cell>,
     pub(super) age: Aging,
-    old_at: Option<Instant>,
+    pub(super) old_at: Option<Instant>,
 }
 
 impl Spares {

@@ -19,6 +19,7 @@ use crate::quantity::ByteSize;
 use crate::rejection::Rejection;
 use crate::reuse::Reuse;
 use crate::task::{Entry, Program, Task, Wall};
+use crate::telemetry::{Happening, Telemetry};
 
 use super::shared::Shared;
 use super::threads::lack;
@@ -75,6 +76,7 @@ impl Cell for Player {
         let Entry::Command { args, .. } = attempt.entry else { panic!("it has commands only") };
         match args[0].to_str() {
             Some("gate") => wait_until(|| stage.is_open.load(Ordering::SeqCst)),
+            Some("leaves") => self.is_gone = true,
             Some("first waits") if number == 2 => wait_until(|| stop.reason().is_some()),
             Some("first fails") if number == 1 => {
                 return Evidence::of(Seen::Status, Ending::Exited(1));
@@ -318,4 +320,57 @@ fn the_end_of_one_guest_calls_nobody_whose_own_is_well() {
     // And the one that was called has a new guest soon.
     wait_until(both_rest);
     assert_eq!(wall.0.opened.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_spare_that_takes_a_callers_place_is_looked_after_as_what_it_is() {
+    for has_ended in [false, true] {
+        let wall = Plays::default();
+        let keep = Some(Reuse::default());
+        let settings = PoolSettings { spares: 1, ..PoolSettings::with_workers(1) };
+        let pool = wall.pool(PoolSettings { keep, ..settings });
+        wait_until(|| pool.status().spares == 1 && !pool.shared.lock().idle.is_empty());
+        let old_at = pool.shared.lock().spares.old_at();
+        let spare = wall.0.opened.load(Ordering::SeqCst);
+        // Who was called for that had nothing to look after, or was not there.
+        wall.0.ended.store(if has_ended { spare } else { 0 }, Ordering::SeqCst);
+        assert_eq!(label(&pool.run(task("leaves"))), "completed");
+        if !has_ended {
+            assert_eq!(pool.shared.lock().slots[0].old_at, old_at, "not that of the one before");
+        }
+        wait_until(|| {
+            let state = pool.shared.lock();
+            let cell = state.slots[0].cell.as_ref();
+            !state.idle.is_empty() && cell.is_some_and(|cell| cell.is_usable())
+        });
+    }
+}
+
+#[test]
+fn a_task_never_started_only_if_none_of_its_attempts_did() {
+    let (wall, stop) = (Plays::default(), StopHandle::new());
+    let first = Duration::from_secs(3_600);
+    let retry = RetrySettings { first, jitter: Jitter::None, ..RetrySettings::default() };
+    let on = retry.on.and(Labels::of(&[Label::FailedExit]));
+    let retry = Some(RetrySettings { on, most: first, ..retry });
+    let is_to_wait = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&is_to_wait);
+    let telemetry = Telemetry::to(move |happening| {
+        let is_so = matches!(happening, Happening::RetryAttempt { .. });
+        told.fetch_or(is_so, Ordering::SeqCst);
+    });
+    let pool = PoolSettings { telemetry, ..PoolSettings::with_workers(1) };
+    let settings = ExecutorSettings { pool, retry, deadline: None, ..ExecutorSettings::default() };
+    let executor = wall.executor(settings);
+    thread::scope(|scope| {
+        let waits = scope.spawn(|| executor.run_with(task("first fails").idempotent(), &stop));
+        wait_until(|| is_to_wait.load(Ordering::SeqCst));
+        stop.stop(StopReason::Cancelled);
+        let report = waits.join().unwrap();
+        assert_eq!((label(&report), report.attempts), ("stopped.cancelled", 1));
+        assert!(matches!(report.facts.ending, Ending::Vanished));
+    });
+    let report = executor.run_with(task("ok"), &stop);
+    assert_eq!(label(&report), "stopped.cancelled");
+    assert!(matches!(report.facts.ending, Ending::NeverStarted(_)));
 }

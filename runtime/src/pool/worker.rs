@@ -237,10 +237,10 @@ impl Shared {
             // With a task for it, it would have begun anew and said why it ended.
             Turn::Bury(cell)
         } else {
-            state.slots[place.slot].cell = Some(cell);
-            let left = state.slots[place.slot].age.left(vitals.age);
-            let old_at = left.and_then(|left| now.checked_add(left));
-            self.rest(state, place, old_at, remains);
+            let slot = &mut state.slots[place.slot];
+            slot.old_at = slot.age.left(vitals.age).and_then(|left| now.checked_add(left));
+            slot.cell = Some(cell);
+            self.rest(state, place, remains);
             return Turn::Again;
         };
         self.release(state);

@@ -8,7 +8,7 @@ use super::code::Code;
 use super::compiler::{Facts, Heading};
 
 /// A heading is some hundred bytes, or an error message of the engine.
-const MOST_HEADING: usize = 256 * 1024;
+pub(super) const MOST_HEADING: usize = 256 * 1024;
 
 /// Where the code goes.
 enum Vessel<'a> {

@@ -12,7 +12,7 @@
 use std::io::{self, Read, SeekFrom, Write};
 
 use super::compiler::Heading;
-use super::intake::Intake;
+use super::intake::{Intake, MOST_HEADING};
 use super::source::Rereadable;
 
 /// What a sealed file ends with.
@@ -38,7 +38,8 @@ pub(super) fn is_marked(file: &[u8]) -> bool {
 pub(super) fn alleged(file: &[u8]) -> Option<Heading> {
     let rest = &file[..file.len().checked_sub(FOOT_BYTES as usize)?];
     let length = file[rest.len()..].first_chunk::<4>()?;
-    let heading_at = rest.len().checked_sub(u32::from_le_bytes(*length) as usize)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    let heading_at = rest.len().checked_sub(length).filter(|_| length <= MOST_HEADING)?;
     serde_json::from_slice(&rest[heading_at..]).ok()
 }
 

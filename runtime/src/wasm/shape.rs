@@ -45,6 +45,7 @@ pub(super) struct Shape {
     /// By how many bytes its code was moved, if it was compiled with its stack pointer exported.
     pub(super) moved: Option<usize>,
     /// Whether it imports what it would hear calls with values by.
+    #[serde(default)]
     pub(super) hears_calls: bool,
 }
 
