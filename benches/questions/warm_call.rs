@@ -1,7 +1,7 @@
 //! What does a call of 64 bytes cost in a process that is kept, beside two processes that play ping-pong over pipes, and
 //! beside two threads that throw as much to each other in memory, and spin? In a process that stands ready for one call? After a crash?
 //!
-//! A hot call finds its guest watching, on another processor. In a parked one both ends sleep, for they have one processor
+//! A hot call finds its guest watching, on another processor. In a parked one both ends have one processor
 //! for the two of them: so has the ping-pong over pipes. What a caller gets is a value; a task with its report is told beside.
 
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +17,7 @@ use sandtrap::{
 };
 use sandtrap_benches::notebook::{Sense, not_measured};
 use sandtrap_benches::{
-    Case, Figures, in_turns, is_quick, tell, tell_beside, tell_ratio, tell_value,
+    Case, Figures, in_turns, is_quick, tell, tell_beside, tell_medians, tell_ratio, tell_value,
 };
 use sandtrap_tests::guests;
 
@@ -259,7 +259,7 @@ fn spare(loaded: &Loaded, warm: &Figures) {
             ready = READY;
         }
         ready -= 1;
-        time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
+        time(|| runs_well(&pool))
     });
     let fresh = sampled("warm_call/spare", "fresh", || {
         time(|| assert!(loaded.run(&echo()).verdict.is_completed()))
@@ -288,35 +288,41 @@ fn between_processors() -> Option<Figures> {
     Some(figures)
 }
 
-/// One worker; its guest dies, and another one answers. That one has been waiting for a while, and so has the one of a pool in
-/// which nobody died, beside which it is held: both sleep. Beside one that has just been called it is told, too.
+/// One worker; its guest dies, and another one answers, which has been waiting for a while. Beside it are held, in turns, calls of
+/// that one itself after it has waited as long once more: both sleep. Beside one that has just been called it is told, too.
 fn after_a_crash(loaded: &Loaded) {
     let pool = loaded.pool(settings(false, 2));
-    let fresh = next_of("fresh", &pool);
+    let fresh = sampled("crash_to_next/spare", "fresh", || next_of(&pool));
     let pool = loaded.pool(settings(true, 2));
-    let kept = next_of("kept", &pool);
-    let [warm] = in_turns(
-        "crash_to_next/spare",
-        [Case::new("warm", || assert!(pool.run(Order::new(echo())).verdict.is_completed()))],
-    );
-    let rested = sampled("crash_to_next/spare", "rested", || {
+    let (mut kept, mut rested) = (Vec::new(), Vec::new());
+    for _ in 0..samples() {
+        kept.push(next_of(&pool));
         wait_for(&pool, 2);
-        time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
+        rested.push(time(|| runs_well(&pool)));
+    }
+    let [kept, rested] = [("kept", kept), ("rested", rested)].map(|(name, samples)| {
+        let figures = Figures::of(name, samples);
+        tell("crash_to_next/spare", &figures);
+        figures
     });
+    let [warm] = in_turns("crash_to_next/spare", [Case::new("warm", || runs_well(&pool))]);
     let micros = fresh.median * 1e6;
     tell_value("crash_to_next/spare", "us at the median", micros, Sense::AtMost, NEXT);
-    tell_ratio("crash_to_next/spare/hot", &kept, &rested, 1.5);
+    tell_medians("crash_to_next/spare/hot", &kept, &rested, 1.5);
     tell_beside("crash_to_next/spare/hot/called-just-before", &kept, &warm);
 }
 
-fn next_of(name: &'static str, pool: &Pool) -> Figures {
+/// What the next call takes after a crash.
+fn next_of(pool: &Pool) -> f64 {
     let aborts = Task::invoke("aborts", &()).expect("nothing is written");
-    sampled("crash_to_next/spare", name, || {
-        wait_for(pool, 2);
-        pool.reset();
-        assert!(!pool.run(Order::new(aborts.clone())).verdict.is_completed());
-        time(|| assert!(pool.run(Order::new(echo())).verdict.is_completed()))
-    })
+    wait_for(pool, 2);
+    pool.reset();
+    assert!(!pool.run(Order::new(aborts)).verdict.is_completed());
+    time(|| runs_well(pool))
+}
+
+fn runs_well(pool: &Pool) {
+    assert!(pool.run(Order::new(echo())).verdict.is_completed());
 }
 
 fn wait_for(pool: &Pool, spares: usize) {
@@ -335,10 +341,13 @@ fn time(act: impl FnOnce()) -> f64 {
 
 /// Of what has to be prepared each time.
 fn sampled(question: &str, name: &'static str, mut sample: impl FnMut() -> f64) -> Figures {
-    let count = if is_quick() { 50 } else { 200 };
-    let figures = Figures::of(name, (0..count).map(|_| sample()).collect());
+    let figures = Figures::of(name, (0..samples()).map(|_| sample()).collect());
     tell(question, &figures);
     figures
+}
+
+fn samples() -> usize {
+    if is_quick() { 50 } else { 200 }
 }
 
 /// This program once more, which sends back what it gets.

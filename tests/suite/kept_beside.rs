@@ -1,6 +1,7 @@
 //! Where a process runs that is kept, and what it says while nobody calls it.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::Pid;
@@ -88,4 +89,35 @@ fn what_is_said_between_two_calls_belongs_to_one_or_ends_the_guest() {
             other => panic!("{other}: {}", next.verdict),
         }
     }
+}
+
+/// How often this thread and a process have gone to sleep.
+fn sleeps(pid: u32) -> Vec<String> {
+    let of = |who: &str| {
+        let status = fs::read_to_string(format!("/proc/{who}/status")).unwrap();
+        status.lines().find(|line| line.starts_with("voluntary_ctxt")).unwrap().to_owned()
+    };
+    vec![of("thread-self"), of(&pid.to_string())]
+}
+
+#[test]
+fn where_caller_and_guest_have_one_processor_none_of_them_sleeps_in_a_row_of_calls() {
+    let this = Pid::from_raw(0);
+    let all = sched_getaffinity(this).unwrap();
+    let mut one = CpuSet::new();
+    one.set(sched_getcpu().unwrap()).unwrap();
+    sched_setaffinity(this, &one).unwrap();
+    let found = warm_with_a_lane();
+    let end = Instant::now() + Duration::from_secs(60);
+    let is_awake = found.is_none_or(|(mut kept, pid)| {
+        // Whoever else wants to run there may have it left off for a while.
+        let mut rows = std::iter::repeat_with(|| {
+            let before = sleeps(pid);
+            (0..20).for_each(|_| _ = kept.call::<_, u64>("next", &()).unwrap());
+            sleeps(pid) == before
+        });
+        rows.find(|is_awake| *is_awake || Instant::now() > end).unwrap()
+    });
+    sched_setaffinity(this, &all).unwrap();
+    assert!(is_awake);
 }

@@ -90,7 +90,9 @@ pub struct Way {
     bell: AtomicU32,
     /// 0 as long as the host does not use the lane; else by one more than how many microseconds its guest may watch it.
     patience: AtomicU32,
-    _state: [AtomicU32; LINE_BYTES / 4 - 6],
+    /// Whether the host gives way to its guest while it waits, as the two of them have one processor.
+    gives_way: AtomicU32,
+    _state: [AtomicU32; LINE_BYTES / 4 - 7],
     /// How many messages it has taken.
     taken: AtomicU32,
     _rest: [AtomicU32; LINE_BYTES / 4 - 1],
@@ -129,7 +131,8 @@ impl Way {
             elsewhere: AtomicU64::new(0),
             bell: AtomicU32::new(0),
             patience: AtomicU32::new(0),
-            _state: [const { AtomicU32::new(0) }; LINE_BYTES / 4 - 6],
+            gives_way: AtomicU32::new(0),
+            _state: [const { AtomicU32::new(0) }; LINE_BYTES / 4 - 7],
             taken: AtomicU32::new(0),
             _rest: [const { AtomicU32::new(0) }; LINE_BYTES / 4 - 1],
         }
@@ -143,6 +146,16 @@ impl Way {
     /// For how many microseconds the guest may watch. `None` as long as the host does not use it.
     pub fn patience(&self) -> Option<u32> {
         self.patience.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// Whether the host gives way to its guest while it waits: it stays awake then, and its guest may do the same for the next call.
+    pub fn set_giving_way(&self, gives_way: bool) {
+        say(&self.gives_way, gives_way.into());
+    }
+
+    /// Whether it does.
+    pub fn is_giving_way(&self) -> bool {
+        self.gives_way.load(Ordering::Relaxed) == 1
     }
 
     /// Says of the end whose way this is that it will look for the next message.

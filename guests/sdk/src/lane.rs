@@ -40,6 +40,10 @@ fn count(tally: Tally) {
     TALLY.store(tally.bits(), Ordering::Relaxed);
 }
 
+/// So often this end gives way to a host that does so, too, before it sleeps. Once is enough as long as both do; whoever has slept
+/// comes first for a while, and has to give way several times until it is the other's turn.
+const WAYS: u32 = 8;
+
 /// Takes the lane that the host offers, if it does. Before there is a second thread.
 pub(crate) fn open() {
     LANE.get_or_init(|| {
@@ -132,6 +136,7 @@ fn wait(
     let (own, host) = (&lane.to_host, &lane.to_guest);
     // On one processor the host can't call while this one watches.
     let watches = !patience.is_zero() && !host.is_on(processor()) && hope.watches();
+    let mut ways = WAYS;
     let (began, mut is_first, mut has_time) = (OnceCell::new(), true, true);
     let known = HEARD.load(Ordering::SeqCst);
     let came = tally.wait(
@@ -140,6 +145,11 @@ fn wait(
         |bytes| bytes > known,
         near,
         || {
+            if ways > 0 && host.is_giving_way() {
+                ways -= 1;
+                std::thread::yield_now();
+                return 1;
+            }
             // What is there soon is found without a clock.
             if watches && !std::mem::take(&mut is_first) {
                 has_time = began.get_or_init(Instant::now).elapsed() < patience;

@@ -17,11 +17,15 @@
 //!            found asleep: the row is over; if it was long, the next one begins apart
 //! ```
 //!
-//! No state takes a call of the system to stay in, but for a caller whom the kernel has woken elsewhere: he is held where he is
+//! A guest that has one processor, which is its caller's, is given way by him instead of being slept for ([`giving`]), and gives
+//! way to him.
+//!
+//! No other state takes a call of the system to stay in, but for a caller whom the kernel has woken elsewhere: he is held where he is
 //! while he sleeps ([`Stays`]), for some calls. A guest is let go for good, like every other, before it has a second thread, a
 //! process, or an answer to how many processors there are.
 
 mod course;
+mod giving;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -38,6 +42,7 @@ use super::sys;
 
 pub(super) use course::Found;
 use course::{Course, Seat, Step};
+use giving::Giving;
 
 /// Whoever answers later than this was slow to wake, or had much to do.
 const SLOW: Duration = Duration::from_micros(10);
@@ -53,6 +58,8 @@ pub(super) enum Manner {
     Watching,
     /// Its guest needs this processor.
     Sleeping,
+    /// The same, and nobody else seems to want it.
+    GivingWay,
     /// The same, and whoever waits for it is not to be woken on another one.
     Staying,
     /// Its guest has to be woken elsewhere.
@@ -64,6 +71,8 @@ pub(super) enum Manner {
 pub(super) struct Beside {
     guest: Option<Guest>,
     course: RefCell<Course>,
+    /// Where it has one processor, and both may be awake at once.
+    giving: Option<Cell<Giving>>,
     now: Cell<Now>,
     /// Whether one of its program was slow to wake: the next one need not find that out by a slow call of its own.
     slow: Arc<AtomicBool>,
@@ -101,13 +110,14 @@ impl Beside {
             let mut set = (0..CpuSet::count()).filter(|at| all.is_set(*at).unwrap_or(false));
             set.nth(1).is_some()
         });
+        let giving = (may_part && all.is_none()).then(Cell::default);
         let may_part = may_part && all.is_some();
         let guest =
             all.filter(|_| may_move).map(|all| Guest { pid, family: Arc::clone(family), all });
         let mut course = Course::new(guest.is_some(), may_part);
         course.is_slow = slow.load(Ordering::Relaxed);
         let course = RefCell::new(course);
-        Self { guest, course, now: Cell::default(), slow: Arc::clone(slow) }
+        Self { guest, course, giving, now: Cell::default(), slow: Arc::clone(slow) }
     }
 
     /// Somebody is about to call it.
@@ -130,14 +140,31 @@ impl Beside {
         }
         let manner = match step {
             Step::Watch => Manner::Watching,
+            Step::Stay if self.may_give_way() => Manner::GivingWay,
             Step::Stay | Step::Bring if course.is_held() => Manner::Staying,
             Step::Stay | Step::Bring => Manner::Sleeping,
             Step::Part => Manner::Parting,
         };
-        let is_timed = step == Step::Part || found.sleeps && course.may_move && !course.is_slow;
+        let is_timed = matches!(manner, Manner::Parting | Manner::GivingWay)
+            || found.sleeps && course.may_move && !course.is_slow;
         let woken = is_timed.then(Instant::now);
         self.now.set(Now { here: found.here, manner, woken });
         manner
+    }
+
+    fn may_give_way(&self) -> bool {
+        self.giving.as_ref().is_some_and(|giving| giving.get().may_begin(Instant::now))
+    }
+
+    /// When it was called, by one who gives way to it while he waits.
+    pub(super) fn gives_way_since(&self) -> Option<Instant> {
+        let Now { manner, woken, .. } = self.now.get();
+        woken.filter(|_| manner == Manner::GivingWay)
+    }
+
+    /// The call was not made here after all.
+    pub(super) fn was_not_called(&self) {
+        self.now.take();
     }
 
     /// Whoever waits for its answer is about to sleep.
@@ -146,9 +173,9 @@ impl Beside {
         if manner == Manner::Staying { Stays::at(here as usize) } else { None }
     }
 
-    /// It has answered soon.
-    pub(super) fn after_call(&self) {
-        let Now { here, manner, woken } = self.now.get();
+    /// It has answered soon. `slept`: whether its caller had to sleep for that.
+    pub(super) fn after_call(&self, slept: bool) {
+        let Now { here, manner, woken } = self.now.take();
         let mut course = self.course.borrow_mut();
         let is_beside = matches!(course.seat, Seat::Beside(_));
         if manner == Manner::Sleeping && is_beside && sys::processor() != here {
@@ -159,11 +186,20 @@ impl Beside {
             // Whoever runs there does not make room soon.
             Manner::Parting if took > PARTING => self.is_over(&mut course, took),
             Manner::Parting => {}
+            Manner::GivingWay => self.gave_way(took, slept),
             _ if took > SLOW && !course.is_slow => {
                 course.is_slow = true;
                 self.slow.store(true, Ordering::Relaxed);
             }
             _ => {}
+        }
+    }
+
+    fn gave_way(&self, took: Duration, slept: bool) {
+        if let Some(cell) = &self.giving {
+            let mut giving = cell.get();
+            giving.learn(took, slept, Instant::now);
+            cell.set(giving);
         }
     }
 
@@ -175,6 +211,10 @@ impl Beside {
 
     /// It takes long: it may run wherever it likes.
     pub(super) fn let_go(&self) {
+        let Now { manner, woken, .. } = self.now.take();
+        if manner == Manner::GivingWay {
+            self.gave_way(woken.map_or(Duration::ZERO, |woken| woken.elapsed()), false);
+        }
         let mut course = self.course.borrow_mut();
         match std::mem::take(&mut course.seat) {
             Seat::Anywhere => {}
@@ -219,7 +259,7 @@ mod tests {
         let here = u32::MAX;
         let found = Found { here, is_here: true, sleeps: true };
         assert_eq!(beside.before_call(found), Manner::Sleeping);
-        beside.after_call();
+        beside.after_call(true);
         for _ in 0..HELD {
             assert_eq!(beside.before_call(found), Manner::Staying);
         }
@@ -233,8 +273,41 @@ mod tests {
         assert!(!first.course.borrow().is_slow);
         let long_ago = Instant::now().checked_sub(2 * SLOW);
         first.now.set(Now { woken: long_ago, ..Now::default() });
-        first.after_call();
+        first.after_call(true);
         let next = Beside::of(0, &Arc::default(), (false, false), &slow);
         assert!(first.course.borrow().is_slow && next.course.borrow().is_slow);
+    }
+
+    #[test]
+    fn a_call_that_took_long_or_came_to_nothing_has_giving_way_left_off() {
+        let ours = || {
+            let beside = Beside::of(0, &Arc::default(), (false, false), &Arc::default());
+            Beside { giving: Some(Cell::default()), ..beside }
+        };
+        let found = Found { here: 0, is_here: true, sleeps: true };
+        let call = |beside: &Beside, took: Duration| {
+            assert_eq!(beside.before_call(found), Manner::GivingWay);
+            assert!(beside.gives_way_since().is_some());
+            let woken = Instant::now().checked_sub(took);
+            beside.now.set(Now { woken, ..beside.now.get() });
+        };
+        let soon = Duration::ZERO;
+        let is_off = |beside: &Beside| beside.before_call(found) == Manner::Sleeping;
+
+        let beside = ours();
+        call(&beside, soon);
+        beside.let_go();
+        call(&beside, soon);
+        // It was not called after all, and whoever looks away later has lost nothing.
+        beside.was_not_called();
+        beside.let_go();
+        call(&beside, Duration::from_secs(1));
+        beside.let_go();
+        assert!(is_off(&beside) && beside.gives_way_since().is_none());
+
+        let beside = ours();
+        call(&beside, Duration::from_secs(1));
+        beside.after_call(false);
+        assert!(is_off(&beside));
     }
 }

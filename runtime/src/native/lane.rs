@@ -27,6 +27,13 @@ const WATCH: Duration = Duration::from_micros(50);
 /// virtual machine.
 pub(super) const MOST: Duration = Duration::from_millis(5);
 
+/// So often this end gives way before it sleeps: once is enough where nobody but its guest wants to run, and neither of them
+/// has slept before.
+const WAYS: u32 = 8;
+
+/// And for as long, looked at between two times.
+const TRIED: Duration = Duration::from_micros(100);
+
 /// As long this end watches for the kernel to find another processor for the guest.
 pub(super) const PARTING: Duration = Duration::from_micros(200);
 
@@ -162,13 +169,17 @@ impl OurLane {
         }
         let here = sys::processor();
         let found = Found { here, is_here: to_host.is_on(here), sleeps: to_host.is_asleep() };
-        self.decide(self.beside.before_call(found));
+        let manner = self.beside.before_call(found);
+        self.decide(manner);
+        to_guest.set_giving_way(manner == Manner::GivingWay);
         self.known.set(to_host.elsewhere());
         let mut tally = self.tally.get();
         let laid = tally.lay(to_guest, to_host, (head, tail), here);
         self.tally.set(tally);
-        if laid == Laid::Asleep {
-            sys::wake(to_guest.ring());
+        match laid {
+            Laid::Seen => {}
+            Laid::Asleep => sys::wake(to_guest.ring()),
+            Laid::Nowhere => self.beside.was_not_called(),
         }
         laid != Laid::Nowhere
     }
@@ -177,7 +188,7 @@ impl OurLane {
     /// lately.
     fn decide(&self, manner: Manner) {
         let patience = match manner {
-            Manner::Sleeping | Manner::Staying => Duration::ZERO,
+            Manner::Sleeping | Manner::Staying | Manner::GivingWay => Duration::ZERO,
             Manner::Parting => PARTING,
             Manner::Watching => {
                 let mut hope = self.hope.get();
@@ -189,6 +200,17 @@ impl OurLane {
         self.patience.set(patience);
     }
 
+    /// Gives way, if that may still be of use: a guest that works has the processor for as long as the kernel likes.
+    fn has_given_way(&self, ways: &mut u32, began: &OnceCell<Instant>) -> bool {
+        let passed = || began.get().map_or(Duration::ZERO, Instant::elapsed);
+        let may = *ways == WAYS || *ways > 0 && passed() < TRIED && !self.is_over();
+        *ways = if may { *ways - 1 } else { 0 };
+        if may {
+            std::thread::yield_now();
+        }
+        may
+    }
+
     /// Waits for the answer to the call that was laid down, for this long at most. What came lies in `into` then. Says
     /// also when the wait began, if the clock was looked at for it.
     pub(super) fn wait(&self, most: Duration, into: &mut [u8]) -> (Option<usize>, Option<Instant>) {
@@ -198,12 +220,20 @@ impl OurLane {
         let known = self.known.get();
         let mut tally = self.tally.get();
         let (mut is_first, mut has_slept, mut stay) = (true, false, None);
+        let mut ways = 0;
+        if let Some(called) = self.beside.gives_way_since().filter(|_| most == MOST) {
+            ways = WAYS;
+            began.get_or_init(|| called);
+        }
         let came = tally.wait(
             to_guest,
             to_host,
             |bytes| bytes != known,
             sys::near,
             || {
+                if self.has_given_way(&mut ways, &began) {
+                    return 1;
+                }
                 // What is there soon is found without a clock.
                 if !watches || std::mem::take(&mut is_first) {
                     return if watches { LANE_LOOKS } else { 0 };
@@ -244,18 +274,36 @@ impl OurLane {
         }
         let count = tally.take(to_guest, to_host, into);
         self.tally.set(tally);
-        self.beside.after_call();
+        self.beside.after_call(has_slept);
         (Some(count), began.get().copied())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use nix::sched::{CpuSet, sched_setaffinity};
+    use nix::unistd::Pid;
+
     use super::*;
 
     fn lane() -> OurLane {
         let beside = Beside::of(0, &Arc::default(), (false, true), &Arc::default());
         Offer::new().unwrap().taken(beside, true, 0).unwrap()
+    }
+
+    /// One whose guest has this processor, and no other.
+    fn lane_on_one_processor() -> OurLane {
+        let mut one = CpuSet::new();
+        one.set(sys::processor() as usize).unwrap();
+        sched_setaffinity(Pid::from_raw(0), &one).unwrap();
+        lane()
+    }
+
+    /// Has the next answer waited for by giving way.
+    fn give_way(ours: &OurLane) {
+        let found = Found { here: sys::processor(), is_here: true, sleeps: true };
+        // Another test may have it left off.
+        while ours.beside.before_call(found) != Manner::GivingWay {}
     }
 
     #[test]
@@ -280,11 +328,15 @@ mod tests {
 
     #[test]
     fn an_alarm_ends_a_wait_in_every_state_and_all_waits_after_it() {
-        for patience in [Duration::ZERO, Duration::MAX] {
-            let ours = lane();
+        let states = [(Duration::ZERO, false), (Duration::MAX, false), (Duration::ZERO, true)];
+        for (patience, gives_way) in states {
+            let ours = if gives_way { lane_on_one_processor() } else { lane() };
             ours.shared.lane.to_host.looks();
             assert!(ours.lay(b"call", b""));
             ours.patience.set(patience);
+            if gives_way {
+                give_way(&ours);
+            }
             let ring = std::thread::spawn(ours.alarm());
             assert_eq!(ours.wait(Duration::MAX, &mut [0; 8]).0, None);
             ring.join().unwrap();
@@ -294,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_wait_is_over_in_time_whatever_is_written_there() {
-        let (ours, is_done) = (lane(), AtomicBool::new(false));
+        let (ours, is_done) = (lane_on_one_processor(), AtomicBool::new(false));
         let shared = Arc::clone(&ours.shared);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -307,6 +359,8 @@ mod tests {
                 ours.patience.set(patience);
                 assert_eq!(ours.wait(MOST, &mut [0; 8]).0, None);
             }
+            give_way(&ours);
+            assert_eq!(ours.wait(MOST, &mut [0; 8]).0, None);
             is_done.store(true, Ordering::Relaxed);
         });
     }
@@ -321,6 +375,7 @@ mod tests {
         assert_eq!(waits(&ours, Manner::Watching), WATCH);
         assert_eq!(waits(&ours, Manner::Sleeping), Duration::ZERO);
         assert_eq!(waits(&ours, Manner::Staying), Duration::ZERO);
+        assert_eq!(waits(&ours, Manner::GivingWay), Duration::ZERO);
         assert_eq!(waits(&ours, Manner::Parting), PARTING);
         let beside = Beside::of(0, &Arc::default(), (false, false), &Arc::default());
         let slow = Offer::new().unwrap().taken(beside, false, 0).unwrap();

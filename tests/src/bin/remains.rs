@@ -23,7 +23,10 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let remains = run(tasks);
     print!("{remains}");
-    let (count, took) = (remains.outcomes.values().sum::<usize>(), began.elapsed().as_secs_f64());
+    let (count, took) = (
+        remains.outcomes.values().map(|(count, _)| count).sum::<usize>(),
+        began.elapsed().as_secs_f64(),
+    );
     println!("{count} tasks in {took:.0} s, {:.0} a second", count as f64 / took);
     if remains.is_nothing() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -15,6 +15,7 @@ fn way() -> Box<Way> {
         elsewhere: AtomicU64::new(0),
         bell: AtomicU32::new(0),
         patience: AtomicU32::new(0),
+        gives_way: AtomicU32::new(0),
         _state: core::array::from_fn(|_| AtomicU32::new(0)),
         taken: AtomicU32::new(0),
         _rest: core::array::from_fn(|_| AtomicU32::new(0)),
@@ -53,7 +54,7 @@ fn its_place_in_memory_is_fixed() {
     assert_eq!((offset_of!(Way, words), FIRST), (8, 7));
     assert_eq!((offset_of!(Way, presence), offset_of!(Way, place)), (3968, 3972));
     assert_eq!((offset_of!(Way, elsewhere), offset_of!(Way, bell)), (3976, 3984));
-    assert_eq!(offset_of!(Way, patience), 3988);
+    assert_eq!((offset_of!(Way, patience), offset_of!(Way, gives_way)), (3988, 3992));
     assert_eq!((offset_of!(Way, taken), offset_of!(Lane, to_host)), (4032, 4096));
 }
 
@@ -198,6 +199,18 @@ fn a_guest_watches_no_lane_that_its_host_does_not_use() {
     assert_eq!(way.patience(), None);
     way.open(0);
     assert_eq!(way.patience(), Some(0));
+}
+
+#[test]
+fn a_host_says_whether_it_gives_way_and_anything_else_says_that_it_does_not() {
+    let way = way();
+    assert!(!way.is_giving_way());
+    way.set_giving_way(true);
+    assert!(way.is_giving_way());
+    way.set_giving_way(false);
+    assert!(!way.is_giving_way());
+    way.gives_way.store(u32::MAX, Ordering::Relaxed);
+    assert!(!way.is_giving_way());
 }
 
 #[test]
