@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_micros(100);
 
 /// So often what was lost has to pass before it is tried again: what is lost altogether stays little beside that.
-const PATIENCE: u32 = 64;
+const PATIENCE: u32 = 16;
 
 /// That time at least, and at most.
 const LEAST: Duration = Duration::from_millis(1);
@@ -71,12 +71,12 @@ mod tests {
         let (mut giving, now) = (Giving::default(), Instant::now());
         let slice = Duration::from_millis(3);
         giving.learn(slice, false, || now);
-        assert!(!giving.may_begin(|| now) && !giving.may_begin(|| now + 63 * slice));
-        let next = now + 64 * slice;
+        assert!(!giving.may_begin(|| now) && !giving.may_begin(|| now + 15 * slice));
+        let next = now + 16 * slice;
         assert!(giving.may_begin(|| next));
         giving.learn(slice, false, || next);
-        assert!(!giving.may_begin(|| next + 127 * slice), "it is the second time");
-        assert!(giving.may_begin(|| next + 128 * slice));
+        assert!(!giving.may_begin(|| next + 31 * slice), "it is the second time");
+        assert!(giving.may_begin(|| next + 32 * slice));
         giving.learn(Duration::from_secs(5), false, || next);
         assert!(!giving.may_begin(|| next + MOST / 2));
         assert!(giving.may_begin(|| next + MOST));
