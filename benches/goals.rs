@@ -89,7 +89,7 @@ pub const GOALS: &[Goal] = &[
     goal("crash_to_next/spare", "a fault and the next success with a spare"),
     goal(
         "crash_to_next/spare/hot",
-        "the same, where guests are kept, beside a call of that guest after the same pause (medians)",
+        "the same, where guests are kept, beside a call of that guest after the same pause",
     ),
     goal("queue/100", "cost of a task among 100, beside one among 1000"),
     goal("queue/10000", "cost of a task among 10 000, beside one among 1000"),

@@ -162,13 +162,6 @@ pub fn tell_ratio(question: &str, figures: &Figures, floor: &Figures, goal: f64)
     tell_row(question, figures.name, floor.name, ratio, goal, ratio <= goal);
 }
 
-/// The same by the medians alone, for what depends on luck at its least.
-pub fn tell_medians(question: &str, figures: &Figures, floor: &Figures, goal: f64) {
-    let ratio = figures.median / floor.median;
-    note(question, &both(figures), &both(floor), Sense::AtMost, ratio, goal);
-    tell_row(question, figures.name, floor.name, ratio, goal, ratio <= goal);
-}
-
 /// The same for a ratio of which nothing was promised.
 pub fn tell_beside(question: &str, figures: &Figures, floor: &Figures) {
     let ratio = figures.ratio_to(floor);

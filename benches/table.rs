@@ -22,8 +22,7 @@ fn table(rows: &[Row], earlier: &str, remark: &str) -> String {
     let mut text = format!(
         "# Ratios\n\nMade by `cargo bench -p sandtrap-benches --bench questions -- --record` ({}; {remark}).\n\n\
          Ours and its floor run in turns in one process, so that a busy moment falls on both. Times are the least and the \
-         median; the ratio is the worse one of the two, \
-         unless its row says `medians`. What is no goal stands below.\n\n\
+         median; the ratio is the worse one of the two. What is no goal stands below.\n\n\
          | goal | floor | ours | figure | wanted | |\n| --- | --- | --- | --: | --: | --- |\n",
         today()
     );

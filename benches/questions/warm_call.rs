@@ -17,7 +17,7 @@ use sandtrap::{
 };
 use sandtrap_benches::notebook::{Sense, not_measured};
 use sandtrap_benches::{
-    Case, Figures, in_turns, is_quick, tell, tell_beside, tell_medians, tell_ratio, tell_value,
+    Case, Figures, in_turns, is_quick, tell, tell_beside, tell_ratio, tell_value,
 };
 use sandtrap_tests::guests;
 
@@ -308,7 +308,7 @@ fn after_a_crash(loaded: &Loaded) {
     let [warm] = in_turns("crash_to_next/spare", [Case::new("warm", || runs_well(&pool))]);
     let micros = fresh.median * 1e6;
     tell_value("crash_to_next/spare", "us at the median", micros, Sense::AtMost, NEXT);
-    tell_medians("crash_to_next/spare/hot", &kept, &rested, 1.5);
+    tell_ratio("crash_to_next/spare/hot", &kept, &rested, 1.5);
     tell_beside("crash_to_next/spare/hot/called-just-before", &kept, &warm);
 }
 
