@@ -28,7 +28,7 @@ fn main() {
     let musl = has_target(MUSL);
     if musl {
         // The others need what only the usual C library has.
-        let which = ["--bin", "victim", "--bin", "plays_cases"];
+        let which = ["--bin", "victim", "--bin", "nothing", "--bin", "plays_cases"];
         build(&root, &target, &["sandtrap-natives"], &which, Some(MUSL));
     }
     let musl = musl.then(|| target.join(MUSL).join("guest").display().to_string());

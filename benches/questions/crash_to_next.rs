@@ -9,6 +9,7 @@ use sandtrap_benches::{Case, in_turns, tell_beside, tell_ratio};
 use sandtrap_tests::guests;
 
 use crate::floors::{Bare, Companion, NO_VICTIM, lean, spawn, victim};
+use crate::ready::Ready;
 
 pub(crate) fn ask() {
     let runtime = Runtime::new().expect("a runtime");
@@ -36,10 +37,17 @@ pub(crate) fn ask() {
         let [went_well] = zygote.ask(format!("{word}\n").as_bytes());
         went_well == 1
     };
-    let [ours, floor, spawns] = in_turns(
+    let (mut dying, mut well) = (Ready::of(&loaded, &crashes), Ready::of(&loaded, &completes));
+    let mut stood = || {
+        well.refill();
+        dying.next(|report| assert!(!report.verdict.is_completed()))
+            + well.next(|report| assert!(report.verdict.is_completed()))
+    };
+    let [ready, ours, floor, spawns] = in_turns(
         "crash_to_next/native",
         [
-            Case::new("sandtrap", || {
+            Case::timed("stood-ready", &mut stood),
+            Case::new("started", || {
                 assert!(!loaded.run(&crashes).verdict.is_completed());
                 assert!(loaded.run(&completes).verdict.is_completed());
             }),
@@ -53,6 +61,7 @@ pub(crate) fn ask() {
             }),
         ],
     );
-    tell_ratio("crash_to_next/native", &ours, &floor, 1.2);
+    tell_ratio("crash_to_next/native", &ready, &floor, 1.2);
+    tell_beside("crash_to_next/native/started", &ours, &floor);
     tell_beside("crash_to_next/native/spawn", &ours, &spawns);
 }

@@ -13,6 +13,7 @@ use sandtrap_benches::{Case, in_turns, tell_beside, tell_ratio};
 use sandtrap_tests::guests;
 
 use crate::floors::Companion;
+use crate::ready::Ready;
 
 pub(crate) fn ask() {
     let file = guests::native("warmed");
@@ -32,16 +33,21 @@ pub(crate) fn ask() {
     let mut bare_fork = || Duration::from_nanos(u64::from_ne_bytes(bare.ask(b".")));
     let mut guarded = Companion::start(&mut Command::new(guests::native("guarded_fork")));
     let mut guarded_fork = || Duration::from_nanos(u64::from_ne_bytes(guarded.ask(b".")));
-    let [fork, floor, guards, spawn] = in_turns(
+    let mut ready = Ready::of(&forked, &task);
+    let [stood, fork, floor, guards, spawn] = in_turns(
         "fresh_task/native-fork",
         [
+            Case::timed("stood-ready", || {
+                ready.next(|report| assert!(report.verdict.is_completed()))
+            }),
             Case::new("forked", || assert!(forked.run(&task).verdict.is_completed())),
             Case::timed("bare-fork", &mut bare_fork),
             Case::timed("guards-alone", &mut guarded_fork),
             Case::new("spawned", || assert!(spawned.run(&task).verdict.is_completed())),
         ],
     );
-    tell_ratio("fresh_task/native-fork", &fork, &floor, 1.0);
+    tell_ratio("fresh_task/native-fork", &stood, &floor, 1.0);
+    tell_beside("fresh_task/native-fork/on-demand", &fork, &floor);
     tell_beside("fresh_task/native-fork/guards-alone", &fork, &guards);
     tell_beside("fresh_task/native-fork/spawned", &fork, &spawn);
     match private_kib(&file) {

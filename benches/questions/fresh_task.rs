@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 
 use sandtrap::{Ending, Evidence, GuardState, Program, Runtime, Source, Task, Wall, classify};
 use sandtrap_benches::notebook::{Sense, not_measured};
-use sandtrap_benches::{Case, in_turns, tell_gain, tell_ratio, tell_value};
+use sandtrap_benches::{Case, in_turns, tell_beside, tell_gain, tell_ratio, tell_value};
 use sandtrap_tests::guests;
 use wasmtime::Config;
 
 use crate::floors::{Bare, NO_VICTIM, lean, spawn, victim};
+use crate::ready::Ready;
 
 /// What most people want to know first.
 pub(crate) fn ask() {
@@ -77,7 +78,32 @@ fn process(runtime: &Runtime, victim: &Path) {
         ],
     );
     tell_ratio("fresh_task/native", &ours, &bare, 2.0);
-    tell_gain("fresh_task/native/bwrap", &ours, &bwrap, 30.0);
+    tell_beside("fresh_task/native/bwrap/victim", &bwrap, &ours);
+    wall_alone(runtime);
+}
+
+/// The same for a program that does nothing, not even what Rust's start-up does: what is left is the price of the wall. Started with
+/// its task, and where one stood ready for it.
+fn wall_alone(runtime: &Runtime) {
+    let nothing = guests::musl("nothing").expect("there is a victim, too");
+    let loaded = runtime.load(Program::file(&nothing).within(Wall::Native)).expect("it is built");
+    let task = Task::command(["completes"]);
+    let mut ready = Ready::of(&loaded, &task);
+    let [stood, caged, bare, bwrap] = in_turns(
+        "fresh_task/native/nothing",
+        [
+            Case::timed("stood-ready", || {
+                ready.next(|report| assert!(report.verdict.is_completed()))
+            }),
+            Case::new("caged", || assert!(loaded.run(&task).verdict.is_completed())),
+            Case::new("bare-spawn", || assert!(spawn(&nothing, "completes"))),
+            Case::new("bwrap", || assert!(bubblewrap(&nothing))),
+        ],
+    );
+    tell_gain("fresh_task/native/bwrap", &stood, &bwrap, 30.0);
+    tell_beside("fresh_task/native/bwrap/started", &bwrap, &caged);
+    tell_beside("fresh_task/native/nothing/ready", &stood, &bare);
+    tell_beside("fresh_task/native/nothing", &caged, &bare);
 }
 
 /// What of a task's time is spent on its verdict: with it, in terms of without it.

@@ -68,6 +68,13 @@ pub trait Image: Send + Sync {
         if keeps { self.keep() } else { self.open() }
     }
 
+    /// Opens one whose guest has been started for this command, and has not begun. Waits for that, until it is stopped.
+    fn ready_for(&self, entry: &Entry, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        let _ = (entry, stop);
+        let detail = "guests behind this wall begin at once; nothing is gained by one that stands ready for a command";
+        Err(LoadError::at(Step::Accept, detail))
+    }
+
     /// What is left of these limits on this host, which may have less itself than its guest is to have. That is
     /// what holds, and what the report says.
     fn grantable(&self, limits: Limits) -> Limits {
@@ -101,6 +108,11 @@ pub trait Cell: Send + Any {
     fn suits(&self, limits: &Limits) -> bool {
         let _ = limits;
         true
+    }
+
+    /// Whether one that is ready in advance is so for this: for calls, unless it was opened for something else.
+    fn awaits(&self, entry: &Entry) -> bool {
+        matches!(entry, Entry::Invoke { .. })
     }
 
     /// Nobody will use it any more, or waits for what is left of it: it may be cleared away later, but no later than its image.

@@ -48,6 +48,7 @@ mod pool_processes;
 mod pool_walls;
 mod probes;
 mod processors;
+mod ready_commands;
 mod required_guards;
 mod resets;
 mod result_files;

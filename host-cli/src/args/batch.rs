@@ -61,7 +61,8 @@ pub(crate) struct BatchArgs {
     #[arg(long, value_name = "HOW")]
     pub(crate) reuse: Option<ReuseArg>,
 
-    /// Guests that stand ready before their call comes, for each program, so that their start takes none of its time
+    /// Guests that stand ready before their call comes, for each program, so that their start takes none of its time; of
+    /// commands, processes that were executed with the arguments of the program's first line, for others with the same ones
     /// [default: 0]
     #[arg(long, value_name = "COUNT", value_parser = values::count)]
     pub(crate) spares: Option<u32>,

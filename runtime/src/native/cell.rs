@@ -13,6 +13,8 @@
 //! One that is started with its task is served to its own end. One that was started before, and a fork of a warm guest, is
 //! served to its answer, even if it is for one call only: it is killed then, and cleared away behind the report.
 
+mod at_hand;
+mod held;
 mod words;
 
 use std::ffi::OsString;
@@ -40,6 +42,8 @@ use super::process::{Leash, NotStarted, Order, Process};
 use super::pump::{Finish, Pump, Talk, Until};
 use super::quick::{LOUD, Pace};
 use super::{refusals, stdin};
+use at_hand::Found;
+use held::Held;
 use words::{command, large_input, rejected, stopped, told};
 
 const GONE: &str =
@@ -60,18 +64,10 @@ pub(super) struct NativeCell {
     remains: Option<Box<Process>>,
     /// What was heard of it before its first call.
     pub(super) booted: Option<Booted>,
+    /// The command for which its process stands ready, if it is not for calls.
+    held: Option<Held>,
     /// For its quick calls.
     pub(super) pace: Pace,
-}
-
-/// What there is for an attempt before it begins.
-enum Found {
-    /// A process that waits for its call.
-    Waiting(Box<Process>),
-    /// None, or none of use: one is started.
-    Nobody,
-    /// One with a past that has ended.
-    Gone,
 }
 
 impl NativeCell {
@@ -86,6 +82,7 @@ impl NativeCell {
             piece: Vec::new(),
             remains: None,
             booted: None,
+            held: None,
             pace: Pace::default(),
         }
     }
@@ -143,33 +140,6 @@ impl NativeCell {
         Ok((Box::new(Process::start(&self.image, order, leash)?), feed))
     }
 
-    /// The process that is there for this attempt already, if it can be used.
-    fn at_hand(&mut self, attempt: &Attempt<'_>) -> Result<Found, Refusal> {
-        let is_call = matches!(attempt.entry, Entry::Invoke { .. });
-        if self.stays && !is_call {
-            let detail = "a process that is kept takes calls of its functions; a command is over when it has \
-                          ended: run it by itself";
-            return Err(rejected(detail));
-        }
-        let (was_called, process) = (self.tasks_run > 0, self.process.take());
-        if was_called && !process.as_ref().is_some_and(|process| process.waits(true)) {
-            return Ok(Found::Gone);
-        }
-        let Some(process) = process else { return Ok(Found::Nobody) };
-        let misfit = process.misfit(attempt.limits);
-        if let Some(limit) = misfit.filter(|_| was_called) {
-            self.process = Some(process);
-            let detail = format!(
-                "the {limit} limit stays with a process, and this one was started with another; keep another \
-                 one for it, or leave the limit as it was"
-            );
-            return Err(rejected(&detail));
-        }
-        // One that was never called has no state to lose.
-        let is_of_use = is_call && misfit.is_none() && (was_called || process.waits(false));
-        Ok(if is_of_use { Found::Waiting(process) } else { Found::Nobody })
-    }
-
     fn attempt(
         &mut self,
         attempt: &Attempt<'_>,
@@ -197,7 +167,8 @@ impl NativeCell {
         let was_ready = booted.is_some();
         self.tasks_run += u64::from(begun.is_none());
         let is_fork = image.start == Start::Fork;
-        let until = match (self.stays, was_there || is_fork) {
+        let held = self.held.take().filter(|_| was_there);
+        let until = match (self.stays, (was_there && held.is_none()) || is_fork) {
             (true, _) => Until::Answered,
             (false, true) => Until::Served,
             (false, false) => Until::Gone,
@@ -217,7 +188,7 @@ impl NativeCell {
             Ok(sent) => sent,
             Err(unsendable) => {
                 // Its guest has heard nothing of it, and goes on.
-                (self.process, self.booted) = (at_hand, booted);
+                (self.process, self.booted, self.held) = (at_hand, booted, held);
                 self.tasks_run -= 1;
                 return Err(unsendable.into_refusal());
             }
@@ -281,6 +252,9 @@ impl NativeCell {
         if process.offer.is_some() {
             witness.has_offered_lane();
         }
+        if let Some(held) = &held {
+            held.begin(attempt, &process)?;
+        }
         let piece = std::mem::take(&mut self.piece);
         let talk = Talk::new(streams, witness, outbox, desk, ear, piece);
         let warning = Warning::of(attempt, turn, notice);
@@ -302,7 +276,12 @@ impl NativeCell {
         let was_stopped = evidence.stopped_by_us.is_some();
         let has_written = evidence.usage.stdout_bytes + evidence.usage.stderr_bytes > 0;
         self.pace.loud = if has_written { LOUD } else { self.pace.loud.saturating_sub(1) };
-        evidence.unread = was_there && was_well && is_unread && !was_stopped;
+        let was_read = match held {
+            // It stood in front of its first instruction until it was let begin.
+            Some(_) => !evidence.unread,
+            None => !(was_there && was_well && is_unread),
+        };
+        evidence.unread = !was_read && !was_stopped;
         self.put_away(process, &evidence, finish, before.cpu);
         Ok(evidence)
     }
@@ -383,6 +362,10 @@ impl Cell for NativeCell {
 
     fn suits(&self, limits: &Limits) -> bool {
         self.process.as_ref().is_none_or(|process| process.misfit(limits).is_none())
+    }
+
+    fn awaits(&self, entry: &Entry) -> bool {
+        self.is_open_to(entry)
     }
 
     fn when_ended(&self, call: Wake) {

@@ -137,6 +137,7 @@ fn ended(
         with_limit_checked(watched.ending.clone(), watched.cpu, attempt.limits)
     };
     let mut evidence = Evidence::of(source, ending);
+    evidence.unread = !watched.has_begun;
     evidence.oom_kills = oom_kills;
     evidence.oom_kills_of_others = watched.oom_kills_of_others;
     evidence.refused_memory = refused_memory(attempt, &watched, counts);

@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::payload::Payloads;
 use crate::permissions::{Permissions, Profile};
 use crate::start::Start;
-use crate::task::Program;
+use crate::task::{Entry, Program};
 use crate::value_file::ValueDir;
 
 use super::backtrace::Told;
@@ -277,6 +277,10 @@ impl Image for NativeImage {
 
     fn ready(&self, keeps: bool, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
         Ok(Box::new(NativeCell::ready(Arc::clone(&self.0), keeps, stop)?))
+    }
+
+    fn ready_for(&self, entry: &Entry, stop: &StopHandle) -> Result<Box<dyn Cell>, OpenError> {
+        Ok(Box::new(NativeCell::ready_for(Arc::clone(&self.0), entry, stop)?))
     }
 
     fn keep(&self) -> Result<Box<dyn Cell>, OpenError> {

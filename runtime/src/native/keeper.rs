@@ -19,6 +19,7 @@ use super::board::Board;
 use super::cage::enter::CageStep;
 use super::family::{Crowd, Family};
 use super::filter::Terms;
+use super::gate::Gate;
 use super::group::Group;
 use super::near::{Near, Presence, Seat};
 use super::plan::Plan;
@@ -59,6 +60,8 @@ pub(super) struct Job {
     pub(super) stop: StopHandle,
     pub(super) family: Arc<Family>,
     pub(super) group: Option<Arc<Group>>,
+    /// What it is not to begin before.
+    pub(super) gate: Option<Arc<Gate>>,
     /// Rung when the task has ended and `Launched::wait` will not block any more.
     pub(super) done: Arc<Bell>,
     pub(super) tell_end: SyncSender<Watched>,

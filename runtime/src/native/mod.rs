@@ -31,10 +31,13 @@ mod boot;
 mod cage;
 mod cell;
 mod census;
+#[cfg(target_arch = "x86_64")]
+mod doorway;
 mod family;
 mod feed;
 mod filter;
 mod forked;
+mod gate;
 mod gathering;
 mod group;
 mod heir;

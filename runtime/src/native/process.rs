@@ -4,12 +4,12 @@
 
 mod calls;
 mod end;
+mod launch;
 
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -21,26 +21,25 @@ use crate::limits::Limits;
 use super::arena::Arena;
 use super::bell::Bell;
 use super::census::Census;
-use super::family::{Crowd, Family};
+use super::family::Family;
+use super::gate::Gate;
 use super::group::Group;
 use super::holdings::Holdings;
 use super::image::Prepared;
-use super::keeper::{Job, Launched, NotLaunched, Role};
+use super::keeper::{Launched, Role};
 use super::lane::{Offer, OurLane};
 use super::lately::Lately;
 use super::news::News;
 use super::plan::{Ends, Plan, Start, caps_address_space};
+use super::refusals;
 use super::standing::Standing;
 use super::view::{Scratch, View};
-use super::{refusals, wire};
-
-/// So many keepers may be gone when they are needed, one after another.
-const MOST_KEEPERS: u32 = 3;
 
 /// Descriptors that a guest needs beyond its own to be forked: those of an order, and its way back.
 const ORDERS_FILES: u32 = 16;
 
 pub(super) use calls::PIPE_BYTES;
+pub(super) use launch::Launch;
 
 /// Where its channel, the bell of its leash and its end stand among its news.
 const CHANNEL: usize = 2;
@@ -89,7 +88,7 @@ pub(super) struct Order<'a> {
     pub(super) deadline: Option<Instant>,
     /// Whether it serves more than one task: then nothing ends it at the processor time of one.
     pub(super) stays: bool,
-    /// Whether it is there before its task is.
+    /// Whether it is there before its task is: for calls, or in front of its first instruction.
     pub(super) is_early: bool,
     /// How much of its arena is for an input, if it is there for calls; a command has none.
     pub(super) input: Option<u64>,
@@ -98,6 +97,8 @@ pub(super) struct Order<'a> {
 /// One of them.
 pub(super) struct Process {
     pub(super) launched: Launched,
+    /// What it stands in front of, if it is there before its task as a command.
+    pub(super) gate: Option<Arc<Gate>>,
     pub(super) ends: Ends,
     /// What it shares with us for large values.
     pub(super) arena: Option<Arena>,
@@ -157,7 +158,8 @@ impl Process {
             warms_up: role == Role::Zygote,
             tells_stack: image.told.is_some(),
         };
-        let is_asked = stays || is_early;
+        let is_asked = stays || is_early && input.is_some();
+        let gate = (is_early && !is_asked).then(Gate::new).transpose()?.map(Arc::new);
         let has_offer = is_asked && role == Role::Task;
         let bounds = bounds(role, is_asked, has_offer, limits);
         let input = input.filter(|_| image.shares_memory);
@@ -177,9 +179,17 @@ impl Process {
             return Err(NotStarted::Stopped);
         }
         let family = Arc::new(Family::default());
-        let is_waited_for = role != Role::Zygote && !is_asked;
-        let launch =
-            Launch { role, image, limits, deadline, is_waited_for, leash: &leash, family: &family };
+        let is_waited_for = role != Role::Zygote && !is_asked && gate.is_none();
+        let launch = Launch {
+            role,
+            image,
+            limits,
+            deadline,
+            is_waited_for,
+            leash: &leash,
+            family: &family,
+            gate: gate.as_ref(),
+        };
         let (launched, standing) = match role {
             Role::Task | Role::Zygote => launch.run(&mut plan)?,
             Role::Fork => launch.fork(&plan, &ends.channel)?,
@@ -209,6 +219,7 @@ impl Process {
             used: Lately::default(),
             standing,
             launched,
+            gate,
             ends,
             arena,
             offer,
@@ -221,6 +232,39 @@ impl Process {
             limits,
             stays,
         })
+    }
+
+    /// One that has been executed for a command, and does not begin before it is let.
+    pub(super) fn stand_ready(
+        image: &Prepared,
+        arguments: &[OsString],
+        stdin: OwnedFd,
+        deadline: Option<Instant>,
+        leash: Leash,
+    ) -> Result<Self, NotStarted> {
+        let (role, limits) = (Role::Task, &image.limits);
+        let order = Order {
+            role,
+            arguments,
+            stdin,
+            limits,
+            deadline,
+            stays: false,
+            is_early: true,
+            input: None,
+        };
+        let process = Self::start(image, order, leash)?;
+        if let Some(gate) = &process.gate {
+            gate.wait(&process.launched, deadline)?;
+        }
+        Ok(process)
+    }
+
+    /// One that stands ready begins.
+    pub(super) fn let_begin(&self) {
+        if let Some(gate) = &self.gate {
+            gate.open(&self.family, self.launched.pid);
+        }
     }
 
     /// Somebody waits for it from now on, until its only task is over.
@@ -310,72 +354,4 @@ fn bounds(role: Role, is_asked: bool, has_offer: bool, limits: &Limits) -> Limit
         Role::Task | Role::Fork => u32::from(has_offer),
     };
     Limits { cpu, open_files: limits.open_files.saturating_add(slack), ..limits.clone() }
-}
-
-/// One launch.
-pub(super) struct Launch<'a> {
-    pub(super) role: Role,
-    pub(super) image: &'a Prepared,
-    pub(super) limits: &'a Limits,
-    /// When it is given up.
-    pub(super) deadline: Option<Instant>,
-    pub(super) is_waited_for: bool,
-    pub(super) leash: &'a Leash,
-    pub(super) family: &'a Arc<Family>,
-}
-
-impl Launch<'_> {
-    /// Has the keeper start it, with as much around it as this host allows.
-    fn run(&self, plan: &mut Plan) -> Result<(Launched, Arc<Standing>), NotStarted> {
-        let Self { role, image, limits, deadline, leash, .. } = *self;
-        let mut keepers_gone = 0;
-        loop {
-            let standing = image.standing()?;
-            plan.view = View::of(image, &standing, limits)?;
-            let job = self.job(&standing, plan)?;
-            let own = if role == Role::Zygote { wire::KEEPS_ADMIN } else { 0 };
-            match standing.keeper.launch(plan, standing.flags | own, job, deadline) {
-                Ok(launched) => return Ok((launched, standing)),
-                Err(NotLaunched::Stopped) => return Err(NotStarted::Stopped),
-                Err(NotLaunched::KeeperGone(error)) => {
-                    keepers_gone += 1;
-                    if keepers_gone == MOST_KEEPERS {
-                        return Err(refusals::keeper_gone(&error).into());
-                    }
-                }
-                Err(NotLaunched::Step(step, errno)) => {
-                    if leash.stop.reason().is_some() {
-                        return Err(NotStarted::Stopped);
-                    }
-                    match image.do_without(step, errno, &standing) {
-                        Ok(true) => {}
-                        Ok(false) => {
-                            let refusal = refusals::not_launched(&image.path, step, errno, limits);
-                            return Err(refusal.into());
-                        }
-                        Err(guard) => return Err(refusals::not_allowed(guard, errno).into()),
-                    }
-                }
-            }
-        }
-    }
-
-    /// What its watcher is told.
-    pub(super) fn job(&self, standing: &Standing, plan: &Plan) -> Result<Job, Refusal> {
-        Ok(Job {
-            role: self.role,
-            own_pids: standing.own_pids,
-            is_waited_for: self.is_waited_for && standing.may_hold,
-            terms: standing.terms,
-            backtrace: self.image.backtrace,
-            caps_address_space: plan.caps_address_space,
-            crowd: Crowd::allowed(self.limits),
-            stop: self.leash.stop.clone(),
-            family: Arc::clone(self.family),
-            group: plan.group.clone(),
-            // A bell of its own: the end of a launch that failed rings, too.
-            done: Arc::new(Bell::new()?),
-            tell_end: sync_channel(1).0,
-        })
-    }
 }

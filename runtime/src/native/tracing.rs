@@ -106,6 +106,60 @@ pub(super) struct Registers {
     pub(super) arguments: [u64; 6],
 }
 
+/// All registers of a program that has not begun.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin(libc::user_regs_struct);
+
+/// All registers of a program that has not begun. On this architecture nobody asks for them.
+#[cfg(not(target_arch = "x86_64"))]
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {}
+
+/// A program that stands at the stop after its exec is to make a call that ends with a signal only, and not to begin. Gives the
+/// registers with which it would have begun. Nothing of its own is changed for it: the instruction is one of the kernel's.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn put_to_sleep(tid: pid_t) -> Option<Origin> {
+    /// What the code of a 64-bit program runs in.
+    const USER_CODE: u64 = 0x33;
+    let origin = origin(tid).filter(|Origin(raw)| raw.cs == USER_CODE)?;
+    let mut asleep = origin;
+    asleep.0.rip = super::doorway::of(tid)?;
+    asleep.0.rax = libc::SYS_pause as u64;
+    // It is in no call now: nothing is to be begun anew.
+    asleep.0.orig_rax = u64::MAX;
+    set_registers(tid, &asleep).then_some(origin)
+}
+
+/// The same, where nobody has tried it yet.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn put_to_sleep(_: pid_t) -> Option<Origin> {
+    None
+}
+
+#[cfg(target_arch = "x86_64")]
+fn origin(tid: pid_t) -> Option<Origin> {
+    // SAFETY: `user_regs_struct` is plain integers; all zeroes is a value of it.
+    let mut raw: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    // SAFETY: this request fills exactly that struct at the address given as data.
+    let answer =
+        unsafe { libc::ptrace(libc::PTRACE_GETREGS, tid, 0, std::ptr::from_mut(&mut raw)) };
+    (answer == 0).then_some(Origin(raw))
+}
+
+/// Gives a stopped tracee these registers. Says whether it has them.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn set_registers(tid: pid_t, Origin(raw): &Origin) -> bool {
+    // SAFETY: this request reads exactly that struct from the address given as data.
+    unsafe { libc::ptrace(libc::PTRACE_SETREGS, tid, 0, std::ptr::from_ref(raw)) == 0 }
+}
+
+/// Nobody has any to give.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn set_registers(_: pid_t, origin: &Origin) -> bool {
+    match *origin {}
+}
+
 /// A system call that a filter stood in front of.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {

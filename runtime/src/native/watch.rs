@@ -16,6 +16,7 @@ mod births;
 mod clearing;
 mod first;
 mod forbidden;
+mod gate;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use super::autopsy;
 use super::backtrace::Backtraces;
 use super::family::{Crowd, Family};
 use super::filter::Terms;
+use super::gate::Gate;
 use super::group::Group;
 use super::keeper::{Job, Role};
 use super::killing::kills;
@@ -37,7 +39,7 @@ use super::oom_kills;
 use super::status::{self, process_of};
 use super::sys::{self, Waited};
 use super::tracee::{Met, Tracee, sender};
-use super::tracing::{self, Registers, Resume};
+use super::tracing::{self, Origin, Registers, Resume};
 use super::watched::Watched;
 
 /// What the first process of a namespace is called inside.
@@ -72,6 +74,10 @@ pub(super) struct Watch {
     /// Whether whoever is about to be reaped is a process, and no thread of one.
     process_ends: bool,
     backtraces: Backtraces,
+    /// What it is not to begin before.
+    gate: Option<Arc<Gate>>,
+    /// The registers with which it is to begin, as long as it sleeps.
+    asleep: Option<Origin>,
 }
 
 impl Watch {
@@ -103,6 +109,8 @@ impl Watch {
             ends_to_come: 0,
             process_ends: false,
             backtraces: Backtraces::new(job.backtrace && traced),
+            gate: job.gate.clone(),
+            asleep: None,
         }
     }
 
@@ -144,6 +152,7 @@ impl Watch {
     /// What was seen of it.
     pub(super) fn finish(mut self) -> Watched {
         self.seen.cpu = self.seen.cpu.max(self.family.cpu());
+        self.seen.has_begun = self.asleep.is_none();
         self.seen
     }
 
@@ -153,7 +162,7 @@ impl Watch {
             0 if !self.seen.executed && tid == self.main && signal == libc::SIGTRAP => {
                 tracing::set_options(tid);
                 self.seen.executed = true;
-                tracing::resume(tid, Resume::Freely, 0);
+                self.begin(tid);
             }
             0 if signal == SYSCALL_STOP => {
                 if let Some(tracee) = self.tracees.get_mut(&tid) {
@@ -196,6 +205,9 @@ impl Watch {
     }
 
     fn at_signal(&mut self, tid: pid_t, signal: c_int) {
+        if self.is_called(tid, signal) {
+            return;
+        }
         self.take_in(tid);
         let registers = tracing::registers(tid);
         let Some(tracee) = self.tracees.get_mut(&tid) else {

@@ -12,6 +12,8 @@ pub(super) struct Watched {
     pub(super) ending: Ending,
     /// Whether the program itself was ever reached.
     pub(super) executed: bool,
+    /// Whether it was let begin, if it stood ready.
+    pub(super) has_begun: bool,
     /// The system call that it was killed for.
     pub(super) denied: Option<DeniedSyscall>,
     pub(super) cpu: Duration,
@@ -33,6 +35,7 @@ impl Watched {
         Self {
             ending: Ending::Vanished,
             executed,
+            has_begun: true,
             denied: None,
             cpu: Duration::ZERO,
             peak: 0,

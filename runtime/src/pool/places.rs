@@ -11,7 +11,6 @@ use crate::order::Order;
 use crate::policy::restart::Strategy;
 use crate::policy::weight::Weight;
 use crate::rejection::Rejection;
-use crate::task::Entry;
 use crate::telemetry::Happening;
 
 use super::queue::Key;
@@ -97,9 +96,10 @@ impl State {
         self.watch_at(shared, due);
         let waited = Duration::from_nanos(self.age(now).saturating_sub(since));
         self.tell(shared, || Happening::TaskStarted { task, worker, waited });
-        let is_call = matches!(order.task.entry, Entry::Invoke { .. });
-        let takes_spare = shared.settings.keep.is_none() && is_call;
-        let spare = if takes_spare { self.spares.take().map(|ready| ready.cell) } else { None };
+        let spare = match shared.settings.keep {
+            Some(_) => None,
+            None => self.spares.take_for(&order.task.entry).map(|ready| ready.cell),
+        };
         Begun { order, limits, stop, spare, taken_up: None }
     }
 

@@ -10,7 +10,7 @@ use crate::policy::restart::{Condition, RestartSettings, Strategy};
 use crate::quantity::ByteSize;
 use crate::rejection::Rejection;
 use crate::reuse::Reuse;
-use crate::task::TaskId;
+use crate::task::{Entry, TaskId};
 use crate::telemetry::Telemetry;
 
 /// How many workers, what waits for them, and what becomes of those that die.
@@ -25,7 +25,7 @@ pub struct PoolSettings {
     pub keep_spread: u32,
     /// Guests that are made ready beyond those of the workers, while there is time. Where guests are kept, a death costs
     /// none then. Where they are not, a process that serves calls stands ready, and each call has one that nobody used
-    /// before: without its start on the way. (A fresh module needs none, and a command can't be begun before it is known.)
+    /// before: without its start on the way. (A fresh module needs none. For commands, see `spares_for`.)
     ///
     /// A process that stands ready has greeted its host by itself, within its program's wall time; what it used and wrote
     /// until then is no task's. One that serves a single call differs from one that is started with it in its end: its report
@@ -33,6 +33,15 @@ pub struct PoolSettings {
     /// with a code, crash) is nobody's, where it would have been the verdict on a process of the task's own. A call whose limits
     /// stay with a process (memory, say) and are not its program's has a process of its own.
     pub spares: usize,
+    /// What those that are not kept stand ready for: for calls if this is `None`, or for one command. A process is executed
+    /// with its arguments then, and held in front of its first instruction: no task pays for the start of its program. It runs
+    /// the first command with the same arguments (and without an input, or with bytes for one, as said here) whose limits are its
+    /// program's; each other one has a process that is started for it. To the program it is all the same, and so is its report; what
+    /// its exec used is not counted as its task's.
+    ///
+    /// Only processes can stand ready so, where they are traced, and on x86-64; elsewhere none is made, and
+    /// [`Happening::WorkerFailedToStart`](crate::telemetry::Happening) says why.
+    pub spares_for: Option<Entry>,
     /// Tasks that may wait.
     pub queue: usize,
     /// What the inputs of those that wait may hold.
@@ -73,6 +82,7 @@ impl PoolSettings {
             keep: None,
             keep_spread: 10,
             spares: 0,
+            spares_for: None,
             queue: workers.saturating_mul(4),
             queue_bytes: ByteSize::mib(64),
             queue_time: None,

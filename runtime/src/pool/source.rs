@@ -16,6 +16,8 @@ use crate::report::{Report, TaskSummary};
 use crate::reuse::Reuse;
 use crate::task::{Capture, Program, TaskId, Wall};
 
+use super::settings::PoolSettings;
+
 /// Hears what tasks do while they run, and which of them it is.
 pub(crate) type Listener = Arc<dyn Fn(&TaskId, Event<'_>) + Send + Sync>;
 
@@ -53,12 +55,21 @@ impl Source {
     /// Opens one whose guest is there already, and has `ended` called when it ends.
     pub(super) fn open_spare(
         &self,
-        keep: Option<Reuse>,
+        settings: &PoolSettings,
         stop: &StopHandle,
         ended: Wake,
     ) -> Result<Box<dyn Cell>, OpenError> {
+        let keep = settings.keep;
         survive(|| {
-            let cell = self.image.ready(keep.is_some(), stop)?;
+            let cell = match &settings.spares_for {
+                None => self.image.ready(keep.is_some(), stop)?,
+                Some(_) if keep.is_some() => {
+                    let detail = "guests that are kept take calls, so none can stand ready for a command: leave one of \
+                                  `keep` and `spares_for` out";
+                    return Err(LoadError::at(Step::Accept, detail));
+                }
+                Some(entry) => self.image.ready_for(entry, stop)?,
+            };
             cell.when_ended(ended);
             Ok(cell)
         })

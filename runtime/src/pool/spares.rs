@@ -12,6 +12,7 @@ use std::time::Instant;
 use crate::evidence::Step;
 use crate::isolation::{Cell, LoadError, OpenError, StopHandle};
 use crate::policy::restart::{Condition, Past, Restart, RestartSettings, Restarts};
+use crate::task::Entry;
 use crate::telemetry::Happening;
 
 use super::remains::CALM;
@@ -80,6 +81,13 @@ impl Spares {
             self.calm_until = Some(Instant::now() + CALM);
         }
         taken
+    }
+
+    /// The same, of those that are ready for this.
+    pub(super) fn take_for(&mut self, entry: &Entry) -> Option<Ready> {
+        let at = self.cells.iter().position(|ready| ready.cell.awaits(entry))?;
+        self.calm_until = Some(Instant::now() + CALM);
+        Some(self.cells.remove(at))
     }
 
     /// All that are ready, to be cleared away; others are made.
@@ -238,12 +246,11 @@ impl State {
 
 impl Shared {
     fn make_spare(self: &Arc<Self>, stop: &StopHandle, epoch: u64) {
-        let made =
-            self.source.open_spare(self.settings.keep, stop, self.look_again()).map(|cell| {
-                let age = self.aging(&*cell);
-                let old_at = age.keep.and_then(|keep| Instant::now().checked_add(keep.max_age));
-                Ready { cell, age, old_at }
-            });
+        let made = self.source.open_spare(&self.settings, stop, self.look_again()).map(|cell| {
+            let age = self.aging(&*cell);
+            let old_at = age.keep.and_then(|keep| Instant::now().checked_add(keep.max_age));
+            Ready { cell, age, old_at }
+        });
         let mut state = self.lock();
         let left = state.take_spare(self, epoch, made);
         self.release(state);

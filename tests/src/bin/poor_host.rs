@@ -3,11 +3,12 @@
 //! `poor_host WHAT GUARDS PROFILE GUEST [PROCESSES]`, where WHAT is `tracing`, `groups`, `filters`, `users` (namespaces of
 //! users), `namespaces` (all of them), `landlock`, `landlock-N` (its version N), `order` or `nothing`, and GUARDS `required` or
 //! `best-effort`, and behind that, each behind a comma, those that are `+required` or `-not` by their names. With a number of processes the guest has a short processor time for all of them.
-//! With `xN` in place of that so many are run at once, and their verdicts are printed.
+//! With `xN` in place of that so many are run at once, and their verdicts are printed. With `ready` one is to stand ready for it,
+//! and why there is none is said on stderr.
 //! Without order it has something of everything that a process has from whoever started it, runs the guest bare, and has
 //! no filters either, so that the guest may ask for it.
 //! `poor_host WHAT probe '' ''` prints what a probe finds there instead.
-#![expect(clippy::print_stdout, reason = "its report is read by a test")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its report is read by a test")]
 #![expect(unsafe_code, reason = "what a host may have can't be had otherwise")]
 
 use std::sync::Barrier;
@@ -20,8 +21,8 @@ use nix::sys::personality;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::stat::{Mode, umask};
 use sandtrap::{
-    ByteSize, GuardMode, Guarding, Limits, Loaded, Permissions, Profile, Program, Record, Runtime,
-    Task, Wall,
+    ByteSize, GuardMode, Guarding, Happening, Limits, Loaded, Order, Permissions, PoolSettings,
+    Profile, Program, Record, Report, Runtime, Task, Telemetry, Wall,
 };
 use sandtrap_tests::landlock_mask;
 use seccompiler::{
@@ -59,7 +60,8 @@ fn main() {
     let processes = if guest.contains("heap") { 1 } else { 3 };
     let mut limits = Limits { memory: ByteSize::mib(64), processes, ..Limits::default() };
     let at_once = more.first().and_then(|word| word.strip_prefix('x'));
-    if let Some(processes) = more.first().filter(|_| at_once.is_none()) {
+    let is_ready = more.first().is_some_and(|word| word == "ready");
+    if let Some(processes) = more.first().filter(|_| at_once.is_none() && !is_ready) {
         limits.processes = processes.parse().expect("a number");
         limits.cpu = Duration::from_millis(100);
     }
@@ -74,8 +76,28 @@ fn main() {
             count.parse().expect("a number"),
         );
     }
-    let report = runtime.run(program, &Task::command(["x"; 0]));
+    let task = Task::command(["x"; 0]);
+    let report = match is_ready {
+        true => run_beside_one(&runtime.load(program).expect("it loads"), task),
+        false => runtime.run(program, &task),
+    };
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
+}
+
+/// After it was heard why no process stands ready for it.
+fn run_beside_one(loaded: &Loaded, task: Task) -> Report {
+    let (tell, told) = std::sync::mpsc::channel();
+    let telemetry = Telemetry::to(move |happening| {
+        if let Happening::WorkerFailedToStart { why } = happening {
+            // The first one is enough.
+            let _ = tell.send(why.clone());
+        }
+    });
+    let spares_for = Some(task.entry.clone());
+    let settings = PoolSettings::with_workers(1);
+    let pool = loaded.pool(PoolSettings { spares: 1, spares_for, telemetry, ..settings });
+    eprintln!("{}", told.recv().expect("one of them is made on the way"));
+    pool.run(Order::new(task))
 }
 
 fn run_at_once(loaded: &Loaded, count: usize) {

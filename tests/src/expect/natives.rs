@@ -55,6 +55,7 @@ pub(super) fn rows() -> Vec<Row> {
             .with(|limits| limits.cpu = Duration::from_millis(100)),
         row("mended_then_aborts").native(CrashedAbort),
         row("nested_handlers").native(CrashedMemoryFault),
+        row("nothing").native(Completed),
         row("old_signal").native(CrashedMemoryFault),
         row("orphan").native(Completed).under(Profile::Process).with(|limits| limits.processes = 3),
         row("other_thread_aborts").native(CrashedMemoryFault),

@@ -22,8 +22,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use sandtrap::{
-    Entry, Error, Executor, ExecutorSettings, Payloads, Policy, Program, Report, Runtime, Start,
-    StopHandle, Telemetry, show_duration,
+    Entry, Error, Executor, ExecutorSettings, Loaded, Payloads, Policy, Program, Report, Runtime,
+    Start, Stdin, StopHandle, Telemetry, Wall, show_duration,
 };
 
 use super::{run, settings};
@@ -229,7 +229,7 @@ impl Crew {
     fn run(&self, line: Line) -> Report {
         let Line { program, mut order, timeout } = line;
         let is_call = !matches!(order.task.entry, Entry::Command { .. });
-        match self.executor(&program, is_call) {
+        match self.executor(&program, is_call, &order.task.entry) {
             Ok(executor) => {
                 if let Some(timeout) = timeout {
                     order = order.within(timeout);
@@ -252,7 +252,12 @@ impl Crew {
     }
 
     /// The executor of a program. The one that was not wanted for longest makes room.
-    fn executor(&self, name: &OsString, is_call: bool) -> Result<Arc<Executor>, Error> {
+    fn executor(
+        &self,
+        name: &OsString,
+        is_call: bool,
+        first: &Entry,
+    ) -> Result<Arc<Executor>, Error> {
         let mut executors = self.executors.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |((program, calls), _): &(Kind, _)| program == name && *calls == is_call;
         if let Some(at) = executors.iter().position(is_it) {
@@ -264,7 +269,12 @@ impl Crew {
         let loaded = self.runtime.load(self.program(name, is_call))?;
         let mut settings = self.settings.clone();
         if !is_call {
-            (settings.pool.keep, settings.pool.spares) = (None, 0);
+            settings.pool.keep = None;
+            // What the next one will be is not known, but that it is like this one is likely.
+            settings.pool.spares_for = can_stand_ready(&loaded, first).then(|| first.clone());
+        }
+        if !is_call && settings.pool.spares_for.is_none() {
+            settings.pool.spares = 0;
         }
         let executor = Arc::new(loaded.executor(settings));
         let idle = |(_, executor): &(Kind, Arc<Executor>)| Arc::strong_count(executor) == 1;
@@ -276,6 +286,12 @@ impl Crew {
         executors.push(((name.clone(), is_call), Arc::clone(&executor)));
         Ok(executor)
     }
+}
+
+/// Whether a process can be executed for a command like this before that comes.
+fn can_stand_ready(loaded: &Loaded, like: &Entry) -> bool {
+    let Entry::Command { stdin, .. } = like else { return false };
+    loaded.wall() == Wall::Native && matches!(stdin, Stdin::Null | Stdin::Bytes(_))
 }
 
 /// Retries and health; no breaker and no quarantine, as every task of a batch is meant to run. A file may say otherwise.
