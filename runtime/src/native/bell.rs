@@ -17,6 +17,8 @@ pub(super) struct Bell {
     counter: EventFd,
     was_rung: AtomicBool,
     called: OnceLock<Wake>,
+    /// Nobody is to be called any more.
+    is_hushed: AtomicBool,
     /// Whoever serves the process at the moment, away from its descriptors.
     startled: OnceLock<Wake>,
 }
@@ -26,8 +28,14 @@ impl Bell {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let counter = EventFd::from_flags(flags);
         let counter = counter.map_err(|errno| refusals::at_plan(&errno.into()))?;
-        let was_rung = AtomicBool::new(false);
-        Ok(Self { counter, was_rung, called: OnceLock::new(), startled: OnceLock::new() })
+        let (was_rung, is_hushed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self {
+            counter,
+            was_rung,
+            called: OnceLock::new(),
+            is_hushed,
+            startled: OnceLock::new(),
+        })
     }
 
     pub(super) fn ring(&self) {
@@ -35,7 +43,8 @@ impl Bell {
         let _ = self.counter.write(1);
         self.was_rung.store(true, Ordering::SeqCst);
         fence(Ordering::SeqCst);
-        let [first, second] = [self.startled.get(), self.called.get()];
+        let is_wanted = |_: &&Wake| !self.is_hushed.load(Ordering::SeqCst);
+        let [first, second] = [self.startled.get(), self.called.get().filter(is_wanted)];
         first.into_iter().chain(second).for_each(|call| call());
     }
 
@@ -55,6 +64,11 @@ impl Bell {
     pub(super) fn call(&self, who: Wake) {
         // Whoever came first stays.
         let _ = self.called.set(who);
+    }
+
+    /// Whoever wanted to be called has no use for it from now on.
+    pub(super) fn hush(&self) {
+        self.is_hushed.store(true, Ordering::SeqCst);
     }
 
     /// The same for whoever serves the process, and does not always listen.

@@ -203,6 +203,10 @@ impl NativeCell {
         let (mut process, before, feed) = match at_hand {
             Some(mut process) => {
                 self.listen_anew(&process, begun.is_some());
+                if !self.stays {
+                    // Its end is its task's from here on, and no news to those who had it stand ready.
+                    process.launched.done.hush();
+                }
                 if !self.stays && process.lane.is_none() {
                     process.come_near();
                 }
@@ -282,7 +286,7 @@ impl NativeCell {
             None => !(was_there && was_well && is_unread),
         };
         evidence.unread = !was_read && !was_stopped;
-        self.put_away(process, &evidence, finish, before.cpu);
+        self.put_away(process, &evidence, finish, before.cpu, was_ready);
         Ok(evidence)
     }
 
@@ -306,6 +310,7 @@ impl NativeCell {
         evidence: &Evidence,
         finish: Finish,
         cpu_before: Duration,
+        was_ready: bool,
     ) {
         process.launched.presence = None;
         let is_orderly = finish == Finish::Answered
@@ -318,7 +323,9 @@ impl NativeCell {
             // Nobody waits for its end, and it shall not take the caller's processor for it.
             process.lane.iter().for_each(OurLane::looks_away);
             process.family.let_go();
-            process.family.kill(process.launched.pid);
+            if !was_ready {
+                process.family.kill(process.launched.pid);
+            }
             self.remains = Some(process);
         } else if finish == Finish::Answered {
             // It lives, and shall not any longer.

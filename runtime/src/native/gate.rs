@@ -7,7 +7,7 @@
 
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -16,9 +16,13 @@ use crate::evidence::{Refusal, Step};
 use super::bell::Bell;
 use super::family::Family;
 use super::keeper::Launched;
+use super::status;
 
 /// What wakes it. By itself it does nothing to a program that is not stopped.
 pub(super) const CALL: libc::c_int = libc::SIGCONT;
+
+/// Who does not fall asleep within this is kept from it by others.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 const COMING: u8 = 0;
 const ASLEEP: u8 = 1;
@@ -78,6 +82,14 @@ impl Gate {
     pub(super) fn open(&self, family: &Family, pid: i32) {
         self.state.store(OPEN, Ordering::SeqCst);
         family.send(pid, CALL);
+    }
+}
+
+/// Waits for a moment until a process sleeps that is about to.
+pub(super) fn fall_asleep(pid: i32) {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE && !status::sleeps(pid) {
+        std::thread::yield_now();
     }
 }
 

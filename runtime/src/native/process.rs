@@ -22,7 +22,7 @@ use super::arena::Arena;
 use super::bell::Bell;
 use super::census::Census;
 use super::family::Family;
-use super::gate::Gate;
+use super::gate::{self, Gate};
 use super::group::Group;
 use super::holdings::Holdings;
 use super::image::Prepared;
@@ -179,7 +179,7 @@ impl Process {
             return Err(NotStarted::Stopped);
         }
         let family = Arc::new(Family::default());
-        let is_waited_for = role != Role::Zygote && !is_asked && gate.is_none();
+        let is_waited_for = role != Role::Zygote && !is_asked;
         let launch = Launch {
             role,
             image,
@@ -253,10 +253,15 @@ impl Process {
             is_early: true,
             input: None,
         };
-        let process = Self::start(image, order, leash)?;
+        let mut process = Self::start(image, order, leash)?;
         if let Some(gate) = &process.gate {
             gate.wait(&process.launched, deadline)?;
+            // Where it was born, beside us: a processor that has nothing else to do would keep its memory, and would have to be
+            // called for it when that goes.
+            gate::fall_asleep(process.launched.pid);
         }
+        process.launched.presence = None;
+        process.family.let_go();
         Ok(process)
     }
 

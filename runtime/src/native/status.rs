@@ -138,6 +138,14 @@ pub(super) fn bytes(tid: pid_t, name: &str) -> u64 {
     kilobytes.unwrap_or(0) * 1024
 }
 
+/// Whether its first thread waits for something.
+pub(super) fn sleeps(pid: pid_t) -> bool {
+    // Its name, which stands before that, may be anything.
+    let stat = said_of(pid, "stat").unwrap_or_default();
+    let name_ends = stat.iter().rposition(|byte| *byte == b')');
+    name_ends.is_some_and(|at| stat[at..].starts_with(b") S"))
+}
+
 /// One of the files in which the kernel says something of a process or thread. (To read it by the library's means takes
 /// a dozen calls of the system, which begin with a few bytes.)
 pub(super) fn said_of(tid: pid_t, file: &str) -> Option<Vec<u8>> {

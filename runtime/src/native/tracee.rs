@@ -14,6 +14,7 @@
 use libc::{c_int, pid_t};
 
 use crate::evidence::{Fault, Sender};
+use crate::signals::Signal;
 
 use super::backtrace::Steps;
 use super::tracing::{Registers, Resume, SignalInfo};
@@ -37,6 +38,8 @@ pub(super) struct Tracee {
     /// Its first stop is the kernel's own and not a signal.
     pub(super) newborn: bool,
     open: Option<OpenFault>,
+    /// The one before, which is often met again: a handler that can't mend it puts its signal back to what it was, and returns.
+    past: Option<Fault>,
     pub(super) met: Option<Met>,
 }
 
@@ -72,7 +75,7 @@ enum Stage {
 
 impl Tracee {
     pub(super) fn of(process: pid_t, inside: pid_t, newborn: bool) -> Self {
-        Self { process, inside, newborn, open: None, met: None }
+        Self { process, inside, newborn, open: None, past: None, met: None }
     }
 
     /// How it goes on.
@@ -108,7 +111,7 @@ impl Tracee {
             (&self.open, registers)
             && !reaches(*frame, registers.stack_pointer)
         {
-            self.open = None;
+            self.close();
         }
     }
 
@@ -124,8 +127,22 @@ impl Tracee {
                 && registers.stack_pointer == *frame + TAKEN_OFF
         });
         if returns || *calls > MOST_CALLS {
-            self.open = None;
+            self.close();
         }
+    }
+
+    fn close(&mut self) {
+        self.past = self.open.take().map(|open| open.fault);
+    }
+
+    /// The fault before, if this one is the same once more: everything that the processor says of it is.
+    pub(super) fn again(&self, signal: c_int, info: &SignalInfo, at: Registers) -> Option<&Fault> {
+        self.past.as_ref().filter(|past| {
+            let address = past.address.unwrap_or(info.address);
+            (past.signal, past.code, address)
+                == (Signal::from_number(signal), info.code, info.address)
+                && (past.instruction, past.stack_pointer) == (at.instruction, at.stack_pointer)
+        })
     }
 
     /// The fault it still suffers from, and where it was then.
@@ -176,7 +193,6 @@ pub(super) fn sender(
 mod tests {
     use super::*;
     use crate::evidence::{Opcode, StackState};
-    use crate::signals::Signal;
 
     fn registers(syscall: i64, stack_pointer: u64) -> Option<Registers> {
         Some(Registers { instruction: 1, stack_pointer, syscall, arguments: [0; 6] })
@@ -210,6 +226,19 @@ mod tests {
         tracee.call(registers(libc::SYS_rt_sigreturn, 0x8000 + TAKEN_OFF));
         assert!(tracee.fault().is_none());
         assert_eq!(tracee.gait(), Resume::Freely);
+    }
+
+    #[test]
+    fn a_fault_that_is_met_again_is_known_and_another_one_is_not() {
+        let info = |address| SignalInfo { code: 1, sender: 0, address };
+        let at = |stack_pointer| registers(-1, stack_pointer).unwrap();
+        let mut tracee = in_handler();
+        assert!(tracee.again(libc::SIGSEGV, &info(0), at(0x9000)).is_none(), "it is open");
+        tracee.call(registers(libc::SYS_rt_sigreturn, 0x8000 + TAKEN_OFF));
+        assert!(tracee.again(libc::SIGSEGV, &info(0), at(0x9000)).is_some());
+        assert!(tracee.again(libc::SIGBUS, &info(0), at(0x9000)).is_none());
+        assert!(tracee.again(libc::SIGSEGV, &info(8), at(0x9000)).is_none());
+        assert!(tracee.again(libc::SIGSEGV, &info(0), at(0x9008)).is_none());
     }
 
     #[test]

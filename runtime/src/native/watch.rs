@@ -227,7 +227,9 @@ impl Watch {
         // The first one counts while it is open: nothing is found out about another.
         if tracee.fault().is_none() && autopsy::is_fault(signal, &info, registers) {
             let steps = self.backtraces.at_signal(tid, signal);
-            tracee.suffer(autopsy::examine(tid, signal, &info, registers), steps);
+            let again = registers.and_then(|at| tracee.again(signal, &info, at)).cloned();
+            let examine = || autopsy::examine(tid, signal, &info, registers);
+            tracee.suffer(again.unwrap_or_else(examine), steps);
         }
         self.meet(tid, signal, &info, registers);
         if self.own_pids && self.execute_sentence(tid, signal) {

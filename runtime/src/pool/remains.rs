@@ -13,7 +13,7 @@ pub(super) const CALM: Duration = Duration::from_millis(1);
 const MOST_CALM: Duration = Duration::from_millis(50);
 
 /// So many cells that are no more of use may wait to be cleared up.
-const MOST_REMAINS: usize = 4;
+const MOST_REMAINS: usize = 16;
 
 /// Cells that are no more of use. A wall may panic over each of them, and that is the end of nothing else.
 #[derive(Default)]
