@@ -71,6 +71,15 @@ fn confined_compiler() {
     );
 }
 
+/// Processes that are to clear up if this one is killed.
+fn heirs() -> usize {
+    let ours = format!("sandtrap-heir\0sandtrap-{}-", std::process::id());
+    let is_ours = |entry: &fs::DirEntry| {
+        fs::read(entry.path().join("cmdline")).is_ok_and(|line| line.starts_with(ours.as_bytes()))
+    };
+    fs::read_dir("/proc").map_or(0, |all| all.flatten().filter(is_ours).count())
+}
+
 /// What a cage costs to build: the first task of a program, less one of those that follow.
 fn cage() {
     let Some(victim) = victim() else {
@@ -90,6 +99,8 @@ fn cage() {
             Case::new("standing-cage", || assert!(loaded.run(&task).verdict.is_completed())),
         ],
     );
+    // Whatever was started above has shared one.
+    assert!(heirs() <= 1, "{} processes wait for the end of this one", heirs());
     // A quiet moment is the least, not the middle one.
     let cage = (cold.least - fresh.least) * 1e3;
     tell_value("cold_start/native", "ms", cage, Sense::AtMost, 2.0);

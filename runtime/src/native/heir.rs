@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::atomic::AtomicI32;
 use std::sync::{Mutex, PoisonError};
 
 use nix::sys::signal::SigSet;
@@ -37,13 +38,17 @@ fn start<'a>(folders: impl Iterator<Item = &'a Path>) -> io::Result<()> {
     let keeper = raised(program()?)?;
     let (host, keeper) = (host.as_raw_fd(), keeper.as_raw_fd());
     let mut stack = ChildStack::new();
-    let failure = Some(libc::EINTR);
-    let mut will = Will { host, keeper, arguments: &arguments, stack: &mut stack, failure };
+    let failure = AtomicI32::new(libc::EINTR);
+    let mut will =
+        Will { host, keeper, arguments: &arguments, stack: &mut stack, failure: &failure };
     // No handler of the host's may run in a child that shares this thread's memory.
     let before = SigSet::all().thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_SETMASK)?;
     let child = sys::start_child(&mut ChildStack::new(), bequeath, &mut will);
     // It is put back as it was, which can't fail.
     let _ = before.thread_set_mask();
     sys::reap(child?);
-    will.failure.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    match failure.into_inner() {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
 }

@@ -9,6 +9,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use libc::{c_char, c_int, c_uint};
 use nix::errno::Errno;
@@ -81,7 +82,8 @@ pub(in crate::native) enum CageStep {
 /// The child's whole life. The order is the security argument.
 pub(in crate::native) extern "C" fn enter(orders: &mut Orders<'_>) -> c_int {
     let failure = run_steps(orders);
-    orders.failure = Some(failure);
+    // SAFETY: the place is valid, and this child's alone. To a compiler nobody reads it any more: so it is told that somebody does.
+    unsafe { (&raw mut orders.failure).write_volatile(Some(failure)) };
     // SAFETY: _exit(2) ends this process at once and runs nothing of the host's.
     unsafe { libc::_exit(127) }
 }
@@ -294,16 +296,18 @@ pub(in crate::native) struct Will<'a> {
     pub(in crate::native) arguments: &'a [*const c_char],
     /// What it stands on until it executes its program.
     pub(in crate::native) stack: &'a mut ChildStack,
-    /// Written by the child: why there is no heir.
-    pub(in crate::native) failure: Option<c_int>,
+    /// Written by the child: why there is no heir, or 0. Not in here: of what only this child can reach, nobody sees it before it
+    /// has returned, so a compiler may leave it off, and no child here returns.
+    pub(in crate::native) failure: &'a AtomicI32,
 }
 
 /// The whole life of the child between host and heir, which ends at once: so the heir is somebody else's to wait for.
 pub(in crate::native) extern "C" fn bequeath(will: &mut Will<'_>) -> c_int {
-    let Will { host, keeper, arguments, ref mut stack, .. } = *will;
-    let mut heir = Heir { host, keeper, arguments, failure: will.failure };
-    let is_there = sys::start_child(stack, inherit, &mut heir).is_ok();
-    will.failure = if is_there { heir.failure } else { Some(libc::EAGAIN) };
+    let Will { host, keeper, arguments, ref mut stack, failure } = *will;
+    let mut heir = Heir { host, keeper, arguments, failure };
+    if sys::start_child(stack, inherit, &mut heir).is_err() {
+        failure.store(libc::EAGAIN, Ordering::Relaxed);
+    }
     // SAFETY: _exit(2) ends this process at once and runs nothing of the host's.
     unsafe { libc::_exit(0) }
 }
@@ -312,7 +316,7 @@ struct Heir<'a> {
     host: RawFd,
     keeper: RawFd,
     arguments: &'a [*const c_char],
-    failure: Option<c_int>,
+    failure: &'a AtomicI32,
 }
 
 /// The child's whole life: it has nothing of the host's and no cage, for it is to remove what the host made.
@@ -328,11 +332,12 @@ extern "C" fn inherit(will: &mut Heir<'_>) -> c_int {
     };
     let placed = place();
     // An exec does not come back to say so.
-    will.failure = None;
-    will.failure = Some(match placed {
+    will.failure.store(0, Ordering::Relaxed);
+    let errno = match placed {
         Ok(()) => execute(will.arguments),
         Err(errno) => errno,
-    });
+    };
+    will.failure.store(errno, Ordering::Relaxed);
     // SAFETY: _exit(2) ends this process at once and runs nothing of the host's.
     unsafe { libc::_exit(127) }
 }
