@@ -39,10 +39,13 @@ pub const GOALS: &[Goal] = &[
         "fresh_task/native",
         "a fresh caged process for a task, beside a bare spawn of the same program",
     ),
-    goal("fresh_task/native/bwrap", "so many times less than `bwrap --unshare-all`"),
+    goal(
+        "fresh_task/native/bwrap",
+        "a task in a process that stood ready and does nothing else, so many times less than `bwrap --unshare-all`",
+    ),
     goal(
         "fresh_task/native-fork",
-        "a task in a fork of a warmed-up guest, beside a bare fork and exit",
+        "a task in a fork of a warmed-up guest that stood ready, beside a bare fork and exit",
     ),
     goal("warm_call/spare", "a call of a spare that was never used, beside a ping-pong over pipes"),
     goal("cold_start/native", "building a cage and its first task, beside those that follow"),
@@ -53,7 +56,7 @@ pub const GOALS: &[Goal] = &[
     ),
     goal(
         "crash_to_next/native",
-        "a fault and the next success, beside the same by a bare process that starts programs",
+        "a fault and the next success, in processes that stood ready, beside the same by a bare process that starts programs",
     ),
     goal("density/native/keeper", "private memory of a program that waits for tasks"),
     goal("frames", "encoding and decoding a small frame"),

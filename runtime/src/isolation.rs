@@ -110,9 +110,14 @@ pub trait Cell: Send + Any {
         true
     }
 
-    /// Whether one that is ready in advance is so for this: for calls, unless it was opened for something else.
-    fn awaits(&self, entry: &Entry) -> bool {
-        matches!(entry, Entry::Invoke { .. })
+    /// Whether one that is ready in advance is so for this: for calls under its limits, unless it was opened for something else.
+    fn awaits(&self, entry: &Entry, limits: &Limits) -> bool {
+        matches!(entry, Entry::Invoke { .. }) && self.suits(limits)
+    }
+
+    /// What ends a guest that was left as it was after its only task, from any thread: for whoever may drop the cell late.
+    fn lingers(&self) -> Option<Wake> {
+        None
     }
 
     /// Nobody will use it any more, or waits for what is left of it: it may be cleared away later, but no later than its image.

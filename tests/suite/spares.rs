@@ -190,3 +190,15 @@ fn spares_of_a_program_that_ends_at_its_start_are_tried_later_and_later() {
         assert!(told.recv().unwrap().contains("it exited with 0"));
     }
 }
+
+#[test]
+fn a_guest_that_was_used_is_ended_while_its_worker_has_another_task() {
+    let pool = load("stays").pool(one_worker(None, 1));
+    wait_for(&pool, 1);
+    let used = completes(&pool, next()).task.pid.unwrap();
+    let ticket = pool.submit(invoke("sleeps")).unwrap();
+    while processes("stays").contains(&used) {
+        std::thread::yield_now();
+    }
+    assert!(!ticket.is_ready(), "that one sleeps for two minutes");
+}

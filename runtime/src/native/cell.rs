@@ -10,8 +10,8 @@
 //!                                     +--> gone: any other end of the call
 //! ```
 //!
-//! One that is started with its task is served to its own end. One that was started before, and a fork of a warm guest, is
-//! served to its answer, even if it is for one call only: it is killed then, and cleared away behind the report.
+//! One that is started with its task is served to its own end, and so is one that stood ready for a command. One that was started
+//! before a call, and a fork of a warm guest, is served to its answer, even if it is the only one: what is left is cleared away behind the report.
 
 mod at_hand;
 mod held;
@@ -62,6 +62,8 @@ pub(super) struct NativeCell {
     /// One that has ended, or was killed and is about to. What is left of it goes with the cell, when its report is on its
     /// way.
     remains: Option<Box<Process>>,
+    /// Whether that one was left alive.
+    lingers: bool,
     /// What was heard of it before its first call.
     pub(super) booted: Option<Booted>,
     /// The command for which its process stands ready, if it is not for calls.
@@ -81,6 +83,7 @@ impl NativeCell {
             process: None,
             piece: Vec::new(),
             remains: None,
+            lingers: false,
             booted: None,
             held: None,
             pace: Pace::default(),
@@ -320,9 +323,11 @@ impl NativeCell {
             process.rest(cpu_before + evidence.usage.cpu);
             self.process = Some(process);
         } else if is_orderly {
-            // Nobody waits for its end, and it shall not take the caller's processor for it.
+            // Nobody waits for its end, and it shall not take the caller's processor for it. Those that stand ready are used one after
+            // another: the end of one would take the processor on which the next one is to wake.
             process.lane.iter().for_each(OurLane::looks_away);
             process.family.let_go();
+            self.lingers = was_ready;
             if !was_ready {
                 process.family.kill(process.launched.pid);
             }
@@ -356,6 +361,12 @@ impl Cell for NativeCell {
         evidence
     }
 
+    fn lingers(&self) -> Option<Wake> {
+        let process = self.remains.as_ref().filter(|_| self.lingers)?;
+        let (family, pid) = (Arc::clone(&process.family), process.launched.pid);
+        Some(Arc::new(move || family.kill(pid)))
+    }
+
     fn leave(mut self: Box<Self>) {
         self.remains.take().into_iter().for_each(|process| self.image.behind.leave(process));
     }
@@ -371,8 +382,8 @@ impl Cell for NativeCell {
         self.process.as_ref().is_none_or(|process| process.misfit(limits).is_none())
     }
 
-    fn awaits(&self, entry: &Entry) -> bool {
-        self.is_open_to(entry)
+    fn awaits(&self, entry: &Entry, limits: &Limits) -> bool {
+        self.is_open_to(entry, limits)
     }
 
     fn when_ended(&self, call: Wake) {

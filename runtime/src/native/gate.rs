@@ -16,6 +16,7 @@ use crate::evidence::{Refusal, Step};
 use super::bell::Bell;
 use super::family::Family;
 use super::keeper::Launched;
+use super::process::{Leash, NotStarted};
 use super::status;
 
 /// What wakes it. By itself it does nothing to a program that is not stopped.
@@ -57,21 +58,30 @@ impl Gate {
     }
 
     /// Waits until it sleeps.
-    pub(super) fn wait(&self, launched: &Launched, until: Option<Instant>) -> Result<(), Refusal> {
+    pub(super) fn wait(
+        &self,
+        launched: &Launched,
+        leash: &Leash,
+        until: Option<Instant>,
+    ) -> Result<(), NotStarted> {
         loop {
             match self.state.load(Ordering::SeqCst) {
                 COMING => {}
-                BROKEN => return Err(not_here()),
+                BROKEN => return Err(not_here().into()),
                 _ => return Ok(()),
             }
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) || launched.is_over() {
-                return Err(refused(ENDED));
+                return Err(refused(ENDED).into());
+            }
+            if leash.stop.reason().is_some() {
+                return Err(NotStarted::Stopped);
             }
             let timeout = left.and_then(|left| PollTimeout::try_from(left).ok());
             let mut polled = [
                 PollFd::new(self.settled.as_fd(), PollFlags::POLLIN),
                 PollFd::new(launched.done.as_fd(), PollFlags::POLLIN),
+                PollFd::new(leash.bell.as_fd(), PollFlags::POLLIN),
             ];
             // An interrupted wait is a wait that found nothing.
             let _ = poll(&mut polled, timeout.unwrap_or(PollTimeout::MAX));
@@ -93,7 +103,8 @@ pub(super) fn fall_asleep(pid: i32) {
     }
 }
 
-const NOT_HERE: &str = "this host does not let a program be held in front of its first instruction; start it with its task \
+const NOT_HERE: &str = "this host does not let this program be held in front of its first instruction (it takes tracing, and a program of 64 bits \
+                        on x86); start it with its task \
                         (`spares: 0`)";
 const ENDED: &str =
     "the program has ended, or took too long to be executed, before it could stand ready";

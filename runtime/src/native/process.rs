@@ -255,7 +255,7 @@ impl Process {
         };
         let mut process = Self::start(image, order, leash)?;
         if let Some(gate) = &process.gate {
-            gate.wait(&process.launched, deadline)?;
+            gate.wait(&process.launched, &process.leash, deadline)?;
             // Where it was born, beside us: a processor that has nothing else to do would keep its memory, and would have to be
             // called for it when that goes.
             gate::fall_asleep(process.launched.pid);

@@ -39,7 +39,7 @@ pub(super) struct Tracee {
     pub(super) newborn: bool,
     open: Option<OpenFault>,
     /// The one before, which is often met again: a handler that can't mend it puts its signal back to what it was, and returns.
-    past: Option<Fault>,
+    past: Option<(Fault, Option<Registers>)>,
     pub(super) met: Option<Met>,
 }
 
@@ -59,6 +59,7 @@ pub(super) struct Met {
 
 struct OpenFault {
     fault: Fault,
+    at: Option<Registers>,
     steps: Steps,
     stage: Stage,
 }
@@ -88,8 +89,8 @@ impl Tracee {
     }
 
     /// Takes note of a fault that is about to be delivered. The first one counts while it is open.
-    pub(super) fn suffer(&mut self, fault: Fault, steps: Steps) {
-        self.open.get_or_insert(OpenFault { fault, steps, stage: Stage::Delivering });
+    pub(super) fn suffer(&mut self, fault: Fault, at: Option<Registers>, steps: Steps) {
+        self.open.get_or_insert(OpenFault { fault, at, steps, stage: Stage::Delivering });
     }
 
     /// Whether this stop is the one at the first instruction of a fault's handler.
@@ -132,17 +133,17 @@ impl Tracee {
     }
 
     fn close(&mut self) {
-        self.past = self.open.take().map(|open| open.fault);
+        self.past = self.open.take().map(|open| (open.fault, open.at));
     }
 
-    /// The fault before, if this one is the same once more: everything that the processor says of it is.
+    /// The fault before, if this one is the same once more: the same instruction, with the same registers, at the same address, for
+    /// the same reason.
     pub(super) fn again(&self, signal: c_int, info: &SignalInfo, at: Registers) -> Option<&Fault> {
-        self.past.as_ref().filter(|past| {
-            let address = past.address.unwrap_or(info.address);
-            (past.signal, past.code, address)
-                == (Signal::from_number(signal), info.code, info.address)
-                && (past.instruction, past.stack_pointer) == (at.instruction, at.stack_pointer)
-        })
+        let (past, was_at) = self.past.as_ref()?;
+        let address = past.address.unwrap_or(info.address);
+        let is_same = (past.signal, past.code, address)
+            == (Signal::from_number(signal), info.code, info.address);
+        Some(past).filter(|_| is_same && *was_at == Some(at))
     }
 
     /// The fault it still suffers from, and where it was then.
@@ -210,7 +211,7 @@ mod tests {
             stack: StackState::Sound,
             opcode: Opcode::Unseen,
         };
-        tracee.suffer(fault, Steps::default());
+        tracee.suffer(fault, registers(-1, 0x9000), Steps::default());
         assert_eq!(tracee.gait(), Resume::Step);
         assert!(tracee.enters_handler(libc::SIGTRAP, registers(-1, 0x8000)));
         assert_eq!(tracee.gait(), Resume::ToSyscall);

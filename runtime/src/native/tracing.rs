@@ -96,7 +96,7 @@ pub(super) fn signal_info(tid: pid_t) -> Option<SignalInfo> {
 }
 
 /// The registers that matter here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Registers {
     pub(super) instruction: u64,
     pub(super) stack_pointer: u64,

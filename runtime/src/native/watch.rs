@@ -229,7 +229,7 @@ impl Watch {
             let steps = self.backtraces.at_signal(tid, signal);
             let again = registers.and_then(|at| tracee.again(signal, &info, at)).cloned();
             let examine = || autopsy::examine(tid, signal, &info, registers);
-            tracee.suffer(again.unwrap_or_else(examine), steps);
+            tracee.suffer(again.unwrap_or_else(examine), registers, steps);
         }
         self.meet(tid, signal, &info, registers);
         if self.own_pids && self.execute_sentence(tid, signal) {

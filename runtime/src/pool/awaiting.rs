@@ -156,6 +156,13 @@ impl State {
         self.next_waiter
     }
 
+    /// Wakes somebody at this time, who waits for nothing else.
+    pub(super) fn alarm_at(&mut self, shared: &Shared, at: Instant, waker: Waker) {
+        let number = self.number_waiter();
+        self.alarms.insert((at, number), waker);
+        self.watch_at(shared, at);
+    }
+
     /// Somebody has to wait for room. Who was there before keeps his place.
     pub(super) fn wait_at_door(&mut self, waker: &Waker, place: &mut Option<u64>) {
         let number = *place.get_or_insert_with(|| self.number_waiter());

@@ -98,7 +98,7 @@ impl State {
         self.tell(shared, || Happening::TaskStarted { task, worker, waited });
         let spare = match shared.settings.keep {
             Some(_) => None,
-            None => self.spares.take_for(&order.task.entry).map(|ready| ready.cell),
+            None => self.spares.take_for(&order.task.entry, &limits).map(|ready| ready.cell),
         };
         Begun { order, limits, stop, spare, taken_up: None }
     }

@@ -1,9 +1,13 @@
 //! What guests leave behind: it is cleared up when there is time for that.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task;
 use std::time::{Duration, Instant};
 
-use crate::isolation::Cell;
+use crate::isolation::{Cell, Wake};
+
+use super::shared::Shared;
 
 /// So long after a crash, a call in a spare, or a task after them nothing is done that can wait: a task that comes at once has
 /// the processors.
@@ -13,7 +17,7 @@ pub(super) const CALM: Duration = Duration::from_millis(1);
 const MOST_CALM: Duration = Duration::from_millis(50);
 
 /// So many cells that are no more of use may wait to be cleared up.
-const MOST_REMAINS: usize = 16;
+const MOST_REMAINS: usize = 8;
 
 /// Cells that are no more of use. A wall may panic over each of them, and that is the end of nothing else.
 #[derive(Default)]
@@ -55,10 +59,38 @@ impl Remains {
 
     pub(super) fn clear(&mut self) {
         self.due = None;
+        // All of them together: each takes as long to end as the others.
+        self.cells.iter().filter_map(|cell| cell.lingers()).for_each(|end| end());
         for cell in self.cells.drain(..) {
             // Its message is on stderr, and there is nobody whom it concerns.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(cell)));
         }
+    }
+}
+
+/// A guest that was left as it was after its task ends after this, whoever has time by then to clear it up.
+const MOST_LINGERING: Duration = Duration::from_millis(5);
+
+struct End(Wake);
+
+impl task::Wake for End {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+impl Shared {
+    /// Has the supervisor end it: the worker may have a task before it has time, which may be a long one.
+    pub(super) fn end_soon(&self, end: Wake) {
+        let mut state = self.lock();
+        if state.is_unwatched {
+            // Nobody would come in time.
+            self.release(state);
+            return end();
+        }
+        let at = Instant::now() + MOST_LINGERING;
+        state.alarm_at(self, at, Arc::new(End(end)).into());
+        self.release(state);
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use crate::evidence::Step;
 use crate::isolation::{Cell, LoadError, OpenError, StopHandle};
+use crate::limits::Limits;
 use crate::policy::restart::{Condition, Past, Restart, RestartSettings, Restarts};
 use crate::task::Entry;
 use crate::telemetry::Happening;
@@ -84,8 +85,8 @@ impl Spares {
     }
 
     /// The same, of those that are ready for this.
-    pub(super) fn take_for(&mut self, entry: &Entry) -> Option<Ready> {
-        let at = self.cells.iter().position(|ready| ready.cell.awaits(entry))?;
+    pub(super) fn take_for(&mut self, entry: &Entry, limits: &Limits) -> Option<Ready> {
+        let at = self.cells.iter().position(|ready| ready.cell.awaits(entry, limits))?;
         self.calm_until = Some(Instant::now() + CALM);
         Some(self.cells.remove(at))
     }

@@ -271,6 +271,9 @@ impl Shared {
         let is_kept = self.settings.keep.is_some() && own.is_none();
         let goes_on = is_kept && used.is_usable() && !order.alone;
         let (left, spent) = if goes_on { (Some(used), None) } else { (own, Some(used)) };
+        if let Some(end) = spent.as_ref().and_then(|spent| spent.lingers()) {
+            self.end_soon(end);
+        }
         Ran { done, is_unread, left, spent }
     }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use crate::evidence::Refusal;
-use crate::isolation::{Attempt, LoadError, StopHandle};
+use crate::isolation::{Attempt, Cell as _, LoadError, StopHandle};
 use crate::limits::Limits;
 use crate::native::process::{Leash, NotStarted, Process};
 use crate::native::{refusals, stdin};
@@ -52,7 +52,10 @@ impl Held {
             let put = file.write_all_at(bytes, 0);
             put.map_err(|error| refusals::at_stdin(&error, &Stdin::Bytes(Arc::clone(bytes))))?;
         }
-        process.let_begin();
+        // Of what was stopped before that, nothing runs.
+        if process.leash.stop.reason().is_none() {
+            process.let_begin();
+        }
         Ok(())
     }
 }
@@ -117,11 +120,12 @@ impl NativeCell {
         Ok(cell)
     }
 
-    /// Whether its next attempt can be this one, as far as that depends on what it enters.
-    pub(super) fn is_open_to(&self, entry: &Entry) -> bool {
-        match &self.held {
-            Some(held) => held.is_for(entry, &self.image.limits),
+    /// Whether its next attempt can be this one.
+    pub(super) fn is_open_to(&self, entry: &Entry, limits: &Limits) -> bool {
+        let is_meant = match &self.held {
+            Some(held) => held.is_for(entry, limits),
             None => matches!(entry, Entry::Invoke { .. }),
-        }
+        };
+        is_meant && self.suits(limits)
     }
 }

@@ -27,10 +27,13 @@ impl Watch {
             return false;
         }
         if self.gate.as_ref().is_some_and(|gate| gate.is_open())
-            && let Some(first) = self.asleep.take()
+            && let Some(first) = self.asleep
         {
-            // It fails for one that is gone.
-            tracing::set_registers(tid, &first);
+            // It fails for one that is gone: that one has not begun.
+            match tracing::set_registers(tid, &first) {
+                true => self.asleep = None,
+                false => sys::send(self.main, libc::SIGKILL),
+            }
         }
         tracing::resume(tid, Resume::Freely, 0);
         true
