@@ -109,6 +109,16 @@ fn understood(words: &[String]) -> Result<(), String> {
     Ok(())
 }
 
+/// Which processors, where the kernel says so: some floors are a memory's, and some a cache's.
+fn kind(cpuinfo: &str) -> String {
+    let value = |name: &str| {
+        let mut lines = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+        lines.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
+    };
+    let (name, family) = (value("model name"), value("cpu family").unwrap_or("?"));
+    name.map(|name| format!(" ({name}, family {family})")).unwrap_or_default()
+}
+
 /// The machine in general words, and how busy it was.
 fn circumstances(quick: bool) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -118,7 +128,8 @@ fn circumstances(quick: bool) -> String {
     let load = read("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned();
     let how = if quick { "quick; " } else { "" };
     format!(
-        "{how}{processors} processors, {} {} on {}, load {load} at the end",
+        "{how}{processors} processors{}, {} {} on {}, load {load} at the end",
+        kind(&read("/proc/cpuinfo")),
         std::env::consts::OS,
         release.join("."),
         std::env::consts::ARCH
