@@ -27,9 +27,8 @@ impl Ready {
         if self.left == 0 {
             // Those that died of their task on purpose are not to be waited for.
             self.pool.reset();
-            // Asleep, as one is who has nothing to do: whoever looks again and again keeps a processor from those who make them.
             while self.pool.status().spares < READY {
-                std::thread::sleep(Duration::from_millis(1));
+                std::thread::yield_now();
             }
             // What has just been started has to load yet; in life it has time for it.
             std::thread::sleep(Duration::from_millis(5));
