@@ -41,7 +41,7 @@ pub const GOALS: &[Goal] = &[
     ),
     goal(
         "fresh_task/native/bwrap",
-        "a task in a process that stood ready and does nothing else, so many times less than `bwrap --unshare-all`",
+        "a task in a process that stood ready and does nothing else, all of it on one processor, so many times less than `bwrap --unshare-all`",
     ),
     goal(
         "fresh_task/native-fork",

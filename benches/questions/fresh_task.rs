@@ -8,11 +8,12 @@ use std::process::{Command, Stdio};
 
 use sandtrap::{Ending, Evidence, GuardState, Program, Runtime, Source, Task, Wall, classify};
 use sandtrap_benches::notebook::{Sense, not_measured};
-use sandtrap_benches::{Case, in_turns, tell_beside, tell_gain, tell_ratio, tell_value};
+use sandtrap_benches::{Case, Figures, in_turns, tell_beside, tell_gain, tell_ratio, tell_value};
 use sandtrap_tests::guests;
 use wasmtime::Config;
 
 use crate::floors::{Bare, NO_VICTIM, lean, spawn, victim};
+use crate::pinned::{NO_TASKSET, Pinned};
 use crate::ready::Ready;
 
 /// What most people want to know first.
@@ -79,23 +80,29 @@ fn process(runtime: &Runtime, victim: &Path) {
     );
     tell_ratio("fresh_task/native", &ours, &bare, 2.0);
     tell_beside("fresh_task/native/bwrap/victim", &bwrap, &ours);
-    wall_alone(runtime);
+    let [stood, bwrap] = wall_alone("fresh_task/native/nothing");
+    tell_beside("fresh_task/native/bwrap/processor-each", &bwrap, &stood);
+    match Pinned::here() {
+        None => not_measured("fresh_task/native/bwrap", NO_TASKSET),
+        Some(_here) => {
+            let [stood, bwrap] = wall_alone("fresh_task/native/nothing/one-processor");
+            tell_gain("fresh_task/native/bwrap", &stood, &bwrap, 30.0);
+        }
+    }
 }
 
 /// The same for a program that does nothing, not even what Rust's start-up does: what is left is the price of the wall. Started with
-/// its task, and where one stood ready for it.
-fn wall_alone(runtime: &Runtime) {
+/// its task, and where one stood ready for it. Gives the latter, and what `bwrap` takes.
+fn wall_alone(question: &str) -> [Figures; 2] {
+    let runtime = Runtime::new().expect("a runtime");
     let nothing = guests::musl("nothing").expect("there is a victim, too");
     let loaded = runtime.load(Program::file(&nothing).within(Wall::Native)).expect("it is built");
     let task = Task::command(["completes"]);
     let mut ready = Ready::of(&loaded, &task);
     // By itself: what it leaves behind is cleared away by the kernel's own threads, at the expense of whoever comes next.
-    let [bwrap] = in_turns(
-        "fresh_task/native/nothing",
-        [Case::new("bwrap", || assert!(bubblewrap(&nothing)))],
-    );
+    let [bwrap] = in_turns(question, [Case::new("bwrap", || assert!(bubblewrap(&nothing)))]);
     let [stood, caged, bare] = in_turns(
-        "fresh_task/native/nothing",
+        question,
         [
             Case::timed("stood-ready", || {
                 ready.next(|report| assert!(report.verdict.is_completed()))
@@ -104,10 +111,10 @@ fn wall_alone(runtime: &Runtime) {
             Case::new("bare-spawn", || assert!(spawn(&nothing, "completes"))),
         ],
     );
-    tell_gain("fresh_task/native/bwrap", &stood, &bwrap, 30.0);
-    tell_beside("fresh_task/native/bwrap/started", &bwrap, &caged);
-    tell_beside("fresh_task/native/nothing/ready", &stood, &bare);
-    tell_beside("fresh_task/native/nothing", &caged, &bare);
+    tell_beside(&format!("{question}/bwrap"), &bwrap, &caged);
+    tell_beside(&format!("{question}/ready"), &stood, &bare);
+    tell_beside(question, &caged, &bare);
+    [stood, bwrap]
 }
 
 /// What of a task's time is spent on its verdict: with it, in terms of without it.

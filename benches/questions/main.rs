@@ -16,6 +16,7 @@ mod frames;
 mod fresh_task;
 mod payload;
 mod peers;
+mod pinned;
 mod ready;
 mod spawn_from_big_host;
 mod throughput;

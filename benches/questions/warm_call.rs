@@ -21,6 +21,8 @@ use sandtrap_benches::{
 };
 use sandtrap_tests::guests;
 
+use crate::pinned::{NO_TASKSET, Pinned};
+
 const BYTES: usize = 64;
 
 /// So many bytes.
@@ -78,10 +80,7 @@ fn turn(kept: &mut Kept) {
 /// Both ends wait for each message, on one processor.
 fn parked() {
     let Some(_here) = Pinned::here() else {
-        return not_measured(
-            "warm_call/native/parked",
-            "taskset is not here: apt install util-linux",
-        );
+        return not_measured("warm_call/native/parked", NO_TASKSET);
     };
     let loaded = load();
     let (mut partner, mut kept, mut reported) = (Partner::start(), keep(&loaded), keep(&loaded));
@@ -217,33 +216,6 @@ impl Ball {
             }
         }
     }
-}
-
-/// As long as it lives, this thread and all that it starts have one processor.
-struct Pinned(String);
-
-impl Pinned {
-    fn here() -> Option<Self> {
-        let told = taskset(&["-p"])?;
-        let mask = told.rsplit(' ').next()?.trim().to_owned();
-        let all = taskset(&["-cp"])?;
-        let first = all.rsplit(' ').next()?.trim().split([',', '-']).next()?.to_owned();
-        taskset(&["-cp", &first])?;
-        Some(Self(mask))
-    }
-}
-
-impl Drop for Pinned {
-    fn drop(&mut self) {
-        let _ = taskset(&["-p", &self.0]);
-    }
-}
-
-/// Asks or changes on which processors this thread runs, which is the first of its program.
-fn taskset(words: &[&str]) -> Option<String> {
-    let own = std::process::id().to_string();
-    let told = Command::new("taskset").args(words).arg(own).output().ok()?;
-    told.status.success().then(|| String::from_utf8_lossy(&told.stdout).into_owned())
 }
 
 /// A call in a process that nobody has used or will use: started before it is timed.

@@ -144,13 +144,24 @@ fn a_call_may_have_less_time_and_no_other_memory() {
     assert_eq!(label(&call(&mut kept, "holds", &0_usize)), "unstarted.rejected");
 }
 
+/// Whether a group's peak can be measured anew: not in those of version 2 before Linux 6.12.
+fn can_be_set_back() -> bool {
+    let found = sandtrap::probe();
+    let is_v2 = found.iter().any(|it| it.probe.name() == "memory-group-v2" && it.fact.is_some());
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    !is_v2 || version >= (6, 12)
+}
+
 #[test]
 fn peak_memory_is_that_of_the_call() {
     let mut kept = keep(limits());
     call(&mut kept, "next", &());
     let touched = call(&mut kept, "touches", &(32_usize << 20));
     assert!(touched.usage.peak_memory >= 32 << 20, "{}", touched.usage.peak_memory);
-    if touched.guards.iter().any(|it| it.name == "memory-group" && it.why.is_none()) {
+    let has_group = touched.guards.iter().any(|it| it.name == "memory-group" && it.why.is_none());
+    if has_group && can_be_set_back() {
         let after = call(&mut kept, "next", &()).usage.peak_memory;
         assert!(after > 0 && after < 32 << 20, "{after}");
     }

@@ -114,9 +114,6 @@ impl Group {
         let caps = Caps::of(limits);
         set_memory(version, &folders.memory, caps.bytes, false)?;
         set_tasks(version, &folders, caps.tasks)?;
-        if version == Version::V2 {
-            put(&folders.memory, "memory.oom.group", 1)?;
-        }
         let (events, peak) = match version {
             Version::V1 => ("memory.oom_control", "memory.max_usage_in_bytes"),
             Version::V2 => ("memory.events", "memory.peak"),

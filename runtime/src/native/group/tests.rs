@@ -3,7 +3,7 @@
 use super::*;
 use crate::quantity::ByteSize;
 
-const FILES: [&str; 4] = ["memory.max", "memory.swap.max", "memory.oom.group", "pids.max"];
+const FILES: [&str; 3] = ["memory.max", "memory.swap.max", "pids.max"];
 
 #[test]
 fn a_group_of_version_2_is_told_its_limits_and_read_by_its_own_names() {
@@ -21,7 +21,7 @@ fn a_group_of_version_2_is_told_its_limits_and_read_by_its_own_names() {
     let folders = Folders { memory, pids: None, cpu: None, share: None };
     let clock = Some(Clock::v2(&folder.path().join("cpu.stat")));
     let group = Group::new(Version::V2, folders, clock, None, &limits).unwrap();
-    assert_eq!(FILES.map(read), ["1048576", "0", "1", "66"]);
+    assert_eq!(FILES.map(read), ["1048576", "0", "66"]);
     assert!(group.is_born_into());
     let counts = Counts { oom_kills: 2, peak: 4096, cpu: Duration::from_micros(30) };
     assert_eq!(group.counts(), counts);
