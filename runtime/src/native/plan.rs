@@ -9,7 +9,6 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 
-use libc::c_uint;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use sandtrap_protocol::{
     ARENA_VARIABLE, BACKTRACE_VARIABLE, Birth, CHANNEL_VARIABLE, LANE_VARIABLE, START_FORK,
@@ -22,6 +21,7 @@ use crate::quantity::ByteSize;
 
 use super::arena::Arena;
 use super::group::Group;
+use super::sys::{Number, hard_limit, number_of};
 use super::view::View;
 use super::wire::{self, Head, Rlimit};
 
@@ -263,8 +263,7 @@ pub(super) struct Ceilings {
 impl Ceilings {
     pub(super) fn now() -> Self {
         let [stack, file_bytes, open_files] =
-            [libc::RLIMIT_STACK, libc::RLIMIT_FSIZE, libc::RLIMIT_NOFILE]
-                .map(super::sys::hard_limit);
+            [libc::RLIMIT_STACK, libc::RLIMIT_FSIZE, libc::RLIMIT_NOFILE].map(hard_limit);
         Self { stack, file_bytes, open_files }
     }
 
@@ -302,7 +301,7 @@ fn rlimits(limits: &Limits, cap_address_space: bool) -> Vec<Rlimit> {
     [cpu].into_iter().chain(wanted.into_iter().map(same)).collect()
 }
 
-fn bounded(resource: c_uint, soft: u64, hard: u64) -> Rlimit {
-    let most = super::sys::hard_limit(resource).unwrap_or(libc::RLIM_INFINITY);
-    Rlimit { resource: resource.into(), soft: soft.min(most), hard: hard.min(most) }
+fn bounded(resource: Number, soft: u64, hard: u64) -> Rlimit {
+    let most = hard_limit(resource).unwrap_or(libc::RLIM_INFINITY);
+    Rlimit { resource: number_of(resource), soft: soft.min(most), hard: hard.min(most) }
 }

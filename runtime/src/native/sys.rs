@@ -226,7 +226,7 @@ pub(super) fn near(word: &AtomicU64) {
 /// Sleeps for as long as a word that others have in their memory, too, is this one; until it is woken, and not longer than
 /// so. Says whether that time is over.
 pub(super) fn sleep_on(word: &AtomicU32, is: u32, most: Duration) -> bool {
-    let tv_sec = libc::time_t::try_from(most.as_secs()).unwrap_or(libc::time_t::MAX);
+    let tv_sec = i64::try_from(most.as_secs()).unwrap_or(i64::MAX);
     let time = libc::timespec { tv_sec, tv_nsec: most.subsec_nanos().into() };
     let (operation, none) = (libc::FUTEX_WAIT, std::ptr::null::<u32>());
     // SAFETY: the word and the time are there during the call, and are only read.
@@ -246,8 +246,21 @@ pub(super) fn adopt(raw: c_int) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(raw) }
 }
 
+/// What this C library takes for the number of a limit, and for that of a tracer's request.
+#[cfg(target_env = "musl")]
+pub(super) type Number = c_int;
+#[cfg(not(target_env = "musl"))]
+pub(super) type Number = libc::c_uint;
+
+/// The kernel's number of a limit.
+pub(super) fn number_of(resource: Number) -> u64 {
+    #[cfg(target_env = "musl")]
+    let resource = resource.cast_unsigned();
+    resource.into()
+}
+
 /// The hard limit of this process for a resource.
-pub(super) fn hard_limit(resource: libc::c_uint) -> Option<u64> {
+pub(super) fn hard_limit(resource: Number) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: getrlimit fills the struct it is given.
     let answer = unsafe { libc::getrlimit(resource, &mut limit) };

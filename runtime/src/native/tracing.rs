@@ -6,7 +6,9 @@
 //! calling thread; for any other the kernel answers with an error and does nothing.
 #![expect(unsafe_code, reason = "ptrace; see the contract at each block")]
 
-use libc::{c_int, c_long, c_uint, pid_t};
+use libc::{c_int, c_long, pid_t};
+
+use super::sys::Number;
 
 /// What ptrace is asked for at the first stop of a tracee.
 pub(super) const TRACE_OPTIONS: c_int = libc::PTRACE_O_EXITKILL
@@ -225,7 +227,7 @@ pub(super) fn call_within(tid: pid_t) -> Option<Call> {
 
 /// The kind of machine, by the kernel's number, whose calls a thread makes right now.
 fn machine(tid: pid_t) -> Option<u32> {
-    const GET_SYSCALL_INFO: c_uint = 0x420e;
+    const GET_SYSCALL_INFO: Number = 0x420e;
     // What the kernel fills: a byte for the kind of stop, the machine, and more that is not asked for here.
     let mut info = [0_u32; 2];
     let size = size_of_val(&info);

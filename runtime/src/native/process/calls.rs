@@ -30,7 +30,8 @@ impl Process {
         let beside = Beside::of(self.launched.pid, &self.family, (may_move, may_watch), slow);
         let Ok(lane) = offer.taken(beside, may_watch, self.sent.get()) else { return };
         let most = u64::from(self.limits.open_files);
-        let files = Rlimit { resource: libc::RLIMIT_NOFILE.into(), soft: most, hard: most };
+        let files =
+            Rlimit { resource: sys::number_of(libc::RLIMIT_NOFILE), soft: most, hard: most };
         // It has closed what it has mapped. This fails for one that is gone.
         let _ = sys::set_limit(self.launched.pid, &files);
         self.leash.stop.on_stop_ever(lane.alarm());
