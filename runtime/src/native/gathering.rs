@@ -124,6 +124,9 @@ fn ended(
         return Evidence::of(source, Ending::Vanished);
     };
     watched.cpu = watched.cpu.saturating_sub(before.cpu);
+    // It has outlived all that were before.
+    let of_others = watched.oom_kills_of_others.as_mut();
+    of_others.into_iter().for_each(|kills| *kills = kills.saturating_sub(before.oom_kills));
     let counts = process.group.as_deref().map(Group::counts).map(|counts| Counts {
         oom_kills: counts.oom_kills.saturating_sub(before.oom_kills),
         cpu: counts.cpu.saturating_sub(before.cpu),

@@ -68,6 +68,8 @@ pub(super) struct Watch {
     killed_itself: bool,
     seen: Watched,
     main_ended: bool,
+    /// Whether it was killed, and the kernel is about to end its namespace with it: those kills are nobody's.
+    main_dies: bool,
     clearing: bool,
     /// How many more have to end before everybody is killed anew.
     ends_to_come: usize,
@@ -105,6 +107,7 @@ impl Watch {
             killed_itself: false,
             seen,
             main_ended: false,
+            main_dies: false,
             clearing: false,
             ends_to_come: 0,
             process_ends: false,
@@ -295,6 +298,7 @@ impl Watch {
         if tracee.process != self.main {
             return;
         }
+        self.main_dies |= self.own_pids && signal == libc::SIGKILL;
         if self.stop.reason().is_some() && !self.clearing {
             // Its children go with it, not only when all of its memory is given back.
             self.clear();
@@ -340,7 +344,7 @@ impl Watch {
     fn ended(&mut self, waited: &Waited) {
         let was_tracee = self.tracees.remove(&waited.pid).is_some();
         let was_process = std::mem::take(&mut self.process_ends);
-        if was_process && waited.pid != self.main && !self.clearing {
+        if was_process && waited.pid != self.main && !self.clearing && !self.main_dies {
             let kills = || self.group.as_deref().map_or(0, Group::oom_kills);
             oom_kills::attribute(&mut self.seen.oom_kills_of_others, waited.status, kills);
         }

@@ -60,7 +60,8 @@ impl Remains {
     pub(super) fn clear(&mut self) {
         self.due = None;
         // All of them together: each takes as long to end as the others.
-        self.cells.iter().filter_map(|cell| cell.lingers()).for_each(|end| end());
+        let end_all = || self.cells.iter().filter_map(|cell| cell.lingers()).for_each(|end| end());
+        let _ = catch_unwind(AssertUnwindSafe(end_all));
         for cell in self.cells.drain(..) {
             // Its message is on stderr, and there is nobody whom it concerns.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(cell)));

@@ -14,8 +14,8 @@ fn roomy(limits: &mut Limits) {
 pub(super) fn rows() -> Vec<Row> {
     use Label::{
         Completed, CrashedAbort, CrashedBadCall, CrashedIllegalInstruction, CrashedKilled,
-        CrashedMemoryFault, CrashedStackOverflow, DeniedSyscall, StoppedCpuTime, StoppedFiles,
-        StoppedProcesses, StoppedWallTime,
+        CrashedMemoryFault, CrashedOutOfMemory, CrashedStackOverflow, DeniedSyscall,
+        StoppedCpuTime, StoppedFiles, StoppedProcesses, StoppedWallTime,
     };
     const ALONE: &str = "a module has no signals, no threads, no descriptors of the host and no \
                          processes, so there is nothing to build";
@@ -53,6 +53,10 @@ pub(super) fn rows() -> Vec<Row> {
         row("main_thread_ends")
             .native(StoppedCpuTime)
             .with(|limits| limits.cpu = Duration::from_millis(100)),
+        row("memory_beside_child")
+            .native(CrashedOutOfMemory)
+            .under(Profile::Process)
+            .with(|limits| limits.processes = 3),
         row("mended_then_aborts").native(CrashedAbort),
         row("nested_handlers").native(CrashedMemoryFault),
         row("nothing").native(Completed),
