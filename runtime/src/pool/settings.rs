@@ -29,8 +29,8 @@ pub struct PoolSettings {
     ///
     /// A process that stands ready has greeted its host by itself, within its program's wall time; what it used and wrote
     /// until then is no task's. One that serves a single call differs from one that is started with it in its end: its report
-    /// is made when its answer is whole, and it is killed when there is time, some milliseconds later at the latest. So what it would do behind its answer (say more, write, exit
-    /// with a code, crash) is nobody's, where it would have been the verdict on a process of the task's own. A call whose limits
+    /// is made when its answer is whole, and it is killed when there is time, some milliseconds later at the latest. So what it
+    /// would do behind its answer (say more, write, exit with a code, crash) is nobody's, where it would have been the verdict on a process of the task's own. A call whose limits
     /// stay with a process (memory, say) and are not its program's has a process of its own.
     pub spares: usize,
     /// What those that are not kept stand ready for: for calls if this is `None`, or for one command. A process is executed
