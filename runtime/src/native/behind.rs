@@ -64,7 +64,7 @@ impl Behind {
     /// Waits for its end.
     pub(super) fn clear(&self, process: Box<Process>) {
         // What is not kept is removed.
-        drop(process.into_group().and_then(|group| self.shelf.put(group)));
+        drop(process.into_group().and_then(|group| self.keep(group)));
     }
 
     /// Clears all of them away. Nobody leaves any more.
@@ -86,8 +86,13 @@ impl Behind {
             place.map(|place| going.swap_remove(place).1)
         };
         let group = process.and_then(|process| process.into_group());
-        let spent = group.and_then(|group| self.shelf.put(group));
+        let spent = group.and_then(|group| self.keep(group));
         spent.into_iter().for_each(|group| self.spent().push(group));
+    }
+
+    fn keep(&self, group: Group) -> Option<Group> {
+        let kills = group.oom_kills();
+        self.shelf.put(group, kills)
     }
 
     fn take_spent(&self) -> Vec<Group> {

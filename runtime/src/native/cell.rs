@@ -19,7 +19,7 @@ mod words;
 
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::channel::{Desk, Outbox, Streams, Turn, Warning, Witness};
 use crate::event::Event;
@@ -213,10 +213,8 @@ impl NativeCell {
                 if !self.stays && process.lane.is_none() {
                     process.come_near();
                 }
-                let before = match &begun {
-                    None => Before::of(&process),
-                    Some(begun) => Before::of_begun(&process, begun.began.elapsed()),
-                };
+                let ago = begun.as_ref().map(|begun| begun.began.elapsed());
+                let before = Before::of(&process, ago);
                 (process, before, None)
             }
             None => {
@@ -289,7 +287,7 @@ impl NativeCell {
             None => !(was_there && was_well && is_unread),
         };
         evidence.unread = !was_read && !was_stopped;
-        self.put_away(process, &evidence, finish, before.cpu, was_ready);
+        self.put_away(process, &evidence, finish, before, was_ready);
         Ok(evidence)
     }
 
@@ -312,7 +310,7 @@ impl NativeCell {
         mut process: Box<Process>,
         evidence: &Evidence,
         finish: Finish,
-        cpu_before: Duration,
+        before: Before,
         was_ready: bool,
     ) {
         process.launched.presence = None;
@@ -320,7 +318,7 @@ impl NativeCell {
             && evidence.stopped_by_us.is_none()
             && evidence.testimony.lets_go_on();
         if is_orderly && self.stays {
-            process.rest(cpu_before + evidence.usage.cpu);
+            process.rest(before.cpu + evidence.usage.cpu);
             self.process = Some(process);
         } else if is_orderly {
             // Nobody waits for its end, and it shall not take the caller's processor for it. Those that stand ready are used one after
@@ -341,7 +339,9 @@ impl NativeCell {
                 process.standing.own_pids && !matches!(evidence.ending, Ending::Vanished);
             let group = process.group.take().and_then(Arc::into_inner);
             if let Some(group) = group.filter(|_| nobody_is_left) {
-                drop(self.image.behind.shelf.put(group));
+                // It was asked when it had ended.
+                let kills = before.oom_kills + evidence.oom_kills;
+                drop(self.image.behind.shelf.put(group, kills));
             }
             self.remains = Some(process);
         }

@@ -28,16 +28,15 @@ pub(super) struct Before {
 }
 
 impl Before {
-    /// Asked of a process that is there, at the beginning of a task.
-    pub(super) fn of(process: &Process) -> Self {
-        Self { cpu: process.cpu_lately(), oom_kills: oom_kills(process) }
-    }
-}
-
-impl Before {
-    /// The same of one whose call was begun so long ago: it can't have used more than that for it, for it is alone, nor more
-    /// than since it was at rest.
-    pub(super) fn of_begun(process: &Process, ago: Duration) -> Self {
+    /// Asked of a process that is there, at the beginning of a task; or of one whose call was begun so long ago.
+    pub(super) fn of(process: &Process, ago: Option<Duration>) -> Self {
+        let Some(ago) = ago else {
+            // In front of its first instruction it sleeps.
+            let cpu =
+                if process.gate.is_some() { process.used_at_rest() } else { process.cpu_lately() };
+            return Self { cpu, oom_kills: oom_kills(process) };
+        };
+        // It can't have used more than that for it, for it is alone, nor more than since it was at rest.
         Self { cpu: process.cpu().saturating_sub(ago).max(process.used_at_rest()), oom_kills: 0 }
     }
 }
@@ -45,7 +44,7 @@ impl Before {
 /// Kills in a group of which a process may survive some. Nothing survives those of a process that is alone.
 fn oom_kills(process: &Process) -> u64 {
     let group = process.group.as_deref().filter(|_| process.may_have_children());
-    group.map_or(0, |group| group.counts().oom_kills)
+    group.map_or(0, Group::oom_kills)
 }
 
 /// Everything that is known of a process that was served.

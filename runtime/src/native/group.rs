@@ -239,10 +239,8 @@ impl Group {
         !is_shared_out && self.clock.is_some() == site::counts_time(limits)
     }
 
-    /// Whether what it will tell of its next task is true of that task alone, as far as it can be seen now: the kernel
-    /// has not killed in it, and nobody closed it.
-    fn is_clean(&self) -> bool {
-        !self.is_closed.load(Ordering::Relaxed) && self.oom_kills() == 0
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
     }
 
     /// Sets its counters and limits for another task. An error means that it can't be used for one.

@@ -24,7 +24,7 @@ use super::cage::Layout;
 use super::cell::NativeCell;
 use super::filter::Terms;
 use super::group::{Group, Site};
-use super::lately::Lately;
+use super::lately::{Lately, SET};
 use super::plan::Ceilings;
 use super::standing::{self, Lacks, Standing};
 use super::zygote::Nursery;
@@ -293,7 +293,8 @@ impl Image for NativeImage {
 
     fn grantable(&self, limits: Limits) -> Limits {
         let ceilings = self.0.ceilings.lock().unwrap_or_else(PoisonError::into_inner);
-        ceilings.get(Ceilings::now).below(limits)
+        // A process has no more than its host, whatever it is meant to have.
+        ceilings.get_within(SET, Ceilings::now).below(limits)
     }
 
     fn keeps_time(&self) -> bool {

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// asked what it used.
 pub(super) const EXACT: Duration = Duration::from_micros(100);
 
+/// What somebody sets, and nothing uses up, is hardly ever another one.
+pub(super) const SET: Duration = Duration::from_millis(10);
+
 /// An answer, and when it was given.
 #[derive(Debug)]
 pub(super) struct Lately<T: Copy>(Cell<Option<(Instant, T)>>);
@@ -20,9 +23,14 @@ impl<T: Copy> Default for Lately<T> {
 impl<T: Copy> Lately<T> {
     /// The last answer if it is from a moment ago, else a new one.
     pub(super) fn get(&self, ask: impl FnOnce() -> T) -> T {
+        self.get_within(EXACT, ask)
+    }
+
+    /// The same, where a moment is as long as this.
+    pub(super) fn get_within(&self, moment: Duration, ask: impl FnOnce() -> T) -> T {
         let now = Instant::now();
         match self.0.get() {
-            Some((when, answer)) if now.saturating_duration_since(when) < EXACT => answer,
+            Some((when, answer)) if now.saturating_duration_since(when) < moment => answer,
             _ => self.note(now, ask()),
         }
     }

@@ -8,6 +8,7 @@ mod launch;
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -256,6 +257,8 @@ impl Process {
         let mut process = Self::start(image, order, leash)?;
         if let Some(gate) = &process.gate {
             gate.wait(&process.launched, &process.leash, deadline)?;
+            // A command is sent nothing: it finds the end, as one that is started with its task does.
+            let _ = process.ends.channel.shutdown(Shutdown::Write);
             // Where it was born, beside us: a processor that has nothing else to do would keep its memory, and would have to be
             // called for it when that goes.
             gate::fall_asleep(process.launched.pid);

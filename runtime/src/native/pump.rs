@@ -55,6 +55,10 @@ const MOST_AT_ONCE: usize = 4 * 1024;
 /// So many looks at a process that isn't there any more, and its end was taken by somebody else.
 const MOST_LOOKS: u32 = 16;
 
+/// Whether a processor reads in the order in which a program does. The kernel looks at one descriptor after another, and promises
+/// no more.
+const IN_ORDER: bool = cfg!(target_arch = "x86_64");
+
 /// Serves one task of a process.
 pub(super) struct Pump<'a> {
     attempt: &'a Attempt<'a>,
@@ -139,7 +143,8 @@ impl<'a> Pump<'a> {
         let mut looks_without_it = 0;
         let is_begun = self.begun.is_some();
         let is_called_later = matches!(self.until, Until::Warm | Until::Greeted);
-        if talk.outbox.is_empty() && !is_called_later && !is_begun {
+        let is_shut = self.process.gate.is_some();
+        if talk.outbox.is_empty() && !is_called_later && !is_begun && !is_shut {
             // Nothing will be sent: a guest that waits for a call finds the end. It may be gone already.
             let _ = self.process.ends.channel.shutdown(Shutdown::Write);
         }
@@ -163,7 +168,7 @@ impl<'a> Pump<'a> {
             self.feed_on(&mut talk);
             self.keep_limits();
             let asked = self.attempt.silence.map(|_| Instant::now());
-            let ready = self.wait(open, !talk.outbox.is_empty());
+            let (ready, is_last) = self.wait(open, !talk.outbox.is_empty());
             for source in Source::ALL {
                 let index = source as usize;
                 if ready[index] {
@@ -174,6 +179,10 @@ impl<'a> Pump<'a> {
             if ready[3] {
                 // The reason is in the handle, and an answer is at the desk; the bell has done its work.
                 self.process.leash.bell.muffle();
+            }
+            if is_last {
+                // What has nothing now has nothing left.
+                open = std::array::from_fn(|index| open[index] && ready[index]);
             }
             if ready[4] || looks_without_it == MOST_LOOKS {
                 break;
@@ -283,7 +292,8 @@ impl<'a> Pump<'a> {
             .min(held)
     }
 
-    fn wait(&self, open: [bool; 3], sends: bool) -> [bool; 5] {
+    /// Which of them have something, and whether nothing more will come to the streams and the channel than they have now.
+    fn wait(&self, open: [bool; 3], sends: bool) -> ([bool; 5], bool) {
         let patience = self.patience();
         let _stays = self.near.and_then(Presence::stay);
         if let Some(news) = &self.process.news
@@ -293,17 +303,18 @@ impl<'a> Pump<'a> {
             && patience >= COARSE
         {
             // An interrupted wait is a wait that found nothing.
-            return news.within(patience).map_or([false; 5], Heard::ready);
+            return (news.within(patience).map_or([false; 5], Heard::ready), false);
         }
         let timeout = TimeSpec::from_duration(patience);
         let Process { ends, leash, launched, .. } = self.process;
         let fed = self.feed.as_ref().and_then(Feed::waits_for);
+        // The end is asked for first: what has nothing then will have nothing any more.
         let watched = [
+            (true, launched.done.as_fd()),
+            (true, leash.bell.as_fd()),
             (open[0], ends.stdout.as_fd()),
             (open[1], ends.stderr.as_fd()),
             (open[2], ends.channel.as_fd()),
-            (true, leash.bell.as_fd()),
-            (true, launched.done.as_fd()),
         ];
         // A pipe that has ended is ready for ever, so it is not asked any more.
         let done = launched.done.as_fd();
@@ -311,19 +322,21 @@ impl<'a> Pump<'a> {
             let descriptor = if open { descriptor } else { done };
             PollFd::new(descriptor, if open { PollFlags::POLLIN } else { PollFlags::empty() })
         });
-        let [stdout, stderr, channel, bell, end] = polled;
+        let [end, bell, stdout, stderr, channel] = polled;
         // Whether it has come to that is asked once more when it is this one's turn.
         let (descriptor, event) = fed.unwrap_or((done, PollFlags::empty()));
-        let mut polled = [stdout, stderr, channel, bell, end, PollFd::new(descriptor, event)];
+        let fed = PollFd::new(descriptor, event);
+        let mut polled = [end, bell, stdout, stderr, channel, fed];
         if open[2] && sends {
-            polled[2].set_events(PollFlags::POLLIN | PollFlags::POLLOUT);
+            polled[4].set_events(PollFlags::POLLIN | PollFlags::POLLOUT);
         }
         // An interrupted wait is a wait that found nothing.
         let _ = ppoll(&mut polled, Some(timeout), None);
-        std::array::from_fn(|index| {
+        let [end, bell, stdout, stderr, channel] = std::array::from_fn(|index| {
             let found = polled[index].revents().unwrap_or(PollFlags::empty());
             watched[index].0 && !(found - PollFlags::POLLOUT).is_empty()
-        })
+        });
+        ([stdout, stderr, channel, bell, end], end && IN_ORDER)
     }
 
     /// Sends as much as there is room for. A guest that has hung up gets no more. Says whether it took anything.

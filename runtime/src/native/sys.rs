@@ -138,9 +138,19 @@ pub(super) struct Waited {
     pub(super) cpu: Duration,
 }
 
-/// Which child or tracee of this thread, and of no other thread's, has news, and whether it has ended. It is not
-/// taken yet: until it is, nobody else can get its number. `None` when there is nobody left to wait for.
-pub(super) fn next_news() -> Option<(pid_t, bool)> {
+/// What there is to hear of a child or tracee.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum News {
+    Ended,
+    /// It stands at a signal or at its exit. As soon as its tracer lets it go on this is no news any more, taken or not.
+    Stands(Waited),
+    /// Any other stop. (At an exec, the kernel wants it to be taken: the thread has another number since.)
+    Stopped,
+}
+
+/// Which child or tracee of this thread, and of no other thread's, has news. They are not taken yet: until an end is, nobody
+/// else can get that number. `None` when there is nobody left to wait for.
+pub(super) fn next_news() -> Option<(pid_t, News)> {
     loop {
         // SAFETY: `siginfo_t` is plain data; all zeroes is a value of it.
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -149,10 +159,20 @@ pub(super) fn next_news() -> Option<(pid_t, bool)> {
         // SAFETY: waitid fills the struct it is given.
         let answer = unsafe { libc::waitid(libc::P_ALL, 0, &mut info, flags) };
         if answer == 0 {
-            let ended =
-                matches!(info.si_code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED);
             // SAFETY: the kernel filled in the fields that belong to a child.
-            return Some((unsafe { info.si_pid() }, ended));
+            let pid = unsafe { info.si_pid() };
+            // SAFETY: the same.
+            let status = unsafe { info.si_status() };
+            let news = match info.si_code {
+                libc::CLD_TRAPPED if [0, libc::PTRACE_EVENT_EXIT].contains(&(status >> 8)) => {
+                    // As `wait4` would have it.
+                    let status = (status << 8) | 0x7f;
+                    News::Stands(Waited { pid, status, cpu: Duration::ZERO })
+                }
+                libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED => News::Ended,
+                _ => News::Stopped,
+            };
+            return Some((pid, news));
         }
         if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
             return None;

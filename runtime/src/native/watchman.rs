@@ -19,7 +19,7 @@ use super::keeper::{Desk, Job};
 use super::near::Near;
 use super::prepared::Prepared;
 use super::status::relations;
-use super::sys::{self, Waited};
+use super::sys::{self, News, Waited};
 use super::tracing;
 use super::watch::Watch;
 use super::watched::Watched;
@@ -48,12 +48,19 @@ impl Watchman {
 
     /// Blocks until the keeper and all its tasks are gone.
     pub(super) fn run(mut self) {
-        while let Some((pid, ended)) = sys::next_news() {
-            let main = self.main_of(pid);
+        while let Some((pid, news)) = sys::next_news() {
+            let (main, ended) = (self.main_of(pid), matches!(news, News::Ended));
             if ended && let Some(running) = main.and_then(|main| self.tasks.get_mut(&main)) {
                 running.watch.before_end(pid);
             }
-            let Some(waited) = sys::take_news(pid) else { continue };
+            let waited = match news {
+                // Whoever knows it lets it go on.
+                News::Stands(waited) if main.is_some() => waited,
+                _ => match sys::take_news(pid) {
+                    Some(waited) => waited,
+                    None => continue,
+                },
+            };
             if pid == self.keeper && ended {
                 self.desk.keeper_ended();
             }

@@ -46,7 +46,9 @@ impl NativeCell {
             Some(held) => held.is_for(attempt.entry, attempt.limits),
             None => is_call,
         };
-        let is_of_use = is_meant && misfit.is_none() && (was_called || process.waits(false));
+        // One that stood ready and can't begin any more gives its task back.
+        let is_there = was_called || self.held.is_some() || process.waits(false);
+        let is_of_use = is_meant && misfit.is_none() && is_there;
         Ok(if is_of_use { Found::Waiting(process) } else { Found::Nobody })
     }
 }

@@ -37,9 +37,9 @@ impl Shelf {
     }
 
     /// Keeps one whose task is over, if nothing of that task is left in it and there is room; else gives it back, to be removed.
-    /// Its processes must all be gone.
-    pub(in crate::native) fn put(&self, group: Group) -> Option<Group> {
-        if !group.is_clean() {
+    /// Its processes must all be gone; so often the kernel has killed one of them.
+    pub(in crate::native) fn put(&self, group: Group, oom_kills: u64) -> Option<Group> {
+        if oom_kills > 0 || group.is_closed() {
             return Some(group);
         }
         let mut groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner);
