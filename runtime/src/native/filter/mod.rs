@@ -21,6 +21,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use crate::evidence::{DeniedSyscall, Remedy};
 use crate::permissions::{Network, Permissions, Profile};
 
@@ -63,9 +65,17 @@ impl Terms {
         Program::over_another(&self.rulings().only_beyond(&self.with_forks().rulings()))
     }
 
-    /// The filter.
-    pub(super) fn program(self) -> Program {
-        Program::new(&self.rulings())
+    /// The filter. There are not many terms, and it is put together once for each: that takes longer than most steps of a cage.
+    pub(super) fn program(self) -> Arc<Program> {
+        static MADE: Mutex<Vec<(Terms, Arc<Program>)>> = Mutex::new(Vec::new());
+        // Each change is one call on a std type, so a panic elsewhere leaves nothing half done.
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, program)) = made.iter().find(|(terms, _)| *terms == self) {
+            return Arc::clone(program);
+        }
+        let program = Arc::new(Program::new(&self.rulings()));
+        made.push((self, Arc::clone(&program)));
+        program
     }
 
     /// Whether a guest may have other processes than its first, and execute other programs.
