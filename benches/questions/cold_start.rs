@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandtrap::{ByteSize, CompileLimits, GuardMode, Program, Runtime, Task, Wall};
 use sandtrap_benches::notebook::{Sense, not_measured};
@@ -80,7 +80,7 @@ fn heirs() -> usize {
     fs::read_dir("/proc").map_or(0, |all| all.flatten().filter(is_ours).count())
 }
 
-/// What a cage costs to build: the first task of a program, less one of those that follow.
+/// What a cage costs to build: loading a program and its first task, less one of those that follow.
 fn cage() {
     let Some(victim) = victim() else {
         return not_measured("cold_start/native", NO_VICTIM);
@@ -89,14 +89,24 @@ fn cage() {
     let program = Program::file(&victim).within(Wall::Native);
     let loaded = runtime.load(program.clone()).expect("it is built");
     let task = Task::command(["completes"]);
-    let [cold, fresh] = in_turns(
+    let build = || {
+        let began = Instant::now();
+        let cold = runtime.load(program.clone()).expect("it is built");
+        assert!(cold.run(&task).verdict.is_completed());
+        (began.elapsed(), cold)
+    };
+    let [cold, fresh, _] = in_turns(
         "cold_start/native",
         [
-            Case::new("cold-cage", || {
-                let cold = runtime.load(program.clone()).expect("it is built");
-                assert!(cold.run(&task).verdict.is_completed());
-            }),
+            // It is taken down behind that, which is told by itself.
+            Case::timed("cold-cage", || build().0),
             Case::new("standing-cage", || assert!(loaded.run(&task).verdict.is_completed())),
+            Case::timed("taken-down", || {
+                let (_, cold) = build();
+                let began = Instant::now();
+                drop(cold);
+                began.elapsed()
+            }),
         ],
     );
     // Whatever was started above has shared one.
