@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use sandtrap_tests::guests;
 use serde_json::Value;
@@ -14,6 +14,11 @@ fn run(without: &str, guards: &str, guest: &str) -> Value {
 }
 
 fn run_under(profile: &str, without: &str, guards: &str, guest: &str, more: &[&str]) -> Value {
+    let output = poor_host(profile, without, guards, guest, more);
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn poor_host(profile: &str, without: &str, guards: &str, guest: &str, more: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_poor_host"))
         .args([without, guards, profile])
         .arg(guests::native(guest))
@@ -21,7 +26,7 @@ fn run_under(profile: &str, without: &str, guards: &str, guest: &str, more: &[&s
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output
 }
 
 pub(super) fn guard<'a>(report: &'a Value, name: &str) -> &'a Value {
@@ -145,6 +150,16 @@ fn where_tracing_is_refused_the_group_counts_the_processor_time_of_the_tree() {
     }
     let report = run_under("process", "tracing", "best-effort", "cpu_hog_children", &["3"]);
     assert_eq!(report["verdict"]["label"], "stopped.cpu-time", "{report:#}");
+}
+
+#[test]
+fn where_tracing_is_refused_a_guest_that_stops_itself_keeps_nobody_busy() {
+    let output = poor_host("process", "tracing", "best-effort", "stops_itself", &["soon"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"]["label"], "stopped.wall-time", "{report:#}");
+    // Whoever hears of the same stop again and again spends all of its half second.
+    let worked = String::from_utf8_lossy(&output.stderr).trim().parse::<u64>().unwrap();
+    assert!(worked < 250, "{worked} ms");
 }
 
 /// What such a host lacks, what stands all the same, and which guard a task that requires all is refused for; as

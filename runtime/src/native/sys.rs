@@ -144,7 +144,8 @@ pub(super) enum News {
     Ended,
     /// It stands at a signal or at its exit. As soon as its tracer lets it go on this is no news any more, taken or not.
     Stands(Waited),
-    /// Any other stop. (At an exec, the kernel wants it to be taken: the thread has another number since.)
+    /// Any other stop. (At an exec, the kernel wants it to be taken: the thread has another number since. And one for a
+    /// terminal may be left as it is.)
     Stopped,
 }
 
@@ -164,7 +165,7 @@ pub(super) fn next_news() -> Option<(pid_t, News)> {
             // SAFETY: the same.
             let status = unsafe { info.si_status() };
             let news = match info.si_code {
-                libc::CLD_TRAPPED if [0, libc::PTRACE_EVENT_EXIT].contains(&(status >> 8)) => {
+                libc::CLD_TRAPPED if ends_when_resumed(status) => {
                     // As `wait4` would have it.
                     let status = (status << 8) | 0x7f;
                     News::Stands(Waited { pid, status, cpu: Duration::ZERO })
@@ -180,12 +181,19 @@ pub(super) fn next_news() -> Option<(pid_t, News)> {
     }
 }
 
+/// Whether a tracee that stands there is let go on in any case.
+fn ends_when_resumed(stop: c_int) -> bool {
+    stop >> 8 == libc::PTRACE_EVENT_EXIT
+        || stop >> 8 == 0 && !matches!(stop, libc::SIGTTIN | libc::SIGTTOU)
+}
+
 /// Takes the news of one of them.
 pub(super) fn take_news(pid: pid_t) -> Option<Waited> {
     let mut status = 0;
     // SAFETY: `rusage` is a struct of integers; all zeroes is a value of it.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    let flags = libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG;
+    // Stops of those that are not traced, too: what is not taken is heard of again and again.
+    let flags = libc::__WALL | libc::__WNOTHREAD | libc::WNOHANG | libc::WUNTRACED;
     // SAFETY: wait4 writes to the two places given, which outlive the call.
     let answer = unsafe { libc::wait4(pid, &mut status, flags, &mut usage) };
     let cpu = time(usage.ru_utime) + time(usage.ru_stime);

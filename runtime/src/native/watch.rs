@@ -157,6 +157,10 @@ impl Watch {
     }
 
     fn stopped(&mut self, tid: pid_t, status: c_int) {
+        if !self.traced {
+            // It has stopped itself, or was stopped by others, and goes on when somebody wants it to, or has no more time.
+            return;
+        }
         let signal = libc::WSTOPSIG(status);
         match status >> 16 {
             0 if !self.seen.executed && tid == self.main && signal == libc::SIGTRAP => {
@@ -280,11 +284,10 @@ impl Watch {
 
     /// All threads of a process were told to stand still.
     fn at_group_stop(&mut self, tid: pid_t, signal: c_int) {
-        // It reads from a terminal that is not its own, and would ask again and again: nothing will change, nor is to be told again.
+        // It reads from a terminal that is not its own, and would ask again and again: nothing will change.
         // Any other stop is not kept, or nothing could wake it again.
-        match signal {
-            libc::SIGTTIN | libc::SIGTTOU => _ = sys::take_news(tid),
-            _ => self.resume(tid, 0),
+        if !matches!(signal, libc::SIGTTIN | libc::SIGTTOU) {
+            self.resume(tid, 0);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::near::Near;
 use super::prepared::Prepared;
 use super::status::relations;
 use super::sys::{self, News, Waited};
-use super::tracing;
+use super::tracing::{self, Resume};
 use super::watch::Watch;
 use super::watched::Watched;
 
@@ -70,7 +70,11 @@ impl Watchman {
             match main.and_then(|main| self.tasks.get_mut(&main)) {
                 Some(running) => running.watch.take(&waited),
                 // Born so that nobody saw it, of parents that are gone: it belongs to no task, and to none of ours.
-                None if !ended && pid != self.keeper => sys::send(pid, libc::SIGKILL),
+                None if !ended && pid != self.keeper => {
+                    sys::send(pid, libc::SIGKILL);
+                    // One that is ending already is deaf to that, and stands there.
+                    tracing::resume(pid, Resume::Freely, 0);
+                }
                 None => {}
             }
             if let Some(main) = main {

@@ -4,7 +4,8 @@
 //! users), `namespaces` (all of them), `landlock`, `landlock-N` (its version N), `order` or `nothing`, and GUARDS `required` or
 //! `best-effort`, and behind that, each behind a comma, those that are `+required` or `-not` by their names. With a number of processes the guest has a short processor time for all of them.
 //! With `xN` in place of that so many are run at once, and their verdicts are printed. With `ready` one is to stand ready for it,
-//! and why there is none is said on stderr.
+//! and why there is none is said on stderr. With `soon` it has half a second, and what this host worked meanwhile is said there, in
+//! milliseconds.
 //! Without order it has something of everything that a process has from whoever started it, runs the guest bare, and has
 //! no filters either, so that the guest may ask for it.
 //! `poor_host WHAT probe '' ''` prints what a probe finds there instead.
@@ -20,6 +21,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::personality;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::stat::{Mode, umask};
+use nix::time::{ClockId, clock_gettime};
 use sandtrap::{
     ByteSize, GuardMode, Guarding, Happening, Limits, Loaded, Order, Permissions, PoolSettings,
     Profile, Program, Record, Report, Runtime, Task, Telemetry, Wall,
@@ -61,7 +63,11 @@ fn main() {
     let mut limits = Limits { memory: ByteSize::mib(64), processes, ..Limits::default() };
     let at_once = more.first().and_then(|word| word.strip_prefix('x'));
     let is_ready = more.first().is_some_and(|word| word == "ready");
-    if let Some(processes) = more.first().filter(|_| at_once.is_none() && !is_ready) {
+    let is_soon = more.first().is_some_and(|word| word == "soon");
+    if is_soon {
+        limits.wall = Duration::from_millis(500);
+    }
+    if let Some(processes) = more.first().filter(|_| at_once.is_none() && !is_ready && !is_soon) {
         limits.processes = processes.parse().expect("a number");
         limits.cpu = Duration::from_millis(100);
     }
@@ -77,11 +83,20 @@ fn main() {
         );
     }
     let task = Task::command(["x"; 0]);
+    let before = worked();
     let report = match is_ready {
         true => run_beside_one(&runtime.load(program).expect("it loads"), task),
         false => runtime.run(program, &task),
     };
+    if is_soon {
+        eprintln!("{}", (worked() - before).as_millis());
+    }
     println!("{}", serde_json::to_string(&Record::from(&report)).expect("a report is JSON"));
+}
+
+/// The processor time of this program.
+fn worked() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("it has a clock").into()
 }
 
 /// After it was heard why no process stands ready for it.
