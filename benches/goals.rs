@@ -47,7 +47,10 @@ pub const GOALS: &[Goal] = &[
         "fresh_task/native-fork",
         "a task in a fork of a warmed-up guest that stood ready, beside a bare fork and exit",
     ),
-    goal("warm_call/spare", "a call of a spare that was never used, beside a ping-pong over pipes"),
+    goal(
+        "warm_call/spare",
+        "a call of a spare that was never used, beside a ping-pong over pipes, both without the quickest tenth",
+    ),
     goal("cold_start/native", "building a cage and its first task, beside those that follow"),
     goal("fresh_task/native/classification", "what the verdict costs on the way of success"),
     goal(

@@ -1,7 +1,11 @@
 //! Looks at a stopped tracee and writes down what it sees of a fault. Judges nothing.
 
 use std::fs::File;
+use std::io::IoSliceMut;
 use std::os::unix::fs::FileExt as _;
+
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
 
 use crate::evidence::{AccessKind, Fault, Opcode, StackState};
 use crate::signals::Signal;
@@ -114,8 +118,14 @@ fn refused(mappings: &Around, code: i32, address: u64) -> Option<AccessKind> {
 
 fn instruction_at(tid: i32, address: u64) -> Option<Instruction> {
     let mut bytes = [0; instruction::LONGEST];
-    let memory = File::open(format!("/proc/{tid}/mem")).ok()?;
-    let count = memory.read_at(&mut bytes, address).ok().filter(|count| *count > 0)?;
+    let place = RemoteIoVec { base: usize::try_from(address).ok()?, len: bytes.len() };
+    let mut into = [IoSliceMut::new(&mut bytes)];
+    let read = process_vm_readv(Pid::from_raw(tid), &mut into, &[place]).ok();
+    // At the end of its mapping, and where it may be run but not be read, there is a longer way.
+    let count = read.filter(|count| *count == bytes.len()).or_else(|| {
+        let memory = File::open(format!("/proc/{tid}/mem")).ok()?;
+        memory.read_at(&mut bytes, address).ok().filter(|count| *count > 0)
+    })?;
     Some(instruction::decode(&bytes[..count]))
 }
 
